@@ -1,0 +1,1 @@
+//! Simulated files and time, where a seed is a whole history.

@@ -1,0 +1,166 @@
+//! The one error type of the engine: variants are named for what the caller can do about them.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Result of an engine call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, and what the caller can do: wait, fix the input, restore, or reopen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Wait and try again: unflushed data has reached its limit and maintenance has to catch up.
+    #[error("busy: {what} holds {held_bytes} bytes, limit {limit_bytes}")]
+    Busy {
+        /// What is full.
+        what: &'static str,
+        /// Bytes held now.
+        held_bytes: u64,
+        /// The configured limit.
+        limit_bytes: u64,
+    },
+    /// Fix the input: it does not fit the schema of the table.
+    #[error("{0}")]
+    Schema(#[from] SchemaError),
+    /// Fix the input: a named bound was exceeded.
+    #[error("{what} is {found}, limit {limit}")]
+    Limit {
+        /// What is bounded.
+        what: &'static str,
+        /// What was asked for.
+        found: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// Fix the input: a tag pattern is not a valid regular expression.
+    #[error("invalid regular expression: {0}")]
+    Pattern(String),
+    /// Free space, then try again: nothing of the refused write was stored.
+    #[error("disk full: {}", path.display())]
+    DiskFull {
+        /// The file or directory that could not grow.
+        path: PathBuf,
+    },
+    /// Restore: bytes on disk are not what was written.
+    #[error("{}: {what} at {offset}", path.display())]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// Byte offset of the damaged structure.
+        offset: u64,
+        /// What does not hold.
+        what: String,
+    },
+    /// Use a newer program: the file was written by a later version.
+    #[error("{}: format version {found} is newer than this program reads ({supported}); use a newer plimsoll", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version this program reads.
+        supported: u32,
+    },
+    /// Stop the other process, or use it: the data directory is open elsewhere.
+    #[error("data directory {} is in use by another process{}", path.display(), holder.map(|p| format!(" (pid {p})")).unwrap_or_default())]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+        /// Process id written in the lock file, where it could be read.
+        holder: Option<u32>,
+    },
+    /// Reopen: an earlier write to disk failed, so writes are refused; reads go on.
+    #[error("writes are refused since {cause}; restart to recover")]
+    Poisoned {
+        /// The first failure.
+        cause: String,
+    },
+    /// Look at the machine: the operating system refused.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why a point, a table definition or a scan does not fit the schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// The table does not exist.
+    #[error("table \"{0}\" does not exist")]
+    NoTable(String),
+    /// The table exists already.
+    #[error("table \"{0}\" already exists")]
+    TableExists(String),
+    /// The column does not exist.
+    #[error("column \"{column}\" of table \"{table}\" does not exist")]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The missing column.
+        column: String,
+    },
+    /// A field was given with another type than it has.
+    #[error(
+        "field type conflict: input field \"{field}\" on measurement \"{table}\" is type {found}, already exists as type {expected}"
+    )]
+    FieldType {
+        /// The table.
+        table: String,
+        /// The field.
+        field: String,
+        /// Type of the input.
+        found: &'static str,
+        /// Type of the stored column.
+        expected: &'static str,
+    },
+    /// A name is used as a tag and as a field.
+    #[error("column \"{column}\" of table \"{table}\" is a {exists}, not a {wanted}")]
+    ColumnKind {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What it is.
+        exists: &'static str,
+        /// What the input used it as.
+        wanted: &'static str,
+    },
+    /// A name that cannot be used: empty, too long, or `time`.
+    #[error("invalid name \"{name}\": {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why it is refused.
+        why: &'static str,
+    },
+    /// A point needs at least one field.
+    #[error("point of table \"{0}\" has no field")]
+    NoField(String),
+    /// A tag or field is given twice in one point.
+    #[error("column \"{0}\" is given twice")]
+    Duplicate(String),
+}
+
+impl Error {
+    /// Wraps an operating-system error; a full disk becomes [`Error::DiskFull`].
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull { path },
+            _ => Error::Io { action, path, source },
+        }
+    }
+
+    /// A structure at `offset` of `path` that is not what was written.
+    pub(crate) fn corrupt(path: impl Into<PathBuf>, offset: u64, what: impl Into<String>) -> Error {
+        Error::Corrupt { path: path.into(), offset, what: what.into() }
+    }
+}

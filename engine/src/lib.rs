@@ -1,0 +1,22 @@
+//! Plimsoll's storage engine: tables of series of samples, durable and quick to scan.
+//!
+//! ```text
+//! write ─► WAL ─► memtable ─► segment ─► scan
+//! ```
+//!
+//! It knows tables, series, samples and time; it knows no SQL, no async runtime and no parser. It owns no thread and no
+//! timer: [`Engine::maintain`] does one bounded step and says whether more waits. It meets the world through
+//! [`env::FileSystem`] and [`env::Clock`], whose simulated twins ship in [`env::sim`].
+
+pub mod engine;
+pub mod env;
+mod error;
+mod model;
+pub mod naive;
+mod rows;
+mod scan;
+
+pub use engine::{Durability, Engine, Maintained, Options, Rejected, Written};
+pub use error::{Error, Result, SchemaError};
+pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
+pub use scan::{ScanPart, ScanRequest, Snapshot, TagMatcher, TagTest};
