@@ -1,90 +1,86 @@
-//! The engine: open and recover, write, snapshot, maintain, close.
+//! The engine: open and recover, write, snapshot, maintain, close. Wiring only; the work is in the modules it calls.
+//!
+//! Locks, in the order in which they may be taken
+//! - `definitions`: read while a write is under way, written by CREATE and DROP. So a table never changes under a write.
+//! - `flushing`: held by the one flush.
+//! - the group's queue, then `log`: held by the leader of a group commit while it appends and syncs.
+//! - `state`: tables and counters; held for moments, never over input or output.
+//! - a table's schema and index (see `TableCore`).
 
+mod options;
+mod recover;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::env::{FileSystem, RealFileSystem};
-use crate::model::{Column, Point, TableSchema};
-use crate::naive::Naive;
+use crate::env::FileLock;
+use crate::error::SchemaError;
+use crate::files;
+use crate::maintain::{FlushedTable, TableToFlush, flush_table};
+use crate::manifest::{self, FileNumber, Manifest};
+use crate::memtable::Insert;
+use crate::model::{Column, ColumnKind, Point, TableId, TableSchema};
+use crate::resolve::resolve;
 use crate::scan::Snapshot;
+use crate::table::{LiveSegment, Table, TableCore};
+use crate::wal::group::{Entry, Group, Waiter};
+use crate::wal::{Log, LogError, Lsn, record};
 use crate::{Error, Result};
 
-/// When a write is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// After its log record is synced to disk.
-    #[default]
-    Synced,
-    /// After its log record is handed to the operating system; [`Engine::maintain`] syncs. A power loss may lose the last interval.
-    Interval,
-}
-
-/// How an engine is opened.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where files live.
-    pub fs: Arc<dyn FileSystem>,
-    /// When a write is acknowledged.
-    pub durability: Durability,
-    /// Unflushed bytes at which [`Engine::maintain`] flushes.
-    pub memtable_flush_bytes: u64,
-    /// Unflushed bytes at which writes answer [`Error::Busy`].
-    pub memtable_limit_bytes: u64,
-    /// Size at which a log file is closed and the next one begun.
-    pub wal_file_bytes: u64,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            fs: Arc::new(RealFileSystem),
-            durability: Durability::default(),
-            memtable_flush_bytes: 64 << 20,
-            memtable_limit_bytes: 256 << 20,
-            wal_file_bytes: 64 << 20,
-        }
-    }
-}
-
-/// A point that was not stored.
-#[derive(Debug)]
-pub struct Rejected {
-    /// Its position in the slice handed to [`Engine::write`].
-    pub point: usize,
-    /// Why.
-    pub error: Error,
-}
-
-/// What became of a write: the points not named in `rejected` are durable and visible.
-#[derive(Debug, Default)]
-pub struct Written {
-    /// Points stored.
-    pub accepted: usize,
-    /// Points refused, in order of position.
-    pub rejected: Vec<Rejected>,
-}
-
-/// What a step of maintenance did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Maintained {
-    /// Another step has work to do now.
-    pub more: bool,
-}
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub(crate) use recover::lock;
 
 /// A database in one directory. Shared by reference between threads; every method may be called from any of them.
 #[derive(Debug)]
 pub struct Engine {
     dir: PathBuf,
-    state: Mutex<Naive>,
+    options: Options,
+    recovery: Recovery,
+    definitions: RwLock<()>,
+    flushing: Mutex<()>,
+    group: Group<Change>,
+    log: Mutex<Log>,
+    state: RwLock<State>,
+    next_file: AtomicU64,
+    has_unsynced: AtomicBool,
+    /// Why writes are refused until the directory is opened again.
+    poison: OnceLock<String>,
+    _lock: Box<dyn FileLock>,
+}
+
+/// What the engine's lock guards.
+#[derive(Debug, Default)]
+struct State {
+    tables: BTreeMap<String, Table>,
+    next_table: u32,
+    /// Every record up to this one is in the memtables or in segments.
+    applied_lsn: Lsn,
+    /// Every record up to this one is in segments.
+    flushed_lsn: Lsn,
+    /// Up to where the frozen rows of the memtables go, while a flush is under way or has failed.
+    frozen_lsn: Option<Lsn>,
+    memtable_bytes: u64,
+}
+
+/// What a log record does to the state once it is durable.
+#[derive(Debug)]
+enum Change {
+    Insert(Vec<(Arc<TableCore>, Insert)>),
+    Create(TableCore),
+    Drop(String),
 }
 
 impl Engine {
     /// Opens a data directory, creating it if need be, and recovers what was acknowledged.
     ///
+    /// A segment that cannot be read does not keep the rest from opening: reads that need it report it.
+    ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::Version`], [`Error::Corrupt`], [`Error::Io`].
-    pub fn open(dir: &Path, _options: Options) -> Result<Engine> {
-        Ok(Engine { dir: dir.to_owned(), state: Mutex::default() })
+    /// [`Error::Locked`], [`Error::Version`], [`Error::Corrupt`] for a damaged manifest, series file or log, [`Error::Io`].
+    pub fn open(dir: &Path, options: Options) -> Result<Engine> {
+        recover::open(dir, options)
     }
 
     /// The data directory.
@@ -92,62 +88,361 @@ impl Engine {
         &self.dir
     }
 
+    /// What was found when the directory was opened.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
     /// Stores points; returns when they are durable and visible. Points that do not fit the schema are refused one by one.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Io`]: nothing of the batch is acknowledged.
     pub fn write(&self, points: &[Point<'_>]) -> Result<Written> {
-        Ok(self.lock().write(points))
+        self.check_writable()?;
+        let _no_table_is_dropped = self.definitions.read().expect("definitions are guarded without panics");
+        let resolved = resolve(points, |name| self.table_or_new(name));
+        let accepted = resolved.tables.iter().map(|(_, batch)| batch.len()).sum();
+        if accepted > 0 {
+            let payload = resolved.record();
+            let insert = |(core, batch)| Insert::new(batch).map(|insert| (core, insert));
+            self.commit(payload, Change::Insert(resolved.tables.into_iter().filter_map(insert).collect()))?;
+        }
+        Ok(Written { accepted, rejected: resolved.rejected })
     }
 
     /// Creates a table with the given columns besides `time`.
     ///
     /// # Errors
-    /// [`crate::SchemaError::TableExists`], [`crate::SchemaError::Name`], [`crate::SchemaError::Duplicate`].
+    /// [`SchemaError::TableExists`], [`SchemaError::Name`], [`SchemaError::Duplicate`], and those of [`Engine::write`].
     pub fn create_table(&self, name: &str, columns: &[Column]) -> Result<()> {
-        self.lock().create_table(name, columns)
+        self.check_writable()?;
+        let _alone = self.definitions.write().expect("definitions are guarded without panics");
+        if self.state().tables.contains_key(name) {
+            return Err(SchemaError::TableExists(name.to_owned()).into());
+        }
+        let core = TableCore::new(TableId(u32::MAX), name)?;
+        for (nth, column) in columns.iter().enumerate() {
+            let same = |other: &Column| other.name == column.name;
+            if columns[..nth].iter().any(same) || column.name == TableSchema::TIME {
+                return Err(SchemaError::Duplicate(column.name.clone()).into());
+            }
+        }
+        core.grow(&kinds(columns))?;
+        let core = TableCore::new(self.new_table_id(), name)?;
+        core.grow(&kinds(columns))?;
+        self.commit(record::create_table(name, columns), Change::Create(core))
     }
 
     /// Removes a table and all its data.
     ///
     /// # Errors
-    /// [`crate::SchemaError::NoTable`].
+    /// [`SchemaError::NoTable`], and those of [`Engine::write`].
     pub fn drop_table(&self, name: &str) -> Result<()> {
-        self.lock().drop_table(name)
+        self.check_writable()?;
+        let _no_flush = self.flushing.lock().expect("a flush does not panic");
+        {
+            let _alone = self.definitions.write().expect("definitions are guarded without panics");
+            if !self.state().tables.contains_key(name) {
+                return Err(SchemaError::NoTable(name.to_owned()).into());
+            }
+            self.commit(record::drop_table(name), Change::Drop(name.to_owned()))?;
+        }
+        // The drop is durable in the log. Space comes back now, or with the next flush if this fails.
+        let flushed_lsn = self.state().flushed_lsn;
+        self.publish(&self.manifest(flushed_lsn))?;
+        self.remove_orphans()
     }
 
     /// The tables, by name.
     pub fn tables(&self) -> Vec<Arc<TableSchema>> {
-        self.lock().tables()
+        self.state().tables.values().map(|t| t.core.shape().schema.clone()).collect()
     }
 
     /// One table.
     pub fn table(&self, name: &str) -> Option<Arc<TableSchema>> {
-        self.lock().table(name)
+        self.state().tables.get(name).map(|t| t.core.shape().schema.clone())
     }
 
     /// The state of the database now: everything acknowledged before this call, nothing half done.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { inner: Arc::new(self.lock().clone()) }
+        Snapshot::new(self.state().tables.values().map(Table::view))
     }
 
-    /// Does one bounded step of upkeep (sync of the log, flush) and says whether more waits. `now_ns` is the current time.
+    /// Does one bounded step of upkeep (sync of the log, flush) and says whether more waits.
     ///
     /// # Errors
-    /// As [`Engine::write`].
+    /// As [`Engine::write`]; a flush that failed for want of space is tried again by the next call.
     pub fn maintain(&self, _now_ns: i64) -> Result<Maintained> {
-        Ok(Maintained::default())
+        if self.has_unsynced.swap(false, Ordering::AcqRel) {
+            let synced = self.log().sync();
+            synced.map_err(|e| self.log_error(e))?;
+        }
+        let (bytes, is_frozen) = {
+            let state = self.state();
+            (state.memtable_bytes, state.frozen_lsn.is_some())
+        };
+        let log_is_long = self.log().bytes() > LOG_FILES_MAX * self.options.wal_file_bytes;
+        if self.poison.get().is_none() && (bytes >= self.options.memtable_flush_bytes || is_frozen || log_is_long) {
+            self.flush()?;
+        }
+        Ok(Maintained { more: self.state().memtable_bytes >= self.options.memtable_flush_bytes })
     }
 
     /// Flushes everything written so far to segments, so that the next open replays nothing.
     ///
     /// # Errors
-    /// As [`Engine::write`].
+    /// As [`Engine::write`]. What was to be flushed stays readable, and is flushed by the next call.
     pub fn flush(&self) -> Result<()> {
+        self.check_not_poisoned()?;
+        let _one_at_a_time = self.flushing.lock().expect("a flush does not panic");
+        let (lsn, tables) = self.freeze();
+        let mut flushed = Vec::new();
+        for table in tables {
+            flushed.push(flush_table(&*self.options.fs, &self.dir, table, &mut || self.new_file())?);
+        }
+        if flushed.is_empty() && lsn == self.state().flushed_lsn {
+            self.state_mut().frozen_lsn = None;
+            return Ok(());
+        }
+        for dir in [files::SEGMENTS_DIR, files::SERIES_DIR] {
+            let dir = self.dir.join(dir);
+            self.options.fs.sync_dir(&dir).map_err(|e| self.poisoned(&Error::io("sync", &dir, e)))?;
+        }
+        self.publish(&self.manifest_with(lsn, &flushed))?;
+        self.take_over(lsn, flushed);
+        self.log().forget(lsn)?;
+        self.remove_orphans()
+    }
+
+    /// Figures for an operator.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats { wal_bytes: self.log().bytes(), ..Stats::default() };
+        let state = self.state();
+        stats.memtable_bytes = state.memtable_bytes;
+        stats.is_read_only = self.poison.get().is_some();
+        for table in state.tables.values() {
+            stats.tables += 1;
+            stats.series += u64::from(table.core.index().len());
+            stats.segments += table.segments.len() as u64;
+            stats.segment_bytes += table.segments.iter().map(|s| s.entry.bytes).sum::<u64>();
+            stats.segment_rows += table.segments.iter().map(|s| s.entry.rows).sum::<u64>();
+            stats.damaged_segments += table.segments.iter().filter(|s| s.file.is_err()).count() as u64;
+        }
+        stats
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_not_poisoned()?;
+        let (held_bytes, limit_bytes) = (self.state().memtable_bytes, self.options.memtable_limit_bytes);
+        if held_bytes >= limit_bytes {
+            return Err(Error::Busy { what: "unflushed data", held_bytes, limit_bytes });
+        }
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Naive> {
-        self.state.lock().expect("no thread panics while it holds the engine's state")
+    fn check_not_poisoned(&self) -> Result<()> {
+        self.poison.get().map_or(Ok(()), |cause| Err(Error::Poisoned { cause: cause.clone() }))
     }
+
+    /// Logs a change and applies it, together with those of other writers.
+    fn commit(&self, payload: Vec<u8>, change: Change) -> Result<()> {
+        self.group.commit(payload, change, |entries| self.lead(entries))
+    }
+
+    /// Makes the records of a group durable and applies their changes, or tells all of them why not.
+    fn lead(&self, entries: Vec<Entry<Change>>) {
+        let logged = self.check_not_poisoned().and_then(|()| self.log_group(&entries));
+        let (changes, waiters): (Vec<Change>, Vec<Waiter>) = entries.into_iter().map(Entry::split).unzip();
+        if let Ok(last_lsn) = logged {
+            let mut state = self.state_mut();
+            for change in changes {
+                state.apply(change);
+            }
+            state.applied_lsn = last_lsn;
+        }
+        for waiter in waiters {
+            waiter.tell(logged.as_ref().map(|_| ()).map_err(Error::again));
+        }
+    }
+
+    fn log_group(&self, entries: &[Entry<Change>]) -> Result<Lsn> {
+        let mut log = self.log();
+        let last_lsn = log.append(entries.iter().map(|e| e.payload.as_slice())).map_err(|e| self.log_error(e))?;
+        match self.options.durability {
+            Durability::Synced => log.sync().map_err(|e| self.log_error(e))?,
+            Durability::Interval => self.has_unsynced.store(true, Ordering::Release),
+        }
+        Ok(last_lsn)
+    }
+
+    fn log_error(&self, error: LogError) -> Error {
+        match error {
+            LogError::Refused(error) => error,
+            LogError::Broken(error) => self.poisoned(&error),
+        }
+    }
+
+    /// Refuses writes from now on, because of `cause`.
+    fn poisoned(&self, cause: &Error) -> Error {
+        let cause = self.poison.get_or_init(|| cause.to_string());
+        Error::Poisoned { cause: cause.clone() }
+    }
+
+    fn table_or_new(&self, name: &str) -> Result<Arc<TableCore>> {
+        if let Some(table) = self.state().tables.get(name) {
+            return Ok(table.core.clone());
+        }
+        let mut state = self.state_mut();
+        let next = state.next_table;
+        let table = match state.tables.entry(name.to_owned()) {
+            std::collections::btree_map::Entry::Occupied(table) => return Ok(table.get().core.clone()),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                place.insert(Table::new(TableCore::new(TableId(next), name)?)).core.clone()
+            }
+        };
+        state.next_table = next + 1;
+        Ok(table)
+    }
+
+    fn new_table_id(&self) -> TableId {
+        let mut state = self.state_mut();
+        state.next_table += 1;
+        TableId(state.next_table - 1)
+    }
+
+    fn new_file(&self) -> FileNumber {
+        self.next_file.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sets the rows of all tables aside, unless an earlier flush that failed has done so.
+    fn freeze(&self) -> (Lsn, Vec<TableToFlush>) {
+        let mut state = self.state_mut();
+        let lsn = match state.frozen_lsn {
+            Some(lsn) => lsn,
+            None => {
+                state.tables.values_mut().for_each(|t| t.memtable.freeze());
+                state.applied_lsn
+            }
+        };
+        state.frozen_lsn = Some(lsn);
+        let is_needed =
+            |table: &&Table| !table.memtable.frozen().is_empty() || table.core.index().len() > table.series_stored();
+        let to_flush = |table: &Table| TableToFlush {
+            core: table.core.clone(),
+            runs: table.memtable.frozen().to_vec(),
+            series_files: table.series_files.clone(),
+        };
+        (lsn, state.tables.values().filter(is_needed).map(to_flush).collect())
+    }
+
+    /// The manifest that names the state as it is.
+    fn manifest(&self, flushed_lsn: Lsn) -> Manifest {
+        let state = self.state();
+        Manifest {
+            flushed_lsn,
+            next_table: state.next_table,
+            next_file: self.next_file.load(Ordering::Relaxed),
+            tables: state.tables.values().map(Table::entry).collect(),
+        }
+    }
+
+    /// The manifest that names the state as it will be with what a flush wrote.
+    fn manifest_with(&self, flushed_lsn: Lsn, flushed: &[FlushedTable]) -> Manifest {
+        let mut manifest = self.manifest(flushed_lsn);
+        for table in flushed {
+            if let Some(entry) = manifest.tables.iter_mut().find(|e| e.id == table.core.id) {
+                entry.segments.extend(table.segments.iter().map(|s| s.entry));
+                entry.series_files.clone_from(&table.series_files);
+            }
+        }
+        manifest
+    }
+
+    fn publish(&self, manifest: &Manifest) -> Result<()> {
+        manifest::store(&*self.options.fs, &self.dir, manifest).map_err(|e| match e {
+            Error::Poisoned { cause } => {
+                let cause = self.poison.get_or_init(|| cause);
+                Error::Poisoned { cause: cause.clone() }
+            }
+            other => other,
+        })
+    }
+
+    /// Reads from segments, from now on, what a flush wrote.
+    fn take_over(&self, lsn: Lsn, flushed: Vec<FlushedTable>) {
+        let mut state = self.state_mut();
+        for table in flushed {
+            if let Some(live) = state.tables.get_mut(&table.core.name).filter(|t| t.core.id == table.core.id) {
+                let mut segments: Vec<Arc<LiveSegment>> = live.segments.to_vec();
+                segments.extend(table.segments);
+                live.segments = Arc::new(segments);
+                live.series_files = table.series_files;
+            }
+        }
+        state.tables.values_mut().for_each(|t| t.memtable.thaw());
+        state.frozen_lsn = None;
+        state.flushed_lsn = lsn;
+        state.count_memtables();
+    }
+
+    /// Removes series files and segments that the state does not name. Only while `flushing` is held.
+    fn remove_orphans(&self) -> Result<()> {
+        let live = manifest_files(&self.manifest(0));
+        recover::remove_orphans(&*self.options.fs, &self.dir, &live)
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("the state is changed without panics")
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("the state is changed without panics")
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("the log is written without panics")
+    }
+}
+
+/// A flush begins when the log is this many files long, so that a restart has a bounded amount to replay.
+const LOG_FILES_MAX: u64 = 4;
+
+impl State {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Insert(inserts) => {
+                for (core, insert) in inserts {
+                    let table = self.tables.get_mut(&core.name).expect("no table is dropped under a write");
+                    let before = table.memtable.memory_bytes() as u64;
+                    table.memtable.insert(insert);
+                    self.memtable_bytes += table.memtable.memory_bytes() as u64;
+                    self.memtable_bytes -= before;
+                }
+            }
+            Change::Create(core) => {
+                self.tables.insert(core.name.clone(), Table::new(core));
+            }
+            Change::Drop(name) => {
+                self.tables.remove(&name);
+                self.count_memtables();
+            }
+        }
+    }
+
+    fn count_memtables(&mut self) {
+        self.memtable_bytes = self.tables.values().map(|t| t.memtable.memory_bytes() as u64).sum();
+    }
+}
+
+/// The numbers of all files that a manifest names.
+fn manifest_files(manifest: &Manifest) -> std::collections::HashSet<FileNumber> {
+    let of_table = |t: &manifest::TableEntry| {
+        let series: Vec<_> = t.series_files.iter().map(|f| f.file).collect();
+        series.into_iter().chain(t.segments.iter().map(|s| s.file).collect::<Vec<_>>())
+    };
+    manifest.tables.iter().flat_map(of_table).collect()
+}
+
+fn kinds(columns: &[Column]) -> Vec<(&str, ColumnKind)> {
+    columns.iter().map(|c| (c.name.as_str(), c.kind)).collect()
 }

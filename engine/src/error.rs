@@ -163,4 +163,27 @@ impl Error {
     pub(crate) fn corrupt(path: impl Into<PathBuf>, offset: u64, what: impl Into<String>) -> Error {
         Error::Corrupt { path: path.into(), offset, what: what.into() }
     }
+
+    /// The same error once more, for the next caller that meets the same cause.
+    pub(crate) fn again(&self) -> Error {
+        match self {
+            Error::Busy { what, held_bytes, limit_bytes } => {
+                Error::Busy { what, held_bytes: *held_bytes, limit_bytes: *limit_bytes }
+            }
+            Error::Schema(e) => Error::Schema(e.clone()),
+            Error::Limit { what, found, limit } => Error::Limit { what, found: *found, limit: *limit },
+            Error::Pattern(what) => Error::Pattern(what.clone()),
+            Error::DiskFull { path } => Error::DiskFull { path: path.clone() },
+            Error::Corrupt { path, offset, what } => Error::corrupt(path, *offset, what),
+            Error::Version { path, found, supported } => {
+                Error::Version { path: path.clone(), found: *found, supported: *supported }
+            }
+            Error::Locked { path, holder } => Error::Locked { path: path.clone(), holder: *holder },
+            Error::Poisoned { cause } => Error::Poisoned { cause: cause.clone() },
+            Error::Io { action, path, source } => {
+                let source = io::Error::new(source.kind(), source.to_string());
+                Error::Io { action, path: path.clone(), source }
+            }
+        }
+    }
 }

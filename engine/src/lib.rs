@@ -8,15 +8,33 @@
 //! timer: [`Engine::maintain`] does one bounded step and says whether more waits. It meets the world through
 //! [`env::FileSystem`] and [`env::Clock`], whose simulated twins ship in [`env::sim`].
 
-pub mod engine;
+mod batch;
+mod bytes;
+mod codec;
+mod engine;
 pub mod env;
 mod error;
+mod files;
+mod frame;
+mod index;
+mod maintain;
+mod manifest;
+mod memtable;
 mod model;
 pub mod naive;
+mod pack;
+mod partition;
+mod resolve;
 mod rows;
 mod scan;
+mod segment;
+mod table;
+mod verify;
+mod wal;
 
-pub use engine::{Durability, Engine, Maintained, Options, Rejected, Written};
+pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, Written};
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
 pub use scan::{ScanPart, ScanRequest, Snapshot, TagMatcher, TagTest};
+pub use verify::{VerifyReport, verify};
+pub use wal::TornTail;

@@ -8,4 +8,4 @@ pub use point::{Point, Value};
 pub use schema::{Column, ColumnKind, FieldType, SeriesId, TableId, TableSchema};
 pub use time::TimeRange;
 
-pub(crate) use schema::check_name;
+pub(crate) use schema::{FieldRef, check_name};

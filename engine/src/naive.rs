@@ -8,10 +8,10 @@ use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringV
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecondArray};
 use arrow_schema::Schema as ArrowSchema;
 
-use crate::engine::{Rejected, Written};
 use crate::model::{Column, ColumnKind, FieldType, Point, TableId, TableSchema, Value, check_name};
 use crate::scan::{ScanRequest, TagTest};
 use crate::{Error, Result, SchemaError};
+use crate::{Rejected, Written};
 
 type Tags = BTreeMap<String, String>;
 type Fields = BTreeMap<String, Value<'static>>;

@@ -1,11 +1,20 @@
 //! Reading: a snapshot, what to read of it, and the parts that can be read in parallel.
 
+mod output;
+mod plan;
+mod read;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 
 use crate::model::{TableSchema, TimeRange};
+use crate::table::TableView;
 use crate::{Result, SchemaError};
+use output::Output;
+use read::{Reader, Unit};
 
 /// A test on one tag of a series.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,41 +64,89 @@ pub struct ScanRequest {
 /// One state of the whole database: later writes, flushes and drops do not change what it reads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    pub(crate) inner: Arc<crate::naive::Naive>,
+    tables: Arc<BTreeMap<String, Arc<TableView>>>,
 }
 
 impl Snapshot {
+    pub(crate) fn new(tables: impl Iterator<Item = TableView>) -> Snapshot {
+        Snapshot { tables: Arc::new(tables.map(|t| (t.schema.name.clone(), Arc::new(t))).collect()) }
+    }
+
     /// The tables, by name.
     pub fn tables(&self) -> Vec<Arc<TableSchema>> {
-        self.inner.tables()
+        self.tables.values().map(|t| t.schema.clone()).collect()
     }
 
     /// One table.
     pub fn table(&self, name: &str) -> Option<Arc<TableSchema>> {
-        self.inner.table(name)
+        self.tables.get(name).map(|t| t.schema.clone())
     }
 
     /// Splits a scan into at most `parts_max` parts that may be read in parallel. Rows of different parts never overlap; no
     /// order is promised between batches, within a batch rows are ordered by (series, time).
     ///
     /// # Errors
-    /// [`SchemaError::NoTable`], [`SchemaError::NoColumn`], [`crate::Error::Pattern`].
+    /// [`SchemaError::NoTable`], [`SchemaError::NoColumn`], [`crate::Error::Pattern`], and
+    /// [`crate::Error::Corrupt`] when a segment that holds wanted rows cannot be opened.
     pub fn scan(&self, request: &ScanRequest) -> Result<Vec<ScanPart>> {
-        let table = self.table(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
-        let batch = self.inner.read(&table, request)?;
-        Ok(vec![ScanPart { batches: vec![batch].into_iter() }])
+        let view = self.tables.get(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
+        let output = Output::new(&view.schema, &request.columns)?;
+        let schema = output.schema();
+        let selected = plan::select_series(view, &request.tags)?;
+        let reader = Arc::new(Reader::new(view.clone(), output, request.time, selected));
+        let units = plan::units(&reader)?;
+        let parts = request.parts_max.clamp(1, units.len().max(1));
+        let mut shares = vec![VecDeque::new(); parts];
+        for (nth, unit) in units.into_iter().enumerate() {
+            shares[nth % parts].push_back(unit);
+        }
+        let part = |units| ScanPart { reader: reader.clone(), schema: schema.clone(), units, batch: None };
+        Ok(shares.into_iter().map(part).collect())
     }
 }
 
 /// A stream of record batches, in the columns and order asked for.
 #[derive(Debug)]
 pub struct ScanPart {
-    batches: std::vec::IntoIter<RecordBatch>,
+    reader: Arc<Reader>,
+    schema: SchemaRef,
+    units: VecDeque<Unit>,
+    /// The unit being handed out, and how far it is.
+    batch: Option<(RecordBatch, usize)>,
+}
+
+/// Rows of a batch that a scan hands out.
+const BATCH_ROWS_MAX: usize = 8192;
+
+impl ScanPart {
+    /// The schema of every batch.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
 }
 
 impl Iterator for ScanPart {
     type Item = Result<RecordBatch>;
+
     fn next(&mut self) -> Option<Result<RecordBatch>> {
-        self.batches.next().map(Ok)
+        loop {
+            if let Some((batch, at)) = &mut self.batch
+                && *at < batch.num_rows()
+            {
+                let rows = BATCH_ROWS_MAX.min(batch.num_rows() - *at);
+                let slice = batch.slice(*at, rows);
+                *at += rows;
+                return Some(Ok(slice));
+            }
+            let unit = self.units.pop_front()?;
+            match self.reader.read(&unit) {
+                Ok(batch) => self.batch = Some((batch, 0)),
+                Err(error) => {
+                    self.units.clear();
+                    self.batch = None;
+                    return Some(Err(error));
+                }
+            }
+        }
     }
 }

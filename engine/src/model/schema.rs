@@ -60,6 +60,9 @@ impl FieldType {
     }
 }
 
+/// A field inside the engine: its position in the table's schema, which never changes, and its type.
+pub(crate) type FieldRef = (u32, FieldType);
+
 /// What a column is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

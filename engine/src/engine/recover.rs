@@ -1,0 +1,163 @@
+//! Opening a data directory: the lock, the manifest, series and segments, then the log.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+
+use super::{Engine, Options, Recovery, State, manifest_files};
+use crate::env::{FileLock, FileSystem, LockAttempt};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::index::{self, TagIndex};
+use crate::manifest::{self, FileNumber, MANIFEST_NAME, MANIFEST_TMP_NAME, Manifest, TableEntry};
+use crate::memtable::Insert;
+use crate::model::{TableId, TableSchema};
+use crate::resolve::resolve_logged;
+use crate::segment::Segment;
+use crate::table::{LiveSegment, Table, TableCore};
+use crate::wal::group::Group;
+use crate::wal::record::{self, Record};
+use crate::wal::{self, Log, Lsn};
+
+pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
+    let fs = options.fs.clone();
+    let lock = prepare(&*fs, dir)?;
+    let manifest = load_or_begin(&*fs, dir)?;
+    remove_orphans(&*fs, dir, &manifest_files(&manifest))?;
+    manifest::remove_if_exists(&*fs, &dir.join(MANIFEST_TMP_NAME))?;
+
+    let mut recovery = Recovery::default();
+    let mut state = State { next_table: manifest.next_table, flushed_lsn: manifest.flushed_lsn, ..State::default() };
+    for entry in &manifest.tables {
+        state.tables.insert(entry.name.clone(), open_table(&*fs, dir, entry, &mut recovery)?);
+    }
+    let wal_dir = dir.join(files::WAL_DIR);
+    let replayed = wal::replay(&*fs, &wal_dir, manifest.flushed_lsn, &mut |lsn, payload| state.replay(lsn, payload))?;
+    state.applied_lsn = replayed.next_lsn - 1;
+    recovery.records_replayed = replayed.records;
+    recovery.torn_tail.clone_from(&replayed.torn);
+    Ok(Engine {
+        dir: dir.to_owned(),
+        recovery,
+        definitions: RwLock::default(),
+        flushing: Mutex::default(),
+        group: Group::default(),
+        log: Mutex::new(Log::new(fs, &wal_dir, options.wal_file_bytes, &replayed)),
+        state: RwLock::new(state),
+        next_file: AtomicU64::new(manifest.next_file),
+        has_unsynced: AtomicBool::new(false),
+        poison: OnceLock::new(),
+        options,
+        _lock: lock,
+    })
+}
+
+/// Makes the directories and takes the lock.
+fn prepare(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
+    fs.create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    let lock = lock(fs, dir)?;
+    for name in [files::WAL_DIR, files::SERIES_DIR, files::SEGMENTS_DIR] {
+        let sub = dir.join(name);
+        fs.create_dir_all(&sub).map_err(|e| Error::io("create", &sub, e))?;
+    }
+    fs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
+    Ok(lock)
+}
+
+/// Becomes the only user of a data directory.
+pub(crate) fn lock(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
+    match fs.lock(&dir.join(files::LOCK_NAME)).map_err(|e| Error::io("lock", dir, e))? {
+        LockAttempt::Held(lock) => Ok(lock),
+        LockAttempt::Taken(holder) => Err(Error::Locked { path: dir.to_owned(), holder }),
+    }
+}
+
+/// The manifest, written first if the directory is new. Files without a manifest are not a new directory.
+fn load_or_begin(fs: &dyn FileSystem, dir: &Path) -> Result<Manifest> {
+    if let Some(manifest) = manifest::load(fs, dir)? {
+        return Ok(manifest);
+    }
+    for name in [files::WAL_DIR, files::SERIES_DIR, files::SEGMENTS_DIR] {
+        let sub = dir.join(name);
+        if !fs.list(&sub).map_err(|e| Error::io("list", &sub, e))?.is_empty() {
+            return Err(Error::corrupt(dir.join(MANIFEST_NAME), 0, format!("missing, but {name}/ holds files")));
+        }
+    }
+    let manifest = Manifest::default();
+    manifest::store(fs, dir, &manifest)?;
+    Ok(manifest)
+}
+
+/// Removes files that no manifest names: they are left over from a flush that did not finish.
+pub(crate) fn remove_orphans(fs: &dyn FileSystem, dir: &Path, live: &HashSet<FileNumber>) -> Result<()> {
+    for name in [files::SERIES_DIR, files::SEGMENTS_DIR] {
+        let sub = dir.join(name);
+        for file in fs.list(&sub).map_err(|e| Error::io("list", &sub, e))? {
+            if files::number_of(&file).is_some_and(|number| !live.contains(&number)) {
+                manifest::remove_if_exists(fs, &sub.join(file))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mut Recovery) -> Result<Table> {
+    let mut index = TagIndex::default();
+    for file in &entry.series_files {
+        let path = files::series_path(dir, file.file);
+        let bytes = fs.read(&path).map_err(|e| Error::io("read", &path, e))?;
+        index::file::load(&path, &bytes, &mut index)?;
+    }
+    let schema = TableSchema { id: entry.id, name: entry.name.clone(), columns: entry.columns.clone() };
+    let mut table = Table::new(TableCore::with_schema(schema, index));
+    table.series_files.clone_from(&entry.series_files);
+    let mut segments = Vec::new();
+    for segment in &entry.segments {
+        let path = files::segment_path(dir, segment.file);
+        let file = Segment::open(fs, &path);
+        if let Err(error @ Error::Version { .. }) = file {
+            return Err(error);
+        }
+        recovery.damaged_segments.extend(file.as_ref().err().map(Error::again));
+        segments.push(Arc::new(LiveSegment { entry: *segment, path, file }));
+    }
+    table.segments = Arc::new(segments);
+    Ok(table)
+}
+
+impl State {
+    /// Does again what a record says; doing it twice changes nothing.
+    fn replay(&mut self, _lsn: Lsn, payload: &[u8]) -> Result<(), &'static str> {
+        match record::decode(payload).map_err(|_| "malformed record")? {
+            Record::Write(tables) => {
+                for rows in tables {
+                    let table = self.replayed_table(&rows.table)?;
+                    let batch = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
+                    if let Some(insert) = Insert::new(batch) {
+                        table.memtable.insert(insert);
+                    }
+                }
+                self.count_memtables();
+            }
+            Record::CreateTable { name, columns } => {
+                let table = self.replayed_table(&name)?;
+                table.core.grow(&super::kinds(&columns)).map_err(|_| "record does not fit the schema")?;
+            }
+            Record::DropTable { name } => {
+                self.tables.remove(&name);
+                self.count_memtables();
+            }
+        }
+        Ok(())
+    }
+
+    fn replayed_table(&mut self, name: &str) -> Result<&mut Table, &'static str> {
+        if !self.tables.contains_key(name) {
+            let core = TableCore::new(TableId(self.next_table), name).map_err(|_| "record names no valid table")?;
+            self.next_table += 1;
+            self.tables.insert(name.to_owned(), Table::new(core));
+        }
+        Ok(self.tables.get_mut(name).expect("just inserted"))
+    }
+}

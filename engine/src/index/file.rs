@@ -1,0 +1,129 @@
+//! Series files: the tags of a range of series ids of one table, written once by the flush that first needs them.
+//!
+//! The body of the frame is packed and holds: first id, number of series, the distinct texts, then for each
+//! series the number of its tags and for each tag its position in the schema and the number of its text. All are varints.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::TagIndex;
+use crate::bytes::{Cursor, Short, put_text, put_varint};
+use crate::model::SeriesId;
+use crate::pack::{pack, unpack};
+use crate::{Error, Result, frame};
+
+/// First bytes of a series file.
+pub(crate) const SERIES_MAGIC: &[u8; 8] = b"PLIMSSER";
+
+/// Version of series files that this program writes.
+pub(crate) const SERIES_VERSION: u32 = 1;
+
+/// Series files are written seldom and kept long.
+const ZSTD_LEVEL: i32 = 6;
+
+/// The bytes of a file with the series from `first` up to `end` (exclusive).
+pub(crate) fn encode(index: &TagIndex, first: u32, end: u32) -> Vec<u8> {
+    let mut texts: HashMap<&str, u64> = HashMap::new();
+    let mut listed = Vec::new();
+    let mut series = Vec::new();
+    for id in first..end {
+        let tags: Vec<_> = index.tags_of(SeriesId(id)).collect();
+        put_varint(&mut series, tags.len() as u64);
+        for (position, value) in tags {
+            let next = texts.len() as u64;
+            let code = *texts.entry(value).or_insert_with(|| {
+                listed.push(value);
+                next
+            });
+            put_varint(&mut series, u64::from(position));
+            put_varint(&mut series, code);
+        }
+    }
+    let mut body = Vec::new();
+    put_varint(&mut body, u64::from(first));
+    put_varint(&mut body, u64::from(end - first));
+    put_varint(&mut body, listed.len() as u64);
+    for text in listed {
+        put_text(&mut body, text);
+    }
+    body.extend_from_slice(&series);
+    frame::encode(SERIES_MAGIC, SERIES_VERSION, &pack(&body, ZSTD_LEVEL))
+}
+
+/// Adds the series of a file to an index that holds exactly the series before them.
+pub(crate) fn load(path: &Path, file: &[u8], index: &mut TagIndex) -> Result<()> {
+    let packed = frame::decode(path, file, SERIES_MAGIC, SERIES_VERSION)?;
+    let at_body = |what: &str| Error::corrupt(path, frame::FRAME_HEADER_BYTES as u64, what);
+    let body = unpack(packed).map_err(|Short| at_body("cannot be unpacked"))?;
+    match add_series(&body, index) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(at_body("series ids do not follow those before")),
+        Err(Short) => Err(at_body("malformed series list")),
+    }
+}
+
+fn add_series(body: &[u8], index: &mut TagIndex) -> Result<bool, Short> {
+    let mut cursor = Cursor::new(body);
+    let first = cursor.varint()?;
+    let count = cursor.count(0)?;
+    if first != u64::from(index.len()) {
+        return Ok(false);
+    }
+    let listed = cursor.count(1)?;
+    let texts = (0..listed).map(|_| cursor.text()).collect::<Result<Vec<_>, _>>()?;
+    let mut tags = Vec::new();
+    for nth in 0..count {
+        tags.clear();
+        for _ in 0..cursor.count(2)? {
+            let position = u32::try_from(cursor.varint()?).map_err(|_| Short)?;
+            let code = usize::try_from(cursor.varint()?).map_err(|_| Short)?;
+            tags.push((position, *texts.get(code).ok_or(Short)?));
+        }
+        if u64::from(index.find_or_add(&tags).0) != first + nth as u64 {
+            return Ok(false);
+        }
+    }
+    Ok(cursor.remaining() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> TagIndex {
+        let mut index = TagIndex::default();
+        index.find_or_add(&[(1, "a"), (3, "eu")]);
+        index.find_or_add(&[(1, "b"), (3, "eu")]);
+        index.find_or_add(&[]);
+        index
+    }
+
+    #[test]
+    fn series_come_back_with_their_ids() {
+        let index = sample();
+        let mut loaded = TagIndex::default();
+        load(Path::new("x.ser"), &encode(&index, 0, 2), &mut loaded).unwrap();
+        load(Path::new("y.ser"), &encode(&index, 2, 3), &mut loaded).unwrap();
+        assert_eq!(loaded.len(), 3);
+        assert_eq!(loaded.find(&[(1, "b"), (3, "eu")]), Some(SeriesId(1)));
+        assert_eq!(loaded.find(&[]), Some(SeriesId(2)));
+        assert_eq!(loaded.tag_of(SeriesId(0), 3), Some("eu"));
+    }
+
+    #[test]
+    fn a_missing_file_before_is_noticed() {
+        let file = encode(&sample(), 1, 3);
+        let error = load(Path::new("y.ser"), &file, &mut TagIndex::default()).unwrap_err();
+        assert_eq!(error.to_string(), "y.ser: series ids do not follow those before at 24");
+    }
+
+    #[test]
+    fn every_flipped_byte_is_noticed() {
+        let file = encode(&sample(), 0, 3);
+        for at in 0..file.len() {
+            let mut damaged = file.clone();
+            damaged[at] ^= 0x10;
+            load(Path::new("x.ser"), &damaged, &mut TagIndex::default()).unwrap_err();
+        }
+    }
+}

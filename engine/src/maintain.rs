@@ -1,0 +1,5 @@
+//! Upkeep: moving unflushed rows into segments.
+
+mod flush;
+
+pub(crate) use flush::{FlushedTable, TableToFlush, flush_table};

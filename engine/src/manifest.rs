@@ -1,0 +1,119 @@
+//! The manifest: which tables there are, which series files and segments are live, and up to where the log is in them.
+//!
+//! One file, replaced as a whole: the new text is written beside it, synced, renamed over it, and the directory synced.
+//! A file that the manifest does not name does not exist: it is left over from a crash and is removed on open.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::env::FileSystem;
+use crate::model::{Column, TableId};
+use crate::wal::Lsn;
+use crate::{Error, Result, frame};
+
+/// Name of the manifest in the data directory.
+pub(crate) const MANIFEST_NAME: &str = "MANIFEST";
+
+/// Name under which a new manifest is written before it replaces the old.
+pub(crate) const MANIFEST_TMP_NAME: &str = "MANIFEST.tmp";
+
+/// First bytes of the manifest.
+pub(crate) const MANIFEST_MAGIC: &[u8; 8] = b"PLIMSMAN";
+
+/// Version of the manifest that this program writes, and with it of the data directory.
+pub(crate) const MANIFEST_VERSION: u32 = 1;
+
+/// Number of a series file or segment, from which its name is made; never used twice.
+pub(crate) type FileNumber = u64;
+
+/// The live state of a data directory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Every record up to this one is in segments.
+    pub(crate) flushed_lsn: Lsn,
+    /// Id of the next table to be created.
+    pub(crate) next_table: u32,
+    /// Number of the next file to be created.
+    pub(crate) next_file: FileNumber,
+    pub(crate) tables: Vec<TableEntry>,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TableEntry {
+    pub(crate) id: TableId,
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
+    /// Series files in order of series ids.
+    pub(crate) series_files: Vec<SeriesFileEntry>,
+    /// Segments, oldest first: where two hold the same point, the later one wins.
+    pub(crate) segments: Vec<SegmentEntry>,
+}
+
+/// One series file.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SeriesFileEntry {
+    pub(crate) file: FileNumber,
+    /// Series in all files up to and including this one.
+    pub(crate) series_end: u32,
+}
+
+/// One segment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SegmentEntry {
+    pub(crate) file: FileNumber,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    /// Earliest timestamp, ns.
+    pub(crate) min_ns: i64,
+    /// Latest timestamp, ns.
+    pub(crate) max_ns: i64,
+}
+
+/// Reads the manifest; `None` when there is none.
+pub(crate) fn load(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Manifest>> {
+    let path = dir.join(MANIFEST_NAME);
+    let file = match fs.read(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", path, e)),
+    };
+    let body = frame::decode(&path, &file, MANIFEST_MAGIC, MANIFEST_VERSION)?;
+    let malformed = |e: serde_json::Error| {
+        Error::corrupt(&path, frame::FRAME_HEADER_BYTES as u64, format!("malformed manifest: {e}"))
+    };
+    serde_json::from_slice(body).map(Some).map_err(malformed)
+}
+
+/// Replaces the manifest. An error with `Poisoned` means that it is not known which one is live.
+pub(crate) fn store(fs: &dyn FileSystem, dir: &Path, manifest: &Manifest) -> Result<()> {
+    let body = serde_json::to_vec(manifest).expect("a manifest is plain data");
+    let (path, tmp) = (dir.join(MANIFEST_NAME), dir.join(MANIFEST_TMP_NAME));
+    write_file(fs, &tmp, &frame::encode(MANIFEST_MAGIC, MANIFEST_VERSION, &body))?;
+    let unknown = |e| Error::Poisoned { cause: Error::io("replace", &path, e).to_string() };
+    fs.rename(&tmp, &path).map_err(|e| Error::io("rename", &tmp, e))?;
+    fs.sync_dir(dir).map_err(unknown)
+}
+
+/// Writes a whole file and syncs it, in place of one of that name. On an error no file of that name is left, if possible.
+pub(crate) fn write_file(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> Result<()> {
+    remove_if_exists(fs, path)?;
+    let write = || -> std::io::Result<()> {
+        let mut file = fs.create(path)?;
+        file.append(bytes)?;
+        file.sync()
+    };
+    write().map_err(|e| {
+        let _left_for_the_next_open = fs.remove(path);
+        Error::io("write", path, e)
+    })
+}
+
+/// Removes a file; fine if it is not there.
+pub(crate) fn remove_if_exists(fs: &dyn FileSystem, path: &Path) -> Result<()> {
+    match fs.remove(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,194 @@
+//! From points to batches: names become columns and series, and what does not fit the schema is refused point by point.
+//!
+//! The schema and the series grow here, before the write is logged. If logging fails, an empty column or a series without
+//! rows may stay behind in memory; it is never logged and gone with the next restart.
+
+use std::sync::Arc;
+
+use crate::batch::{Batch, FieldValues};
+use crate::engine::Rejected;
+use crate::error::{Result, SchemaError};
+use crate::index::TagPosition;
+use crate::model::{ColumnKind, FieldRef, Point, SeriesId, Value, check_name};
+use crate::table::{Shape, TableCore, check_kind};
+use crate::wal::record::{LoggedRows, TableNames, WriteRecord};
+
+/// The rows of one write, by table.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    pub(crate) tables: Vec<(Arc<TableCore>, Batch)>,
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+impl Resolved {
+    /// The log record that carries these rows.
+    pub(crate) fn record(&self) -> Vec<u8> {
+        let mut record = WriteRecord::new(self.tables.len());
+        for (core, batch) in &self.tables {
+            let shape = core.shape();
+            let index = core.index();
+            record.add(
+                &TableNames {
+                    table: &core.name,
+                    name_of: &|position| &shape.schema.columns[position as usize].name,
+                    tags_of: &|series| index.tags_of(series).collect(),
+                },
+                batch,
+            );
+        }
+        record.finish()
+    }
+}
+
+/// Resolves points one after the other. `table_of` gives the table of a name, which it creates if need be.
+pub(crate) fn resolve(points: &[Point<'_>], mut table_of: impl FnMut(&str) -> Result<Arc<TableCore>>) -> Resolved {
+    let mut resolved = Resolved::default();
+    let mut scratch = Scratch::default();
+    let mut current: Option<usize> = None;
+    for (at, point) in points.iter().enumerate() {
+        let is_current = |i: &usize| resolved.tables[*i].0.name == *point.table;
+        let table = match current.filter(is_current).or_else(|| (0..resolved.tables.len()).find(is_current)) {
+            Some(table) => table,
+            None => match check_before_create(point).and_then(|()| table_of(&point.table)) {
+                Ok(core) => {
+                    resolved.tables.push((core, Batch::default()));
+                    resolved.tables.len() - 1
+                }
+                Err(error) => {
+                    resolved.rejected.push(Rejected { point: at, error });
+                    continue;
+                }
+            },
+        };
+        current = Some(table);
+        let (core, batch) = &mut resolved.tables[table];
+        if let Err(error) = scratch.add(core, batch, point) {
+            resolved.rejected.push(Rejected { point: at, error });
+        }
+    }
+    for (_, batch) in &mut resolved.tables {
+        batch.finish();
+    }
+    resolved.tables.retain(|(_, batch)| !batch.is_empty());
+    resolved
+}
+
+/// A table is only made for a point that it can take.
+fn check_before_create(point: &Point<'_>) -> Result<()> {
+    let empty = TableCore::new(crate::model::TableId(u32::MAX), &point.table)?;
+    Scratch::default().lay_out(&empty.shape(), point)
+}
+
+/// Buffers that are used again for each point, and the positions that the point before had.
+#[derive(Default)]
+struct Scratch<'a> {
+    tags: Vec<(TagPosition, &'a str)>,
+    fields: Vec<(FieldRef, &'a Value<'a>)>,
+    new: Vec<(&'a str, ColumnKind)>,
+    tag_hints: Vec<Option<u32>>,
+    field_hints: Vec<Option<u32>>,
+    positions: Vec<u32>,
+}
+
+impl<'a> Scratch<'a> {
+    fn add(&mut self, core: &TableCore, batch: &mut Batch, point: &'a Point<'a>) -> Result<()> {
+        self.lay_out(&core.shape(), point)?;
+        if !self.new.is_empty() {
+            let shape = core.grow(&self.new)?;
+            self.lay_out(&shape, point)?;
+        }
+        let found = core.index().find(&self.tags);
+        let series = found.unwrap_or_else(|| core.index_mut().find_or_add(&self.tags));
+        let fields = self.fields.iter().map(|((position, kind), value)| (*position, *kind, *value));
+        batch.push(series, point.time_ns, fields);
+        Ok(())
+    }
+
+    /// Finds the columns of a point; those that do not exist yet are in `new`.
+    fn lay_out(&mut self, shape: &Shape, point: &'a Point<'a>) -> Result<()> {
+        self.tags.clear();
+        self.fields.clear();
+        self.new.clear();
+        self.tag_hints.resize(point.tags.len(), None);
+        self.field_hints.resize(point.fields.len(), None);
+        for (nth, (name, value)) in point.tags.iter().enumerate() {
+            let found = self.column(shape, name, ColumnKind::Tag, self.tag_hints[nth])?;
+            self.tag_hints[nth] = found.map(|(position, _)| position);
+            if let Some((position, _)) = found.filter(|_| !value.is_empty()) {
+                self.tags.push((position, value));
+            }
+        }
+        for (nth, (name, value)) in point.fields.iter().enumerate() {
+            let found = self.column(shape, name, ColumnKind::Field(value.field_type()), self.field_hints[nth])?;
+            self.field_hints[nth] = found.map(|(position, _)| position);
+            if let Some((position, ColumnKind::Field(kind))) = found {
+                self.fields.push(((position, kind), value));
+            }
+        }
+        if point.fields.is_empty() {
+            return Err(SchemaError::NoField(point.table.to_string()).into());
+        }
+        self.tags.sort_unstable_by_key(|(position, _)| *position);
+        self.refuse_duplicates(shape, point)
+    }
+
+    fn column(
+        &mut self,
+        shape: &Shape,
+        name: &'a str,
+        wanted: ColumnKind,
+        hint: Option<u32>,
+    ) -> Result<Option<(u32, ColumnKind)>> {
+        if let Some((position, kind)) = shape.column(name, hint) {
+            check_kind(&shape.schema, position as usize, wanted)?;
+            return Ok(Some((position, kind)));
+        }
+        check_name(name)?;
+        self.new.push((name, wanted));
+        Ok(None)
+    }
+
+    /// Positions tell when every name has one; otherwise the names themselves have to.
+    fn refuse_duplicates(&mut self, shape: &Shape, point: &Point<'_>) -> Result<()> {
+        let twice = |name: &str| Err(SchemaError::Duplicate(name.to_owned()).into());
+        if self.tags.len() + self.fields.len() == point.tags.len() + point.fields.len() {
+            self.positions.clear();
+            self.positions.extend(self.tags.iter().map(|(position, _)| *position));
+            self.positions.extend(self.fields.iter().map(|((position, _), _)| *position));
+            self.positions.sort_unstable();
+            return match self.positions.windows(2).find(|pair| pair[0] == pair[1]) {
+                Some(pair) => twice(&shape.schema.columns[pair[0] as usize].name),
+                None => Ok(()),
+            };
+        }
+        let mut names: Vec<&str> = point.tags.iter().map(|t| &*t.0).chain(point.fields.iter().map(|f| &*f.0)).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => twice(pair[0]),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Resolves rows read back from the log.
+pub(crate) fn resolve_logged(core: &TableCore, logged: LoggedRows) -> Result<Batch> {
+    let tags = logged.tags.iter().map(|name| (name.as_str(), ColumnKind::Tag));
+    let fields = logged.fields.iter().map(|(name, v)| (name.as_str(), ColumnKind::Field(v.field_type())));
+    let columns: Vec<_> = tags.chain(fields).collect();
+    let shape = core.grow(&columns)?;
+    for (name, kind) in &columns {
+        let stored = shape.column(name, None).map(|(_, kind)| kind);
+        assert_eq!(stored, Some(*kind), "values are widened before they are logged");
+    }
+    let position = |name: &str| shape.column(name, None).map(|(position, _)| position).expect("just grown");
+    let tag_positions: Vec<u32> = logged.tags.iter().map(|name| position(name)).collect();
+    let mut index = core.index_mut();
+    let mut series: Vec<SeriesId> = Vec::with_capacity(logged.series.len());
+    for of_series in &logged.series {
+        let mut tags: Vec<_> = of_series.iter().map(|(tag, value)| (tag_positions[*tag], value.as_str())).collect();
+        tags.sort_unstable_by_key(|(position, _)| *position);
+        series.push(index.find_or_add(&tags));
+    }
+    let fields: Vec<(u32, FieldValues)> = logged.fields.into_iter().map(|(name, v)| (position(&name), v)).collect();
+    Ok(Batch { series: logged.row_series.iter().map(|nth| series[*nth]).collect(), times: logged.times, fields })
+}

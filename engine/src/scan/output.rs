@@ -1,0 +1,92 @@
+//! From rows in storage order to the record batches that a scan hands out.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray, TimestampNanosecondArray, UInt32Array};
+use arrow_schema::{Schema as ArrowSchema, SchemaRef};
+use arrow_select::take::take;
+
+use crate::index::{TagIndex, TagPosition};
+use crate::model::{ColumnKind, FieldRef, TableSchema};
+use crate::rows::Rows;
+use crate::{Result, SchemaError};
+
+/// Where each wanted column comes from.
+#[derive(Debug)]
+pub(super) struct Output {
+    columns: Vec<From>,
+    schema: SchemaRef,
+    /// The fields that have to be read, each once.
+    pub(super) fields: Vec<FieldRef>,
+}
+
+#[derive(Debug)]
+enum From {
+    Time,
+    Tag(TagPosition),
+    /// Number of the column in `Output::fields`.
+    Field(usize),
+}
+
+impl Output {
+    pub(super) fn new(schema: &TableSchema, wanted: &[String]) -> Result<Output> {
+        let arrow = schema.arrow();
+        let mut output = Output { columns: Vec::new(), schema: arrow.clone(), fields: Vec::new() };
+        let mut arrow_fields = Vec::new();
+        for name in wanted {
+            let missing = || SchemaError::NoColumn { table: schema.name.clone(), column: name.clone() };
+            let position = schema.position(name).ok_or_else(missing)?;
+            arrow_fields.push(arrow.field(position).clone());
+            let column = match schema.columns[position].kind {
+                ColumnKind::Time => From::Time,
+                ColumnKind::Tag => From::Tag(position as TagPosition),
+                ColumnKind::Field(kind) => From::Field(output.field((position as u32, kind))),
+            };
+            output.columns.push(column);
+        }
+        output.schema = Arc::new(ArrowSchema::new(arrow_fields));
+        Ok(output)
+    }
+
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Builds the batch; `rows` has the columns of `fields`.
+    pub(super) fn batch(&self, rows: Rows, index: &TagIndex) -> RecordBatch {
+        let series_of_rows = self.columns.iter().any(|c| matches!(c, From::Tag(_))).then(|| nth_series_of_rows(&rows));
+        let arrays = self.columns.iter().map(|column| -> ArrayRef {
+            match column {
+                From::Time => {
+                    let times = TimestampNanosecondArray::from_iter_values(rows.times.iter().copied());
+                    Arc::new(times.with_timezone("UTC"))
+                }
+                From::Tag(tag) => {
+                    let of_rows = series_of_rows.as_ref().expect("made when a tag is wanted");
+                    let values: StringViewArray = rows.series.iter().map(|(id, _)| index.tag_of(*id, *tag)).collect();
+                    take(&values, of_rows, None).expect("every row has a series")
+                }
+                From::Field(nth) => rows.columns[*nth].clone(),
+            }
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        RecordBatch::try_new_with_options(self.schema.clone(), arrays.collect(), &options)
+            .expect("arrays are built to the schema")
+    }
+
+    fn field(&mut self, field: FieldRef) -> usize {
+        self.fields.iter().position(|f| *f == field).unwrap_or_else(|| {
+            self.fields.push(field);
+            self.fields.len() - 1
+        })
+    }
+}
+
+/// For each row the number of its series in `rows.series`.
+fn nth_series_of_rows(rows: &Rows) -> UInt32Array {
+    let mut numbers = Vec::with_capacity(rows.len());
+    for (nth, (_, end)) in rows.series.iter().enumerate() {
+        numbers.resize(*end, nth as u32);
+    }
+    numbers.into()
+}

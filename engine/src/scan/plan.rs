@@ -1,0 +1,118 @@
+//! What a scan has to touch: series by matchers, segments and runs by time, cut into units of bounded size.
+//!
+//! A unit is a range of keys within one time partition. Every source that may hold rows of it is read and merged for it, so
+//! units are independent, and one unit holds about [`UNIT_ROWS`] rows at most (more only when sources overlap).
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
+
+use super::TagMatcher;
+use super::read::{Reader, Source, Unit};
+use crate::model::{ColumnKind, SeriesId, TimeRange};
+use crate::partition::{self, Partition};
+use crate::rows::Key;
+use crate::table::TableView;
+use crate::{Result, SchemaError};
+
+/// Rows that a unit should hold.
+const UNIT_ROWS: usize = 64 * 1024;
+
+/// Rows of a run between two places where it can be cut.
+const RUN_STEP_ROWS: usize = 8 * 1024;
+
+/// The series that match, or `None` for all of them.
+pub(super) fn select_series(view: &TableView, matchers: &[TagMatcher]) -> Result<Option<RoaringBitmap>> {
+    if matchers.is_empty() {
+        return Ok(None);
+    }
+    let mut tests = Vec::with_capacity(matchers.len());
+    for matcher in matchers {
+        let position = view.schema.position(&matcher.tag).filter(|at| view.schema.columns[*at].kind == ColumnKind::Tag);
+        let missing = || SchemaError::NoColumn { table: view.schema.name.clone(), column: matcher.tag.clone() };
+        tests.push((position.ok_or_else(missing)? as u32, &matcher.test));
+    }
+    view.core.index().select(&tests).map(Some)
+}
+
+/// The units of a scan, by time partition and key.
+pub(super) fn units(reader: &Reader) -> Result<Vec<Unit>> {
+    let mut units = Vec::new();
+    for (partition, sources) in sources_by_partition(reader)? {
+        let time = partition::range(partition).intersect(&reader.time);
+        let mut lo: Key = (SeriesId(0), i64::MIN);
+        for hi in cuts(reader, &sources, &time) {
+            units.push(Unit { time, sources: sources.clone(), lo, hi: Some(hi) });
+            lo = hi;
+        }
+        units.push(Unit { time, sources, lo, hi: None });
+    }
+    Ok(units)
+}
+
+/// For each partition in the time range, what may hold rows of it, oldest first.
+fn sources_by_partition(reader: &Reader) -> Result<BTreeMap<Partition, Vec<Source>>> {
+    let mut partitions: BTreeMap<Partition, Vec<Source>> = BTreeMap::new();
+    for (nth, live) in reader.view.segments.iter().enumerate() {
+        let time = TimeRange { min_ns: live.entry.min_ns, max_ns: live.entry.max_ns };
+        if !time.overlaps(&reader.time) {
+            continue;
+        }
+        let segment = live.file.as_ref().map_err(crate::Error::again)?;
+        let wanted = |chunk: &usize| reader.wants_chunk(&segment.chunks()[*chunk]);
+        let chunks: Vec<usize> = (0..segment.chunks().len()).filter(wanted).collect();
+        if !chunks.is_empty() {
+            let source = Source::Segment { nth, chunks };
+            partitions.entry(partition::of(time.min_ns)).or_default().push(source);
+        }
+    }
+    for run in reader.view.memtable.runs() {
+        if !run.time.overlaps(&reader.time) {
+            continue;
+        }
+        for partition in run.partitions() {
+            if partition::range(*partition).overlaps(&reader.time) {
+                partitions.entry(*partition).or_default().push(Source::Run(run.clone()));
+            }
+        }
+    }
+    Ok(partitions)
+}
+
+/// Keys at which the rows of the sources are cut into units.
+fn cuts(reader: &Reader, sources: &[Source], time: &TimeRange) -> Vec<Key> {
+    let mut steps: Vec<(Key, usize)> = Vec::new();
+    for source in sources {
+        match source {
+            Source::Segment { nth, chunks } => {
+                let Ok(segment) = &reader.view.segments[*nth].file else { continue };
+                let step = |chunk: &usize| {
+                    let info = &segment.chunks()[*chunk];
+                    let one_series = info.series_first == info.series_last;
+                    let from_ns = if one_series { info.time.min_ns } else { i64::MIN };
+                    ((info.series_first, from_ns), info.rows as usize)
+                };
+                steps.extend(chunks.iter().map(step));
+            }
+            Source::Run(run) if reader.selected.is_none() => {
+                let series = run.rows.series_of_rows();
+                let starts = (0..run.rows.len()).step_by(RUN_STEP_ROWS);
+                let overlap = |row: &usize| time.contains(run.rows.times[*row]) || run.partitions().len() == 1;
+                steps.extend(starts.filter(overlap).map(|row| ((series[row], run.rows.times[row]), RUN_STEP_ROWS)));
+            }
+            // Few series of a memtable are few rows.
+            Source::Run(_) => {}
+        }
+    }
+    steps.sort_unstable_by_key(|(key, _)| *key);
+    let mut cuts = Vec::new();
+    let mut rows = 0;
+    for (key, more) in steps {
+        if rows > 0 && rows + more > UNIT_ROWS && cuts.last() != Some(&key) {
+            cuts.push(key);
+            rows = 0;
+        }
+        rows += more;
+    }
+    cuts
+}

@@ -1,0 +1,185 @@
+//! One table in memory: its growing schema and series, its unflushed rows and its segments.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::error::{Error, SchemaError};
+use crate::index::TagIndex;
+use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
+use crate::memtable::{Memtable, MemtableView};
+use crate::model::{Column, ColumnKind, FieldType, TableId, TableSchema, check_name};
+use crate::segment::Segment;
+
+/// Most columns a table can have.
+const COLUMNS_MAX: usize = 4096;
+
+/// The part of a table that only ever grows, shared by writers, readers and the flush without the engine's lock.
+#[derive(Debug)]
+pub(crate) struct TableCore {
+    pub(crate) id: TableId,
+    pub(crate) name: String,
+    shape: RwLock<Arc<Shape>>,
+    index: RwLock<TagIndex>,
+}
+
+/// A schema with its columns by name.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) schema: Arc<TableSchema>,
+    positions: HashMap<String, u32>,
+}
+
+impl Shape {
+    fn new(schema: TableSchema) -> Shape {
+        let positions = schema.columns.iter().enumerate().map(|(at, c)| (c.name.clone(), at as u32)).collect();
+        Shape { schema: Arc::new(schema), positions }
+    }
+
+    /// Position and kind of a column. Names usually come in the same order, so `hint` is tried first.
+    pub(crate) fn column(&self, name: &str, hint: Option<u32>) -> Option<(u32, ColumnKind)> {
+        let at = |position: u32| &self.schema.columns[position as usize];
+        if let Some(hint) = hint.filter(|h| (*h as usize) < self.schema.columns.len() && at(*h).name == name) {
+            return Some((hint, at(hint).kind));
+        }
+        self.positions.get(name).map(|position| (*position, at(*position).kind))
+    }
+}
+
+impl TableCore {
+    /// A table with only `time`.
+    pub(crate) fn new(id: TableId, name: &str) -> Result<TableCore, SchemaError> {
+        check_name(name)?;
+        let time = Column { name: TableSchema::TIME.to_owned(), kind: ColumnKind::Time };
+        let schema = TableSchema { id, name: name.to_owned(), columns: vec![time] };
+        Ok(TableCore::with_schema(schema, TagIndex::default()))
+    }
+
+    pub(crate) fn with_schema(schema: TableSchema, index: TagIndex) -> TableCore {
+        TableCore {
+            id: schema.id,
+            name: schema.name.clone(),
+            shape: RwLock::new(Arc::new(Shape::new(schema))),
+            index: RwLock::new(index),
+        }
+    }
+
+    pub(crate) fn shape(&self) -> Arc<Shape> {
+        self.shape.read().expect("a schema is swapped without panics").clone()
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, TagIndex> {
+        self.index.read().expect("the index is changed without panics")
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, TagIndex> {
+        self.index.write().expect("the index is changed without panics")
+    }
+
+    /// Adds the columns that are missing; those that exist must be of the same kind, or take the value as it is.
+    pub(crate) fn grow(&self, wanted: &[(&str, ColumnKind)]) -> Result<Arc<Shape>, Error> {
+        let mut shape = self.shape.write().expect("a schema is swapped without panics");
+        let mut schema = (*shape.schema).clone();
+        for (name, kind) in wanted {
+            match schema.position(name) {
+                Some(at) => check_kind(&schema, at, *kind)?,
+                None => {
+                    check_name(name)?;
+                    schema.columns.push(Column { name: (*name).to_owned(), kind: *kind });
+                }
+            }
+        }
+        if schema.columns.len() > COLUMNS_MAX {
+            let found = schema.columns.len() as u64;
+            return Err(Error::Limit { what: "number of columns of a table", found, limit: COLUMNS_MAX as u64 });
+        }
+        *shape = Arc::new(Shape::new(schema));
+        Ok(shape.clone())
+    }
+}
+
+/// Checks that a column can take input of a kind: the same kind, or an integer for a float field, which widens.
+pub(crate) fn check_kind(schema: &TableSchema, at: usize, wanted: ColumnKind) -> Result<(), SchemaError> {
+    let column = &schema.columns[at];
+    match (column.kind, wanted) {
+        (exists, wanted) if exists == wanted => Ok(()),
+        (ColumnKind::Field(FieldType::Float), ColumnKind::Field(FieldType::Integer)) => Ok(()),
+        (ColumnKind::Field(expected), ColumnKind::Field(found)) => Err(SchemaError::FieldType {
+            table: schema.name.clone(),
+            field: column.name.clone(),
+            found: found.name(),
+            expected: expected.name(),
+        }),
+        (exists, wanted) => Err(SchemaError::ColumnKind {
+            table: schema.name.clone(),
+            column: column.name.clone(),
+            exists: exists.name(),
+            wanted: wanted.name(),
+        }),
+    }
+}
+
+/// A segment that the manifest names.
+#[derive(Debug)]
+pub(crate) struct LiveSegment {
+    pub(crate) entry: SegmentEntry,
+    pub(crate) path: PathBuf,
+    /// The open file; or why it could not be opened, which every read that needs it reports.
+    pub(crate) file: Result<Segment, Error>,
+}
+
+/// One table as the engine's lock guards it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) core: Arc<TableCore>,
+    pub(crate) memtable: Memtable,
+    /// Oldest first: where two hold the same point, the later one wins.
+    pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
+    pub(crate) series_files: Vec<SeriesFileEntry>,
+}
+
+impl Table {
+    pub(crate) fn new(core: TableCore) -> Table {
+        Table {
+            core: Arc::new(core),
+            memtable: Memtable::default(),
+            segments: Arc::default(),
+            series_files: Vec::new(),
+        }
+    }
+
+    /// What can be read now.
+    pub(crate) fn view(&self) -> TableView {
+        TableView {
+            schema: self.core.shape().schema.clone(),
+            core: self.core.clone(),
+            memtable: self.memtable.view(),
+            segments: self.segments.clone(),
+        }
+    }
+
+    /// Series that are in series files.
+    pub(crate) fn series_stored(&self) -> u32 {
+        self.series_files.last().map_or(0, |f| f.series_end)
+    }
+
+    pub(crate) fn entry(&self) -> TableEntry {
+        let schema = self.core.shape().schema.clone();
+        TableEntry {
+            id: schema.id,
+            name: schema.name.clone(),
+            columns: schema.columns.clone(),
+            series_files: self.series_files.clone(),
+            segments: self.segments.iter().map(|s| s.entry).collect(),
+        }
+    }
+}
+
+/// The readable state of one table at one moment.
+#[derive(Debug)]
+pub(crate) struct TableView {
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) core: Arc<TableCore>,
+    pub(crate) memtable: MemtableView,
+    pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
+}
