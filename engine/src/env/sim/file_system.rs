@@ -110,6 +110,12 @@ impl SimFileSystem {
         self.machine().down_at = Some(number);
     }
 
+    /// True when the next operation would come after the crash.
+    pub fn is_down(&self) -> bool {
+        let machine = self.machine();
+        machine.down_at.is_some_and(|down_at| machine.operations.len() >= down_at)
+    }
+
     /// Lets one operation fail.
     pub fn fail_at(&self, number: usize, fault: Fault) {
         self.machine().faults.insert(number, fault);
