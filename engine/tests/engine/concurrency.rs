@@ -120,7 +120,7 @@ fn run(fs: &SimFileSystem, sizes: Sizes, batches: usize) -> (Vec<usize>, Result<
         let maintainer = scope.spawn(|| maintain(engine, done));
         let write = |writer: usize| move || write(engine, writer, batches, &acknowledged[writer]);
         let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(write(writer))).collect();
-        let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        let written: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         done.store(true, Ordering::SeqCst);
         written.into_iter().try_for_each(|writer| unless_down(writer.expect("a writer panicked")))?;
         unless_down(maintainer.join().expect("maintenance panicked"))?;
