@@ -51,7 +51,7 @@ impl Faulty {
         let had_failed = self.has_failed();
         match self.driver.step(step) {
             Ok(()) => self.states.iter_mut().for_each(|state| drop(apply(state, step))),
-            Err(Stop::Failed(error)) if self.has_failed() => self.refused(step, &error)?,
+            Err(Stop::Failed(error)) if self.has_failed() => self.refused(step, &error, !had_failed)?,
             Err(stop) => return Err(stop.text()),
         }
         if !had_failed && self.has_failed() && is_log_sync(&self.driver.fs.operations()[self.number]) {
@@ -60,10 +60,12 @@ impl Faulty {
         self.reads()
     }
 
-    fn refused(&mut self, step: &Step, error: &Error) -> Result<(), String> {
+    /// A refused step has left nothing behind, unless it is the one that failed on its way to the disk.
+    fn refused(&mut self, step: &Step, error: &Error, is_first: bool) -> Result<(), String> {
         match error {
-            Error::Poisoned { .. } | Error::DiskFull { .. } => {}
-            Error::Io { .. } => {
+            Error::DiskFull { .. } => {}
+            Error::Poisoned { .. } if !is_first => {}
+            Error::Io { .. } | Error::Poisoned { .. } => {
                 for state in self.states.clone() {
                     self.states.push(state);
                     self.states.last_mut().map(|after| apply(after, step));
