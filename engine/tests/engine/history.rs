@@ -1,0 +1,219 @@
+//! Random histories over a small world, where the same tables, series and times are met again and again.
+
+use plimsoll_engine::env::sim::Random;
+use plimsoll_engine::{Column, ColumnKind, Durability, FieldType, Options, Point, TableSchema, Value};
+
+const TABLES: [&str; 3] = ["cpu", "disk io", "Wärme"];
+const TAGS: [&str; 3] = ["host", "region", "Rack"];
+const TAG_VALUES: [&str; 6] = ["a", "b", "ab", "", "ü", "a b,c=\"d\""];
+/// Fields with the type that they mostly have.
+const FIELDS: [(&str, FieldType); 6] = [
+    ("usage", FieldType::Float),
+    ("free", FieldType::Integer),
+    ("total", FieldType::Unsigned),
+    ("up", FieldType::Boolean),
+    ("state", FieldType::Text),
+    ("idle", FieldType::Float),
+];
+const TYPES: [FieldType; 5] =
+    [FieldType::Float, FieldType::Integer, FieldType::Unsigned, FieldType::Boolean, FieldType::Text];
+const SECOND_NS: i64 = 1_000_000_000;
+/// 2026-01-01 00:00:00 UTC.
+pub(crate) const START_NS: i64 = 1_767_225_600 * SECOND_NS;
+
+/// One call of a user of the engine.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Write(Vec<Point<'static>>),
+    CreateTable(String, Vec<Column>),
+    DropTable(String),
+    Flush,
+    /// Maintenance until nothing more waits.
+    Maintain,
+    Restart,
+    /// Takes a snapshot that is read after every later step.
+    Hold,
+    /// Lets the oldest snapshot go.
+    Release,
+}
+
+/// How an engine of the test is opened, but for its disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) durability: Durability,
+    pub(crate) memtable_flush_bytes: u64,
+    pub(crate) memtable_limit_bytes: u64,
+    pub(crate) wal_file_bytes: u64,
+}
+
+impl Sizes {
+    /// Sizes of which some make flushes, full memtables and new log files frequent.
+    pub(crate) fn random(random: &mut Random) -> Sizes {
+        let memtable_flush_bytes = *random.pick(&[1, 500, 4 << 10, 64 << 20]);
+        Sizes {
+            durability: Durability::Synced,
+            memtable_flush_bytes,
+            memtable_limit_bytes: memtable_flush_bytes * 4 + 2048,
+            wal_file_bytes: *random.pick(&[1, 300, 2 << 10, 64 << 20]),
+        }
+    }
+
+    /// Sizes at which nothing happens by itself.
+    pub(crate) fn large() -> Sizes {
+        let plain = Options::default();
+        Sizes {
+            durability: Durability::Synced,
+            memtable_flush_bytes: plain.memtable_flush_bytes,
+            memtable_limit_bytes: plain.memtable_limit_bytes,
+            wal_file_bytes: plain.wal_file_bytes,
+        }
+    }
+
+    /// Options of an engine on a disk.
+    pub(crate) fn on(&self, fs: impl plimsoll_engine::env::FileSystem + 'static) -> Options {
+        Options {
+            fs: std::sync::Arc::new(fs),
+            durability: self.durability,
+            memtable_flush_bytes: self.memtable_flush_bytes,
+            memtable_limit_bytes: self.memtable_limit_bytes,
+            wal_file_bytes: self.wal_file_bytes,
+        }
+    }
+}
+
+/// A history of `length` steps.
+pub(crate) fn history(random: &mut Random, length: usize) -> Vec<Step> {
+    let bulk = random.one_in(12);
+    (0..length).map(|_| step(random, bulk)).collect()
+}
+
+fn step(random: &mut Random, bulk: bool) -> Step {
+    match random.below(24) {
+        0 => Step::CreateTable(table(random), columns(random)),
+        1 if random.one_in(2) => Step::DropTable(table(random)),
+        2 | 3 => Step::Flush,
+        4..=6 => Step::Maintain,
+        7 | 8 => Step::Restart,
+        9 => Step::Hold,
+        10 => Step::Release,
+        _ => Step::Write(points(random, bulk)),
+    }
+}
+
+/// A batch.
+pub(crate) fn points(random: &mut Random, bulk: bool) -> Vec<Point<'static>> {
+    let count = match random.below(12) {
+        0 => 0,
+        1 if bulk => 300 + random.below(1500),
+        2 => 40,
+        _ => 1 + random.below(6),
+    };
+    (0..count).map(|_| point(random)).collect()
+}
+
+fn table(random: &mut Random) -> String {
+    match random.below(60) {
+        0 => String::new(),
+        1 => "n".repeat(256),
+        2 => "../cpu".to_owned(),
+        _ => name(random, &TABLES).to_owned(),
+    }
+}
+
+fn columns(random: &mut Random) -> Vec<Column> {
+    let column = |random: &mut Random| match random.below(12) {
+        0 => Column { name: TableSchema::TIME.to_owned(), kind: ColumnKind::Tag },
+        1..=4 => Column { name: name(random, &TAGS).to_owned(), kind: ColumnKind::Tag },
+        _ => {
+            let (name, kind) = *random.pick(&FIELDS);
+            Column { name: name.to_owned(), kind: ColumnKind::Field(kind) }
+        }
+    };
+    (0..random.below(4)).map(|_| column(random)).collect()
+}
+
+fn point(random: &mut Random) -> Point<'static> {
+    let tags = (0..random.below(3)).map(|_| (tag_name(random).into(), name(random, &TAG_VALUES).into())).collect();
+    let fields = match random.below(50) {
+        0 => 0,
+        _ => 1 + random.below(3),
+    };
+    let fields = (0..fields).map(|_| field(random)).collect();
+    Point { table: table(random).into(), tags, fields, time_ns: time(random) }
+}
+
+fn tag_name(random: &mut Random) -> &'static str {
+    match random.below(80) {
+        0 => FIELDS[0].0,
+        1 => "time",
+        2 => "",
+        _ => name(random, &TAGS),
+    }
+}
+
+fn field(random: &mut Random) -> (std::borrow::Cow<'static, str>, Value<'static>) {
+    let (name, mostly) = *random.pick(&FIELDS);
+    match random.below(40) {
+        0 => (name.into(), value(*random.pick(&TYPES), random)),
+        1 => (TAGS[0].into(), value(mostly, random)),
+        2 => (format!("extra_{}", random.below(10)).into(), value(mostly, random)),
+        _ => (name.into(), value(mostly, random)),
+    }
+}
+
+fn value(kind: FieldType, random: &mut Random) -> Value<'static> {
+    match kind {
+        FieldType::Float => Value::Float(match random.below(8) {
+            0 => f64::from_bits(random.bits()),
+            1 => *random.pick(&[f64::NAN, -0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE / 2.0]),
+            2 => f64::from_bits(0x7ff8_0000_0000_0000 | random.below(9) as u64),
+            _ => random.below(1000) as f64 / 10.0,
+        }),
+        FieldType::Integer => Value::Integer(match random.below(8) {
+            0 => random.bits() as i64,
+            1 => *random.pick(&[i64::MIN, i64::MAX, 0, -1]),
+            _ => random.below(100) as i64,
+        }),
+        FieldType::Unsigned => Value::Unsigned(match random.below(8) {
+            0 => random.bits(),
+            1 => u64::MAX,
+            _ => random.below(100) as u64,
+        }),
+        FieldType::Boolean => Value::Boolean(random.one_in(2)),
+        FieldType::Text => Value::Text(match random.below(30) {
+            0 => "long ".repeat(random.below(1000)).into(),
+            1 => "".into(),
+            2 => "\0\n\u{10ffff}".into(),
+            _ => name(random, &["ok", "bad", "unknown", "degraded, see log"]).into(),
+        }),
+    }
+}
+
+/// Mostly one of sixty seconds, so that points meet; at times another day, another year, or the ends of time.
+pub(crate) fn time(random: &mut Random) -> i64 {
+    match random.below(40) {
+        0 => *random.pick(&[i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX]),
+        1..=4 => START_NS + (random.below(800) as i64 - 400) * 86_400 * SECOND_NS,
+        5 => START_NS + random.below(1000) as i64,
+        _ => START_NS + random.below(60) as i64 * SECOND_NS,
+    }
+}
+
+/// A name of a table of this world.
+pub(crate) fn any_table(random: &mut Random) -> &'static str {
+    name(random, &TABLES)
+}
+
+/// A name of a tag of this world, or of none.
+pub(crate) fn any_tag(random: &mut Random) -> &'static str {
+    name(random, &["host", "region", "Rack", "nowhere"])
+}
+
+/// A tag value of this world, or of none.
+pub(crate) fn any_tag_value(random: &mut Random) -> &'static str {
+    name(random, &["a", "b", "ab", "", "ü", "a b,c=\"d\"", "zzz"])
+}
+
+fn name(random: &mut Random, names: &[&'static str]) -> &'static str {
+    names[random.below(names.len())]
+}

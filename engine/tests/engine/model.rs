@@ -1,0 +1,60 @@
+//! Ordinary life: whatever is written, flushed and reopened, the engine reads as its plain twin does.
+
+use plimsoll_engine::env::sim::{Random, SimFileSystem};
+use plimsoll_engine::naive::Naive;
+use plimsoll_engine::{Durability, Error, ScanRequest, TagMatcher, TagTest, TimeRange};
+
+use crate::driver::{Driver, Stop};
+use crate::history::{Sizes, Step, history};
+use crate::seeds::{for_seeds, shortest};
+
+/// Walks through the steps and compares after each one.
+fn walk(seed: u64, sizes: Sizes, steps: &[Step]) -> Result<(), String> {
+    let random = &mut Random::new(seed);
+    let mut driver = Driver::closed(&SimFileSystem::new(), sizes, Naive::default());
+    driver.open().map_err(|e| e.to_string())?;
+    for (at, step) in steps.iter().enumerate() {
+        let done = driver.step(step).map_err(Stop::text).and_then(|()| driver.check(random));
+        done.map_err(|why| format!("step {at}: {why}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn reads_as_the_plain_twin() {
+    for_seeds(300, |seed| {
+        let random = &mut Random::new(seed);
+        let mut sizes = Sizes::random(random);
+        if random.one_in(4) {
+            sizes.durability = Durability::Interval;
+        }
+        let length = 10 + random.below(40);
+        shortest(history(random, length), |steps| walk(seed, sizes, steps))
+    });
+}
+
+#[test]
+fn a_pattern_that_is_none_is_refused() {
+    let mut driver = Driver::closed(&SimFileSystem::new(), Sizes::large(), Naive::default());
+    driver.open().unwrap();
+    driver.step(&Step::CreateTable("cpu".to_owned(), Vec::new())).map_err(Stop::text).unwrap();
+    let request = ScanRequest {
+        table: "cpu".to_owned(),
+        columns: vec!["time".to_owned()],
+        time: TimeRange::ALL,
+        tags: vec![TagMatcher { tag: "host".to_owned(), test: TagTest::Regex("(".to_owned()) }],
+        parts_max: 1,
+    };
+    assert!(matches!(driver.engine().snapshot().scan(&request), Err(Error::Pattern(_))));
+}
+
+#[test]
+fn two_engines_do_not_share_a_directory() {
+    let fs = SimFileSystem::new();
+    let mut first = Driver::closed(&fs, Sizes::large(), Naive::default());
+    let mut second = Driver::closed(&fs, Sizes::large(), Naive::default());
+    first.open().unwrap();
+    assert!(matches!(second.open(), Err(Error::Locked { .. })));
+    first.close();
+    second.open().unwrap();
+}
