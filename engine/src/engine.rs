@@ -22,9 +22,9 @@ use crate::maintain::{FlushedTable, TableToFlush, flush_table};
 use crate::manifest::{self, FileNumber, Manifest};
 use crate::memtable::Insert;
 use crate::model::{Column, ColumnKind, Point, TableId, TableSchema};
-use crate::resolve::resolve;
+use crate::resolve::{TableRows, resolve};
 use crate::scan::Snapshot;
-use crate::table::{LiveSegment, Table, TableCore};
+use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, LogError, Lsn, record};
 use crate::{Error, Result};
@@ -67,9 +67,17 @@ struct State {
 /// What a log record does to the state once it is durable.
 #[derive(Debug)]
 enum Change {
-    Insert(Vec<(Arc<TableCore>, Insert)>),
+    Insert(Vec<TableChange>),
     Create(TableCore),
     Drop(String),
+}
+
+/// Rows for one table, and the columns that they name.
+#[derive(Debug)]
+struct TableChange {
+    core: Arc<TableCore>,
+    insert: Insert,
+    columns: ColumnSet,
 }
 
 impl Engine {
@@ -101,11 +109,13 @@ impl Engine {
         self.check_writable()?;
         let _no_table_is_dropped = self.definitions.read().expect("definitions are guarded without panics");
         let resolved = resolve(points, |name| self.table_or_new(name));
-        let accepted = resolved.tables.iter().map(|(_, batch)| batch.len()).sum();
+        let accepted = resolved.tables.iter().map(|rows| rows.batch.len()).sum();
         if accepted > 0 {
             let payload = resolved.record();
-            let insert = |(core, batch)| Insert::new(batch).map(|insert| (core, insert));
-            self.commit(payload, Change::Insert(resolved.tables.into_iter().filter_map(insert).collect()))?;
+            let change = |TableRows { core, batch, columns }: TableRows| {
+                Insert::new(batch).map(|insert| TableChange { core, insert, columns })
+            };
+            self.commit(payload, Change::Insert(resolved.tables.into_iter().filter_map(change).collect()))?;
         }
         Ok(Written { accepted, rejected: resolved.rejected })
     }
@@ -117,7 +127,7 @@ impl Engine {
     pub fn create_table(&self, name: &str, columns: &[Column]) -> Result<()> {
         self.check_writable()?;
         let _alone = self.definitions.write().expect("definitions are guarded without panics");
-        if self.state().tables.contains_key(name) {
+        if self.table(name).is_some() {
             return Err(SchemaError::TableExists(name.to_owned()).into());
         }
         let core = TableCore::new(TableId(u32::MAX), name)?;
@@ -142,7 +152,7 @@ impl Engine {
         let _no_flush = self.flushing.lock().expect("a flush does not panic");
         {
             let _alone = self.definitions.write().expect("definitions are guarded without panics");
-            if !self.state().tables.contains_key(name) {
+            if self.table(name).is_none() {
                 return Err(SchemaError::NoTable(name.to_owned()).into());
             }
             self.commit(record::drop_table(name), Change::Drop(name.to_owned()))?;
@@ -155,17 +165,17 @@ impl Engine {
 
     /// The tables, by name.
     pub fn tables(&self) -> Vec<Arc<TableSchema>> {
-        self.state().tables.values().map(|t| t.core.shape().schema.clone()).collect()
+        self.state().tables.values().filter_map(|t| t.schema().cloned()).collect()
     }
 
     /// One table.
     pub fn table(&self, name: &str) -> Option<Arc<TableSchema>> {
-        self.state().tables.get(name).map(|t| t.core.shape().schema.clone())
+        self.state().tables.get(name).and_then(|t| t.schema().cloned())
     }
 
     /// The state of the database now: everything acknowledged before this call, nothing half done.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.state().tables.values().map(Table::view))
+        Snapshot::new(self.state().tables.values().filter_map(Table::view))
     }
 
     /// Does one bounded step of upkeep (sync of the log, flush) and says whether more waits.
@@ -220,7 +230,7 @@ impl Engine {
         let state = self.state();
         stats.memtable_bytes = state.memtable_bytes;
         stats.is_read_only = self.poison.get().is_some();
-        for table in state.tables.values() {
+        for table in state.tables.values().filter(|t| t.schema().is_some()) {
             stats.tables += 1;
             stats.series += u64::from(table.core.index().len());
             stats.segments += table.segments.len() as u64;
@@ -325,8 +335,10 @@ impl Engine {
             }
         };
         state.frozen_lsn = Some(lsn);
-        let is_needed =
-            |table: &&Table| !table.memtable.frozen().is_empty() || table.core.index().len() > table.series_stored();
+        let is_needed = |table: &&Table| {
+            let has_new_series = table.core.index().len() > table.series_stored();
+            !table.memtable.frozen().is_empty() || table.schema().is_some() && has_new_series
+        };
         let to_flush = |table: &Table| TableToFlush {
             core: table.core.clone(),
             runs: table.memtable.frozen().to_vec(),
@@ -342,7 +354,7 @@ impl Engine {
             flushed_lsn,
             next_table: state.next_table,
             next_file: self.next_file.load(Ordering::Relaxed),
-            tables: state.tables.values().map(Table::entry).collect(),
+            tables: state.tables.values().filter(|t| t.schema().is_some()).map(Table::entry).collect(),
         }
     }
 
@@ -411,8 +423,9 @@ impl State {
     fn apply(&mut self, change: Change) {
         match change {
             Change::Insert(inserts) => {
-                for (core, insert) in inserts {
+                for TableChange { core, insert, columns } in inserts {
                     let table = self.tables.get_mut(&core.name).expect("no table is dropped under a write");
+                    table.show(&columns);
                     let before = table.memtable.memory_bytes() as u64;
                     table.memtable.insert(insert);
                     self.memtable_bytes += table.memtable.memory_bytes() as u64;
@@ -420,7 +433,10 @@ impl State {
                 }
             }
             Change::Create(core) => {
-                self.tables.insert(core.name.clone(), Table::new(core));
+                let columns = ColumnSet::first(core.shape().schema.columns.len());
+                let mut table = Table::new(core);
+                table.show(&columns);
+                self.tables.insert(table.core.name.clone(), table);
             }
             Change::Drop(name) => {
                 self.tables.remove(&name);

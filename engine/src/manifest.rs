@@ -45,6 +45,9 @@ pub(crate) struct TableEntry {
     pub(crate) id: TableId,
     pub(crate) name: String,
     pub(crate) columns: Vec<Column>,
+    /// Positions of columns that no logged write has named yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hidden: Vec<usize>,
     /// Series files in order of series ids.
     pub(crate) series_files: Vec<SeriesFileEntry>,
     /// Segments, oldest first: where two hold the same point, the later one wins.

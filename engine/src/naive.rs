@@ -50,10 +50,12 @@ impl Naive {
         let mut seen = BTreeSet::new();
         let mut tags = Tags::new();
         for (name, value) in &point.tags {
-            add_column(&mut schema, name, ColumnKind::Tag, &mut seen)?;
-            if !value.is_empty() {
-                tags.insert(name.to_string(), value.to_string());
+            if value.is_empty() {
+                refuse_twice(name, &mut seen)?;
+                continue;
             }
+            add_column(&mut schema, name, ColumnKind::Tag, &mut seen)?;
+            tags.insert(name.to_string(), value.to_string());
         }
         let mut fields = Fields::new();
         for (name, value) in &point.fields {
@@ -164,9 +166,7 @@ fn add_column<'a>(
     seen: &mut BTreeSet<&'a str>,
 ) -> Result<(), SchemaError> {
     check_name(name)?;
-    if !seen.insert(name) {
-        return Err(SchemaError::Duplicate(name.to_owned()));
-    }
+    refuse_twice(name, seen)?;
     let Some(position) = schema.position(name) else {
         schema.columns.push(Column { name: name.to_owned(), kind });
         return Ok(());
@@ -187,6 +187,10 @@ fn add_column<'a>(
             wanted: wanted.name(),
         }),
     }
+}
+
+fn refuse_twice<'a>(name: &'a str, seen: &mut BTreeSet<&'a str>) -> Result<(), SchemaError> {
+    if seen.insert(name) { Ok(()) } else { Err(SchemaError::Duplicate(name.to_owned())) }
 }
 
 fn matches(value: Option<&str>, test: &TagTest) -> Result<bool> {

@@ -15,8 +15,8 @@ pub(crate) fn of(time_ns: i64) -> Partition {
 
 /// The timestamps of a partition.
 pub(crate) fn range(partition: Partition) -> TimeRange {
-    let min_ns = partition.saturating_mul(PARTITION_NS);
-    TimeRange { min_ns, max_ns: partition.saturating_add(1).saturating_mul(PARTITION_NS).saturating_sub(1) }
+    let max_ns = partition.saturating_add(1).checked_mul(PARTITION_NS).map_or(i64::MAX, |end| end - 1);
+    TimeRange { min_ns: partition.saturating_mul(PARTITION_NS), max_ns }
 }
 
 /// The partitions of some timestamps, each once, in order.

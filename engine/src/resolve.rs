@@ -10,21 +10,30 @@ use crate::engine::Rejected;
 use crate::error::{Result, SchemaError};
 use crate::index::TagPosition;
 use crate::model::{ColumnKind, FieldRef, Point, SeriesId, Value, check_name};
-use crate::table::{Shape, TableCore, check_kind};
+use crate::table::{ColumnSet, Shape, TableCore, check_kind};
 use crate::wal::record::{LoggedRows, TableNames, WriteRecord};
 
 /// The rows of one write, by table.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    pub(crate) tables: Vec<(Arc<TableCore>, Batch)>,
+    pub(crate) tables: Vec<TableRows>,
     pub(crate) rejected: Vec<Rejected>,
+}
+
+/// The rows of one write to one table.
+#[derive(Debug)]
+pub(crate) struct TableRows {
+    pub(crate) core: Arc<TableCore>,
+    pub(crate) batch: Batch,
+    /// The columns that the rows name.
+    pub(crate) columns: ColumnSet,
 }
 
 impl Resolved {
     /// The log record that carries these rows.
     pub(crate) fn record(&self) -> Vec<u8> {
         let mut record = WriteRecord::new(self.tables.len());
-        for (core, batch) in &self.tables {
+        for TableRows { core, batch, .. } in &self.tables {
             let shape = core.shape();
             let index = core.index();
             record.add(
@@ -46,12 +55,12 @@ pub(crate) fn resolve(points: &[Point<'_>], mut table_of: impl FnMut(&str) -> Re
     let mut scratch = Scratch::default();
     let mut current: Option<usize> = None;
     for (at, point) in points.iter().enumerate() {
-        let is_current = |i: &usize| resolved.tables[*i].0.name == *point.table;
+        let is_current = |i: &usize| resolved.tables[*i].core.name == *point.table;
         let table = match current.filter(is_current).or_else(|| (0..resolved.tables.len()).find(is_current)) {
             Some(table) => table,
             None => match check_before_create(point).and_then(|()| table_of(&point.table)) {
                 Ok(core) => {
-                    resolved.tables.push((core, Batch::default()));
+                    resolved.tables.push(TableRows { core, batch: Batch::default(), columns: ColumnSet::default() });
                     resolved.tables.len() - 1
                 }
                 Err(error) => {
@@ -61,15 +70,14 @@ pub(crate) fn resolve(points: &[Point<'_>], mut table_of: impl FnMut(&str) -> Re
             },
         };
         current = Some(table);
-        let (core, batch) = &mut resolved.tables[table];
-        if let Err(error) = scratch.add(core, batch, point) {
+        if let Err(error) = scratch.add(&mut resolved.tables[table], point) {
             resolved.rejected.push(Rejected { point: at, error });
         }
     }
-    for (_, batch) in &mut resolved.tables {
-        batch.finish();
+    for rows in &mut resolved.tables {
+        rows.batch.finish();
     }
-    resolved.tables.retain(|(_, batch)| !batch.is_empty());
+    resolved.tables.retain(|rows| !rows.batch.is_empty());
     resolved
 }
 
@@ -91,7 +99,8 @@ struct Scratch<'a> {
 }
 
 impl<'a> Scratch<'a> {
-    fn add(&mut self, core: &TableCore, batch: &mut Batch, point: &'a Point<'a>) -> Result<()> {
+    fn add(&mut self, rows: &mut TableRows, point: &'a Point<'a>) -> Result<()> {
+        let core = &rows.core;
         self.lay_out(&core.shape(), point)?;
         if !self.new.is_empty() {
             let shape = core.grow(&self.new)?;
@@ -100,7 +109,8 @@ impl<'a> Scratch<'a> {
         let found = core.index().find(&self.tags);
         let series = found.unwrap_or_else(|| core.index_mut().find_or_add(&self.tags));
         let fields = self.fields.iter().map(|((position, kind), value)| (*position, *kind, *value));
-        batch.push(series, point.time_ns, fields);
+        rows.batch.push(series, point.time_ns, fields);
+        self.positions.iter().for_each(|position| rows.columns.insert(*position));
         Ok(())
     }
 
@@ -112,11 +122,12 @@ impl<'a> Scratch<'a> {
         self.tag_hints.resize(point.tags.len(), None);
         self.field_hints.resize(point.fields.len(), None);
         for (nth, (name, value)) in point.tags.iter().enumerate() {
+            if value.is_empty() {
+                continue;
+            }
             let found = self.column(shape, name, ColumnKind::Tag, self.tag_hints[nth])?;
             self.tag_hints[nth] = found.map(|(position, _)| position);
-            if let Some((position, _)) = found.filter(|_| !value.is_empty()) {
-                self.tags.push((position, value));
-            }
+            self.tags.extend(found.map(|(position, _)| (position, &**value)));
         }
         for (nth, (name, value)) in point.fields.iter().enumerate() {
             let found = self.column(shape, name, ColumnKind::Field(value.field_type()), self.field_hints[nth])?;
@@ -151,10 +162,10 @@ impl<'a> Scratch<'a> {
     /// Positions tell when every name has one; otherwise the names themselves have to.
     fn refuse_duplicates(&mut self, shape: &Shape, point: &Point<'_>) -> Result<()> {
         let twice = |name: &str| Err(SchemaError::Duplicate(name.to_owned()).into());
-        if self.tags.len() + self.fields.len() == point.tags.len() + point.fields.len() {
-            self.positions.clear();
-            self.positions.extend(self.tags.iter().map(|(position, _)| *position));
-            self.positions.extend(self.fields.iter().map(|((position, _), _)| *position));
+        self.positions.clear();
+        self.positions.extend(self.tags.iter().map(|(position, _)| *position));
+        self.positions.extend(self.fields.iter().map(|((position, _), _)| *position));
+        if self.positions.len() == point.tags.len() + point.fields.len() {
             self.positions.sort_unstable();
             return match self.positions.windows(2).find(|pair| pair[0] == pair[1]) {
                 Some(pair) => twice(&shape.schema.columns[pair[0] as usize].name),
@@ -171,7 +182,7 @@ impl<'a> Scratch<'a> {
 }
 
 /// Resolves rows read back from the log.
-pub(crate) fn resolve_logged(core: &TableCore, logged: LoggedRows) -> Result<Batch> {
+pub(crate) fn resolve_logged(core: &Arc<TableCore>, logged: LoggedRows) -> Result<TableRows> {
     let tags = logged.tags.iter().map(|name| (name.as_str(), ColumnKind::Tag));
     let fields = logged.fields.iter().map(|(name, v)| (name.as_str(), ColumnKind::Field(v.field_type())));
     let columns: Vec<_> = tags.chain(fields).collect();
@@ -190,5 +201,8 @@ pub(crate) fn resolve_logged(core: &TableCore, logged: LoggedRows) -> Result<Bat
         series.push(index.find_or_add(&tags));
     }
     let fields: Vec<(u32, FieldValues)> = logged.fields.into_iter().map(|(name, v)| (position(&name), v)).collect();
-    Ok(Batch { series: logged.row_series.iter().map(|nth| series[*nth]).collect(), times: logged.times, fields })
+    let mut columns = ColumnSet::default();
+    tag_positions.iter().chain(fields.iter().map(|(position, _)| position)).for_each(|p| columns.insert(*p));
+    let series = logged.row_series.iter().map(|nth| series[*nth]).collect();
+    Ok(TableRows { core: core.clone(), batch: Batch { series, times: logged.times, fields }, columns })
 }

@@ -55,7 +55,7 @@ pub struct ScanRequest {
     pub columns: Vec<String>,
     /// Only rows of this time range.
     pub time: TimeRange,
-    /// Only series for which all of these hold.
+    /// Only series for which all of these hold. A tag that the table does not have counts as absent from every series.
     pub tags: Vec<TagMatcher>,
     /// Largest number of parts wanted, at least 1.
     pub parts_max: usize,
@@ -90,7 +90,7 @@ impl Snapshot {
     /// [`crate::Error::Corrupt`] when a segment that holds wanted rows cannot be opened.
     pub fn scan(&self, request: &ScanRequest) -> Result<Vec<ScanPart>> {
         let view = self.tables.get(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
-        let output = Output::new(&view.schema, &request.columns)?;
+        let output = Output::new(view, &request.columns)?;
         let schema = output.schema();
         let selected = plan::select_series(view, &request.tags)?;
         let reader = Arc::new(Reader::new(view.clone(), output, request.time, selected));

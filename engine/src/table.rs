@@ -129,9 +129,16 @@ pub(crate) struct LiveSegment {
 }
 
 /// One table as the engine's lock guards it.
+///
+/// The core's schema may run ahead of the log: a write adds its columns there before it is logged. What users see is `schema`,
+/// which has the columns of logged writes only.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) core: Arc<TableCore>,
+    /// The visible schema; `None` until a write to the table, or its creation, is logged.
+    schema: Option<Arc<TableSchema>>,
+    /// For each position of the core's schema, whether it is visible.
+    visible: Vec<bool>,
     pub(crate) memtable: Memtable,
     /// Oldest first: where two hold the same point, the later one wins.
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
@@ -139,23 +146,47 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// A table that nothing is logged of yet.
     pub(crate) fn new(core: TableCore) -> Table {
         Table {
             core: Arc::new(core),
+            schema: None,
+            visible: Vec::new(),
             memtable: Memtable::default(),
             segments: Arc::default(),
             series_files: Vec::new(),
         }
     }
 
-    /// What can be read now.
-    pub(crate) fn view(&self) -> TableView {
-        TableView {
-            schema: self.core.shape().schema.clone(),
+    /// The visible schema, if anything is logged of the table.
+    pub(crate) fn schema(&self) -> Option<&Arc<TableSchema>> {
+        self.schema.as_ref()
+    }
+
+    /// What can be read now, if anything is logged of the table.
+    pub(crate) fn view(&self) -> Option<TableView> {
+        Some(TableView {
+            schema: self.schema.clone()?,
+            shape: self.core.shape(),
             core: self.core.clone(),
             memtable: self.memtable.view(),
             segments: self.segments.clone(),
+        })
+    }
+
+    /// Makes columns visible, because a write that names them is logged. `time` always is.
+    pub(crate) fn show(&mut self, positions: &ColumnSet) {
+        let is_new = |position: usize| !self.visible.get(position).is_some_and(|v| *v);
+        if self.schema.is_some() && !positions.iter().any(is_new) {
+            return;
         }
+        let all = self.core.shape().schema.clone();
+        self.visible.resize(all.columns.len(), false);
+        for position in positions.iter().chain([0]) {
+            self.visible[position] = true;
+        }
+        let columns = all.columns.iter().zip(&self.visible).filter(|(_, visible)| **visible).map(|(c, _)| c.clone());
+        self.schema = Some(Arc::new(TableSchema { id: all.id, name: all.name.clone(), columns: columns.collect() }));
     }
 
     /// Series that are in series files.
@@ -169,6 +200,7 @@ impl Table {
             id: schema.id,
             name: schema.name.clone(),
             columns: schema.columns.clone(),
+            hidden: (0..schema.columns.len()).filter(|at| !self.visible.get(*at).is_some_and(|v| *v)).collect(),
             series_files: self.series_files.clone(),
             segments: self.segments.iter().map(|s| s.entry).collect(),
         }
@@ -178,8 +210,34 @@ impl Table {
 /// The readable state of one table at one moment.
 #[derive(Debug)]
 pub(crate) struct TableView {
+    /// The columns that users see.
     pub(crate) schema: Arc<TableSchema>,
+    /// The positions of all columns.
+    pub(crate) shape: Arc<Shape>,
     pub(crate) core: Arc<TableCore>,
     pub(crate) memtable: MemtableView,
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
+}
+
+/// Positions of columns in a schema.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct ColumnSet(Vec<bool>);
+
+impl ColumnSet {
+    /// The first `columns` positions.
+    pub(crate) fn first(columns: usize) -> ColumnSet {
+        ColumnSet(vec![true; columns])
+    }
+
+    pub(crate) fn insert(&mut self, position: u32) {
+        let position = position as usize;
+        if position >= self.0.len() {
+            self.0.resize(position + 1, false);
+        }
+        self.0[position] = true;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().filter(|(_, is_in)| **is_in).map(|(position, _)| position)
+    }
 }

@@ -15,7 +15,7 @@ use crate::memtable::Insert;
 use crate::model::{TableId, TableSchema};
 use crate::resolve::resolve_logged;
 use crate::segment::Segment;
-use crate::table::{LiveSegment, Table, TableCore};
+use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, Lsn};
@@ -55,7 +55,12 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
 
 /// Makes the directories and takes the lock.
 fn prepare(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|a| fs.list(named(a)).is_err()).collect();
     fs.create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    for made in missing {
+        let parent = named(made.parent().unwrap_or(made));
+        fs.sync_dir(parent).map_err(|e| Error::io("sync", parent, e))?;
+    }
     let lock = lock(fs, dir)?;
     for name in [files::WAL_DIR, files::SERIES_DIR, files::SEGMENTS_DIR] {
         let sub = dir.join(name);
@@ -63,6 +68,11 @@ fn prepare(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
     }
     fs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
     Ok(lock)
+}
+
+/// The directory that an empty relative path means.
+fn named(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// Becomes the only user of a data directory.
@@ -111,6 +121,9 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
     }
     let schema = TableSchema { id: entry.id, name: entry.name.clone(), columns: entry.columns.clone() };
     let mut table = Table::new(TableCore::with_schema(schema, index));
+    let mut visible = ColumnSet::default();
+    (0..entry.columns.len()).filter(|at| !entry.hidden.contains(at)).for_each(|at| visible.insert(at as u32));
+    table.show(&visible);
     table.series_files.clone_from(&entry.series_files);
     let mut segments = Vec::new();
     for segment in &entry.segments {
@@ -133,8 +146,9 @@ impl State {
             Record::Write(tables) => {
                 for rows in tables {
                     let table = self.replayed_table(&rows.table)?;
-                    let batch = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
-                    if let Some(insert) = Insert::new(batch) {
+                    let rows = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
+                    table.show(&rows.columns);
+                    if let Some(insert) = Insert::new(rows.batch) {
                         table.memtable.insert(insert);
                     }
                 }
@@ -142,7 +156,10 @@ impl State {
             }
             Record::CreateTable { name, columns } => {
                 let table = self.replayed_table(&name)?;
-                table.core.grow(&super::kinds(&columns)).map_err(|_| "record does not fit the schema")?;
+                let grown = table.core.grow(&super::kinds(&columns)).map_err(|_| "record does not fit the schema")?;
+                let mut named = ColumnSet::default();
+                columns.iter().filter_map(|c| grown.column(&c.name, None)).for_each(|(at, _)| named.insert(at));
+                table.show(&named);
             }
             Record::DropTable { name } => {
                 self.tables.remove(&name);

@@ -7,8 +7,9 @@ use arrow_schema::{Schema as ArrowSchema, SchemaRef};
 use arrow_select::take::take;
 
 use crate::index::{TagIndex, TagPosition};
-use crate::model::{ColumnKind, FieldRef, TableSchema};
+use crate::model::{ColumnKind, FieldRef};
 use crate::rows::Rows;
+use crate::table::TableView;
 use crate::{Result, SchemaError};
 
 /// Where each wanted column comes from.
@@ -29,18 +30,19 @@ enum From {
 }
 
 impl Output {
-    pub(super) fn new(schema: &TableSchema, wanted: &[String]) -> Result<Output> {
+    pub(super) fn new(view: &TableView, wanted: &[String]) -> Result<Output> {
+        let schema = &view.schema;
         let arrow = schema.arrow();
         let mut output = Output { columns: Vec::new(), schema: arrow.clone(), fields: Vec::new() };
         let mut arrow_fields = Vec::new();
         for name in wanted {
             let missing = || SchemaError::NoColumn { table: schema.name.clone(), column: name.clone() };
-            let position = schema.position(name).ok_or_else(missing)?;
-            arrow_fields.push(arrow.field(position).clone());
-            let column = match schema.columns[position].kind {
-                ColumnKind::Time => From::Time,
-                ColumnKind::Tag => From::Tag(position as TagPosition),
-                ColumnKind::Field(kind) => From::Field(output.field((position as u32, kind))),
+            let (_, arrow_field) = arrow.column_with_name(name).ok_or_else(missing)?;
+            arrow_fields.push(arrow_field.clone());
+            let column = match view.shape.column(name, None).ok_or_else(missing)? {
+                (_, ColumnKind::Time) => From::Time,
+                (position, ColumnKind::Tag) => From::Tag(position),
+                (position, ColumnKind::Field(kind)) => From::Field(output.field((position, kind))),
             };
             output.columns.push(column);
         }

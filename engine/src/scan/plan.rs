@@ -9,11 +9,12 @@ use roaring::RoaringBitmap;
 
 use super::TagMatcher;
 use super::read::{Reader, Source, Unit};
+use crate::Result;
+use crate::index::TagPosition;
 use crate::model::{ColumnKind, SeriesId, TimeRange};
 use crate::partition::{self, Partition};
 use crate::rows::Key;
 use crate::table::TableView;
-use crate::{Result, SchemaError};
 
 /// Rows that a unit should hold.
 const UNIT_ROWS: usize = 64 * 1024;
@@ -26,12 +27,11 @@ pub(super) fn select_series(view: &TableView, matchers: &[TagMatcher]) -> Result
     if matchers.is_empty() {
         return Ok(None);
     }
-    let mut tests = Vec::with_capacity(matchers.len());
-    for matcher in matchers {
-        let position = view.schema.position(&matcher.tag).filter(|at| view.schema.columns[*at].kind == ColumnKind::Tag);
-        let missing = || SchemaError::NoColumn { table: view.schema.name.clone(), column: matcher.tag.clone() };
-        tests.push((position.ok_or_else(missing)? as u32, &matcher.test));
-    }
+    let position = |tag: &str| match view.shape.column(tag, None) {
+        Some((position, ColumnKind::Tag)) => position,
+        _ => TagPosition::MAX,
+    };
+    let tests: Vec<_> = matchers.iter().map(|matcher| (position(&matcher.tag), &matcher.test)).collect();
     view.core.index().select(&tests).map(Some)
 }
 
