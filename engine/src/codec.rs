@@ -1,0 +1,175 @@
+//! Encodings of a vector: up to 1,024 values of one type, none of them NULL, as few bytes.
+//!
+//! ```text
+//! ┌──────────────┬─────────┐
+//! │ encoding 1 B │ payload │      the number of values is known from outside
+//! └──────────────┴─────────┘
+//! ```
+//!
+//! Invariants
+//! - Decoding gives back exactly the bits that were encoded: NaN payloads, −0.0 and every integer.
+//! - Decoding arbitrary bytes gives values or an error, never a panic, and allocates no more than the values or 16 MiB.
+//! - A type's file (`integer`, `float`, `boolean`, `text`) chooses; an encoding's file knows its payload and its size.
+//!
+//! When an encoding is added, add it to `docs/file-format.md` and to the plain twin in `naive`.
+
+mod bits;
+mod boolean;
+mod bytes;
+mod constant;
+mod decimal;
+mod delta;
+mod dictionary;
+mod float;
+mod frame;
+mod integer;
+#[cfg(test)]
+mod naive;
+mod raw;
+mod repeat;
+mod stride;
+mod text;
+
+use crate::model::FieldType;
+
+pub(crate) use boolean::{put_bits, take_bits};
+pub(crate) use bytes::{Cursor, Malformed, put_varint, put_zigzag};
+pub(crate) use frame::common_divisor;
+pub(crate) use text::Texts;
+
+/// Most values of a vector.
+pub(crate) const VALUES_MAX: usize = 1024;
+
+/// The first byte of an encoded vector. Numbers are never used again for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Constant = 1,
+    Stride = 2,
+    Frame = 3,
+    Delta = 4,
+    Repeat = 5,
+    Raw = 6,
+    Decimal = 7,
+    Bits = 8,
+    Dictionary = 9,
+    Zstd = 10,
+}
+
+impl Encoding {
+    const ALL: [Encoding; 10] = [
+        Encoding::Constant,
+        Encoding::Stride,
+        Encoding::Frame,
+        Encoding::Delta,
+        Encoding::Repeat,
+        Encoding::Raw,
+        Encoding::Decimal,
+        Encoding::Bits,
+        Encoding::Dictionary,
+        Encoding::Zstd,
+    ];
+
+    fn take(cursor: &mut Cursor<'_>) -> Result<Encoding, Malformed> {
+        let byte = cursor.u8()?;
+        Encoding::ALL.into_iter().find(|&e| e as u8 == byte).ok_or(Malformed("unknown encoding"))
+    }
+}
+
+/// Values of one type.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Values {
+    /// 64-bit floats.
+    Float(Vec<f64>),
+    /// 64-bit signed integers.
+    Integer(Vec<i64>),
+    /// 64-bit unsigned integers.
+    Unsigned(Vec<u64>),
+    /// True or false.
+    Boolean(Vec<bool>),
+    /// UTF-8 text.
+    Text(Texts),
+}
+
+impl Values {
+    /// No values, of the type of a field.
+    pub(crate) fn new(kind: FieldType) -> Values {
+        match kind {
+            FieldType::Float => Values::Float(Vec::new()),
+            FieldType::Integer => Values::Integer(Vec::new()),
+            FieldType::Unsigned => Values::Unsigned(Vec::new()),
+            FieldType::Boolean => Values::Boolean(Vec::new()),
+            FieldType::Text => Values::Text(Texts::default()),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Values::Float(v) => v.len(),
+            Values::Integer(v) => v.len(),
+            Values::Unsigned(v) => v.len(),
+            Values::Boolean(v) => v.len(),
+            Values::Text(v) => v.len(),
+        }
+    }
+}
+
+/// Appends the smallest encoding of at most [`VALUES_MAX`] values.
+pub(crate) fn encode(values: &Values, out: &mut Vec<u8>) {
+    assert!(values.len() <= VALUES_MAX, "a vector has at most 1,024 values");
+    match values {
+        Values::Float(v) => float::put(v, out),
+        Values::Integer(v) => encode_integers(v, out),
+        Values::Unsigned(v) => encode_integers(&v.iter().map(|&v| to_signed(v)).collect::<Vec<_>>(), out),
+        Values::Boolean(v) => boolean::put(v, out),
+        Values::Text(v) => text::put(v, out),
+    }
+}
+
+/// Appends the smallest encoding of at most [`VALUES_MAX`] integers.
+pub(crate) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
+    assert!(values.len() <= VALUES_MAX, "a vector has at most 1,024 values");
+    integer::Plan::of(values).put(values, out);
+}
+
+/// The `count` values of an encoded vector, which fills `bytes`.
+pub(crate) fn decode(kind: FieldType, bytes: &[u8], count: usize) -> Result<Values, Malformed> {
+    check_count(count)?;
+    let mut cursor = Cursor::new(bytes);
+    let mut values = Values::new(kind);
+    match &mut values {
+        Values::Float(out) => float::take(&mut cursor, count, out)?,
+        Values::Integer(out) => integer::take(&mut cursor, count, out)?,
+        Values::Boolean(out) => boolean::take(&mut cursor, count, out)?,
+        Values::Text(out) => *out = text::take(&mut cursor, count)?,
+        Values::Unsigned(out) => {
+            let mut signed = Vec::with_capacity(count);
+            integer::take(&mut cursor, count, &mut signed)?;
+            out.extend(signed.iter().map(|&v| to_unsigned(v)));
+        }
+    }
+    cursor.finish()?;
+    Ok(values)
+}
+
+/// Appends the `count` integers of an encoded vector, which fills `bytes`.
+pub(crate) fn decode_integers(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
+    check_count(count)?;
+    let mut cursor = Cursor::new(bytes);
+    integer::take(&mut cursor, count, out)?;
+    cursor.finish()
+}
+
+fn check_count(count: usize) -> Result<(), Malformed> {
+    if count <= VALUES_MAX { Ok(()) } else { Err(Malformed("vector has more than 1,024 values")) }
+}
+
+fn to_signed(value: u64) -> i64 {
+    (value ^ 1 << 63) as i64
+}
+
+fn to_unsigned(value: i64) -> u64 {
+    value as u64 ^ 1 << 63
+}
+
+#[cfg(test)]
+mod tests;

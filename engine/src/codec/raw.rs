@@ -1,0 +1,20 @@
+//! Raw: eight bytes a value.
+
+use super::bytes::{Cursor, Malformed};
+
+pub(super) fn put(bits: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
+    for value in bits {
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+pub(super) fn take<T>(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    out: &mut Vec<T>,
+    map: impl Fn(u64) -> T,
+) -> Result<(), Malformed> {
+    let (values, _) = cursor.take(count * 8)?.as_chunks();
+    out.extend(values.iter().map(|&v| map(u64::from_le_bytes(v))));
+    Ok(())
+}
