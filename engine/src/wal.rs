@@ -117,6 +117,7 @@ impl Log {
     /// # Errors
     /// A file that could not be removed stays and is tried again next time.
     pub(crate) fn forget(&mut self, lsn: Lsn) -> Result<()> {
+        self.synced_lsn = self.synced_lsn.max(lsn);
         if self.next_lsn == lsn + 1 {
             self.open = None;
         }

@@ -1,6 +1,7 @@
 //! Opening a data directory: the lock, the manifest, series and segments, then the log.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -55,11 +56,13 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
 
 /// Makes the directories and takes the lock.
 fn prepare(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
-    let missing: Vec<&Path> = dir.ancestors().take_while(|a| fs.list(named(a)).is_err()).collect();
     fs.create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
-    for made in missing {
-        let parent = named(made.parent().unwrap_or(made));
-        fs.sync_dir(parent).map_err(|e| Error::io("sync", parent, e))?;
+    for above in dir.ancestors().skip(1) {
+        match fs.sync_dir(named(above)) {
+            // A directory that we may not read was not made by us.
+            Err(e) if e.kind() != io::ErrorKind::PermissionDenied => return Err(Error::io("sync", above, e)),
+            _ => {}
+        }
     }
     let lock = lock(fs, dir)?;
     for name in [files::WAL_DIR, files::SERIES_DIR, files::SEGMENTS_DIR] {

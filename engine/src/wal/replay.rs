@@ -43,9 +43,11 @@ pub(crate) type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> std::result::Result<(), &'s
 /// Hands every record after `flushed_lsn` to `visit`, and cuts a torn tail off.
 pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, flushed_lsn: Lsn, visit: &mut Visit<'_>) -> Result<Replayed> {
     let mut replayed = check(fs, dir, flushed_lsn, visit)?;
-    if let Some(torn) = replayed.torn.as_ref().filter(|torn| torn.offset > 0) {
-        fs.truncate(&torn.path, torn.offset).map_err(|e| Error::io("truncate", &torn.path, e))?;
+    // Cuts a torn tail off. It also syncs what a killed process appended and the system still holds only in memory.
+    if let Some(last) = replayed.files.last() {
+        fs.truncate(&last.path, last.bytes).map_err(|e| Error::io("truncate", &last.path, e))?;
     }
+    fs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
     // A file without records would stand where the next one is begun.
     let is_empty = |file: &LogFile| file.bytes <= WAL_HEADER_BYTES as u64;
     while let Some(file) = replayed.files.pop_if(|file| is_empty(file)) {
@@ -82,12 +84,10 @@ impl File {
             replayed.files.push(LogFile { path: self.path.clone(), first_lsn: replayed.next_lsn, bytes: 0 });
             return Ok(());
         };
-        let follows = match replayed.end_lsn {
-            Some(end) => first_lsn == end,
-            None => first_lsn <= flushed_lsn + 1,
-        };
-        if !follows {
-            let missing = replayed.end_lsn.unwrap_or(flushed_lsn + 1);
+        // Records may be missing between two files if they are in segments: a tail that was never synced, but flushed.
+        let end = replayed.end_lsn.unwrap_or(0);
+        let missing = end.max(flushed_lsn + 1);
+        if first_lsn < end || first_lsn > missing {
             let what = format!("log file begins with record {first_lsn}, but record {missing} is missing");
             return Err(Error::corrupt(&self.path, 0, what));
         }
