@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::env::FileLock;
-use crate::error::SchemaError;
+use crate::error::{SchemaError, WriteError};
 use crate::files;
 use crate::maintain::{FlushedTable, TableToFlush, flush_table};
 use crate::manifest::{self, FileNumber, Manifest};
@@ -26,7 +26,7 @@ use crate::resolve::{TableRows, resolve};
 use crate::scan::Snapshot;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::wal::group::{Entry, Group, Waiter};
-use crate::wal::{Log, LogError, Lsn, record};
+use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
 pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, Written};
@@ -185,7 +185,7 @@ impl Engine {
     pub fn maintain(&self, _now_ns: i64) -> Result<Maintained> {
         if self.has_unsynced.swap(false, Ordering::AcqRel) {
             let synced = self.log().sync();
-            synced.map_err(|e| self.log_error(e))?;
+            synced.map_err(|e| self.write_error(e))?;
         }
         let (bytes, is_frozen) = {
             let state = self.state();
@@ -277,18 +277,18 @@ impl Engine {
 
     fn log_group(&self, entries: &[Entry<Change>]) -> Result<Lsn> {
         let mut log = self.log();
-        let last_lsn = log.append(entries.iter().map(|e| e.payload.as_slice())).map_err(|e| self.log_error(e))?;
+        let last_lsn = log.append(entries.iter().map(|e| e.payload.as_slice())).map_err(|e| self.write_error(e))?;
         match self.options.durability {
-            Durability::Synced => log.sync().map_err(|e| self.log_error(e))?,
+            Durability::Synced => log.sync().map_err(|e| self.write_error(e))?,
             Durability::Interval => self.has_unsynced.store(true, Ordering::Release),
         }
         Ok(last_lsn)
     }
 
-    fn log_error(&self, error: LogError) -> Error {
+    fn write_error(&self, error: WriteError) -> Error {
         match error {
-            LogError::Refused(error) => error,
-            LogError::Broken(error) => self.poisoned(&error),
+            WriteError::Refused(error) => error,
+            WriteError::Broken(error) => self.poisoned(&error),
         }
     }
 
@@ -371,13 +371,7 @@ impl Engine {
     }
 
     fn publish(&self, manifest: &Manifest) -> Result<()> {
-        manifest::store(&*self.options.fs, &self.dir, manifest).map_err(|e| match e {
-            Error::Poisoned { cause } => {
-                let cause = self.poison.get_or_init(|| cause);
-                Error::Poisoned { cause: cause.clone() }
-            }
-            other => other,
-        })
+        manifest::store(&*self.options.fs, &self.dir, manifest).map_err(|e| self.write_error(e))
     }
 
     /// Reads from segments, from now on, what a flush wrote.

@@ -149,6 +149,23 @@ pub enum SchemaError {
     Duplicate(String),
 }
 
+/// Why something was not written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// Nothing changed; the next try may work.
+    Refused(Error),
+    /// It is not known what is on disk: no more writes until the directory is opened again.
+    Broken(Error),
+}
+
+impl WriteError {
+    /// The cause, for callers that give up either way.
+    pub(crate) fn into_error(self) -> Error {
+        let (WriteError::Refused(error) | WriteError::Broken(error)) = self;
+        error
+    }
+}
+
 impl Error {
     /// Wraps an operating-system error; a full disk becomes [`Error::DiskFull`].
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::env::FileSystem;
+use crate::error::WriteError;
 use crate::model::{Column, TableId};
 use crate::wal::Lsn;
 use crate::{Error, Result, frame};
@@ -89,14 +90,13 @@ pub(crate) fn load(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Manifest>> 
     serde_json::from_slice(body).map(Some).map_err(malformed)
 }
 
-/// Replaces the manifest. An error with `Poisoned` means that it is not known which one is live.
-pub(crate) fn store(fs: &dyn FileSystem, dir: &Path, manifest: &Manifest) -> Result<()> {
+/// Replaces the manifest.
+pub(crate) fn store(fs: &dyn FileSystem, dir: &Path, manifest: &Manifest) -> Result<(), WriteError> {
     let body = serde_json::to_vec(manifest).expect("a manifest is plain data");
     let (path, tmp) = (dir.join(MANIFEST_NAME), dir.join(MANIFEST_TMP_NAME));
-    write_file(fs, &tmp, &frame::encode(MANIFEST_MAGIC, MANIFEST_VERSION, &body))?;
-    let unknown = |e| Error::Poisoned { cause: Error::io("replace", &path, e).to_string() };
-    fs.rename(&tmp, &path).map_err(|e| Error::io("rename", &tmp, e))?;
-    fs.sync_dir(dir).map_err(unknown)
+    write_file(fs, &tmp, &frame::encode(MANIFEST_MAGIC, MANIFEST_VERSION, &body)).map_err(WriteError::Refused)?;
+    fs.rename(&tmp, &path).map_err(|e| WriteError::Refused(Error::io("rename", &tmp, e)))?;
+    fs.sync_dir(dir).map_err(|e| WriteError::Broken(Error::io("sync", dir, e)))
 }
 
 /// Writes a whole file and syncs it, in place of one of that name. On an error no file of that name is left, if possible.

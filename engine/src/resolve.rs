@@ -3,11 +3,12 @@
 //! The schema and the series grow here, before the write is logged. If logging fails, an empty column or a series without
 //! rows may stay behind in memory; it is never logged and gone with the next restart.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::batch::{Batch, FieldValues};
+use crate::batch::Batch;
 use crate::engine::Rejected;
-use crate::error::{Result, SchemaError};
+use crate::error::{Error, Result, SchemaError};
 use crate::index::TagPosition;
 use crate::model::{ColumnKind, FieldRef, Point, SeriesId, Value, check_name};
 use crate::table::{ColumnSet, Shape, TableCore, check_kind};
@@ -33,13 +34,16 @@ impl Resolved {
     /// The log record that carries these rows.
     pub(crate) fn record(&self) -> Vec<u8> {
         let mut record = WriteRecord::new(self.tables.len());
-        for TableRows { core, batch, .. } in &self.tables {
+        for TableRows { core, batch, columns } in &self.tables {
             let shape = core.shape();
             let index = core.index();
             record.add(
                 &TableNames {
                     table: &core.name,
-                    name_of: &|position| &shape.schema.columns[position as usize].name,
+                    columns: columns
+                        .iter()
+                        .map(|position| (position as u32, &shape.schema.columns[position]))
+                        .collect(),
                     tags_of: &|series| index.tags_of(series).collect(),
                 },
                 batch,
@@ -84,7 +88,29 @@ pub(crate) fn resolve(points: &[Point<'_>], mut table_of: impl FnMut(&str) -> Re
 /// A table is only made for a point that it can take.
 fn check_before_create(point: &Point<'_>) -> Result<()> {
     let empty = TableCore::new(crate::model::TableId(u32::MAX), &point.table)?;
-    Scratch::default().lay_out(&empty.shape(), point)
+    first_error(&empty.shape(), point).map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What is wrong with a point, in the order in which it is written.
+fn first_error(shape: &Shape, point: &Point<'_>) -> Option<SchemaError> {
+    let mut seen = HashSet::new();
+    let mut check = |name: &str, wanted: Option<ColumnKind>| {
+        if wanted.is_some() {
+            check_name(name)?;
+        }
+        if !seen.insert(name.to_owned()) {
+            return Err(SchemaError::Duplicate(name.to_owned()));
+        }
+        match (shape.column(name, None), wanted) {
+            (Some((position, _)), Some(wanted)) => check_kind(&shape.schema, position as usize, wanted),
+            _ => Ok(()),
+        }
+    };
+    let tag = |value: &str| if value.is_empty() { None } else { Some(ColumnKind::Tag) };
+    let tags = point.tags.iter().map(|(name, value)| (name, tag(value)));
+    let fields = point.fields.iter().map(|(name, value)| (name, Some(ColumnKind::Field(value.field_type()))));
+    let columns = tags.chain(fields).find_map(|(name, wanted)| check(name, wanted).err());
+    columns.or_else(|| point.fields.is_empty().then(|| SchemaError::NoField(point.table.to_string())))
 }
 
 /// Buffers that are used again for each point, and the positions that the point before had.
@@ -101,7 +127,8 @@ struct Scratch<'a> {
 impl<'a> Scratch<'a> {
     fn add(&mut self, rows: &mut TableRows, point: &'a Point<'a>) -> Result<()> {
         let core = &rows.core;
-        self.lay_out(&core.shape(), point)?;
+        let shape = core.shape();
+        self.lay_out(&shape, point).map_err(|error| first_error(&shape, point).map_or(error, Error::from))?;
         if !self.new.is_empty() {
             let shape = core.grow(&self.new)?;
             self.lay_out(&shape, point)?;
@@ -183,26 +210,24 @@ impl<'a> Scratch<'a> {
 
 /// Resolves rows read back from the log.
 pub(crate) fn resolve_logged(core: &Arc<TableCore>, logged: LoggedRows) -> Result<TableRows> {
-    let tags = logged.tags.iter().map(|name| (name.as_str(), ColumnKind::Tag));
-    let fields = logged.fields.iter().map(|(name, v)| (name.as_str(), ColumnKind::Field(v.field_type())));
-    let columns: Vec<_> = tags.chain(fields).collect();
-    let shape = core.grow(&columns)?;
-    for (name, kind) in &columns {
-        let stored = shape.column(name, None).map(|(_, kind)| kind);
-        assert_eq!(stored, Some(*kind), "values are widened before they are logged");
+    let wanted: Vec<_> = logged.columns.iter().map(|c| (c.name.as_str(), c.kind)).collect();
+    let shape = core.grow(&wanted)?;
+    let mut positions = Vec::with_capacity(wanted.len());
+    let mut columns = ColumnSet::default();
+    for (name, kind) in wanted {
+        let (position, stored) = shape.column(name, None).expect("just grown");
+        assert_eq!(stored, kind, "values are widened before they are logged");
+        positions.push(position);
+        columns.insert(position);
     }
-    let position = |name: &str| shape.column(name, None).map(|(position, _)| position).expect("just grown");
-    let tag_positions: Vec<u32> = logged.tags.iter().map(|name| position(name)).collect();
     let mut index = core.index_mut();
     let mut series: Vec<SeriesId> = Vec::with_capacity(logged.series.len());
     for of_series in &logged.series {
-        let mut tags: Vec<_> = of_series.iter().map(|(tag, value)| (tag_positions[*tag], value.as_str())).collect();
+        let mut tags: Vec<_> = of_series.iter().map(|(tag, value)| (positions[*tag], value.as_str())).collect();
         tags.sort_unstable_by_key(|(position, _)| *position);
         series.push(index.find_or_add(&tags));
     }
-    let fields: Vec<(u32, FieldValues)> = logged.fields.into_iter().map(|(name, v)| (position(&name), v)).collect();
-    let mut columns = ColumnSet::default();
-    tag_positions.iter().chain(fields.iter().map(|(position, _)| position)).for_each(|p| columns.insert(*p));
+    let fields = logged.fields.into_iter().map(|(column, values)| (positions[column], values)).collect();
     let series = logged.row_series.iter().map(|nth| series[*nth]).collect();
     Ok(TableRows { core: core.clone(), batch: Batch { series, times: logged.times, fields }, columns })
 }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::env::{AppendFile, FileSystem};
+use crate::error::WriteError;
 use crate::{Error, Result};
 
 pub use replay::TornTail;
@@ -28,15 +29,6 @@ pub(crate) use replay::{Replayed, check, replay};
 
 /// Number of a record, counted from 1 over the life of the database.
 pub(crate) type Lsn = u64;
-
-/// Why records were not added.
-#[derive(Debug)]
-pub(crate) enum LogError {
-    /// Nothing was added; the next append may work.
-    Refused(Error),
-    /// It is not known what is on disk: no more writes until the log is read anew.
-    Broken(Error),
-}
 
 /// The writing end of the log.
 #[derive(Debug)]
@@ -74,7 +66,7 @@ impl Log {
     }
 
     /// Adds records; they are not durable before [`Log::sync`]. Returns the number of the last one.
-    pub(crate) fn append<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Result<Lsn, LogError> {
+    pub(crate) fn append<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Result<Lsn, WriteError> {
         if self.open.is_none() || self.files.back().is_some_and(|f| f.bytes >= self.file_bytes_max) {
             self.begin_file()?;
         }
@@ -90,8 +82,8 @@ impl Log {
         if let Err(e) = open.append(&bytes) {
             let error = Error::io("write", &file.path, e);
             return Err(match self.fs.truncate(&file.path, file.bytes) {
-                Ok(()) => LogError::Refused(error),
-                Err(_) => LogError::Broken(error),
+                Ok(()) => WriteError::Refused(error),
+                Err(_) => WriteError::Broken(error),
             });
         }
         file.bytes += bytes.len() as u64;
@@ -100,14 +92,14 @@ impl Log {
     }
 
     /// Makes all added records durable.
-    pub(crate) fn sync(&mut self) -> Result<(), LogError> {
+    pub(crate) fn sync(&mut self) -> Result<(), WriteError> {
         if self.synced_lsn + 1 == self.next_lsn {
             return Ok(());
         }
         let (Some(open), Some(file)) = (&mut self.open, self.files.back()) else {
             unreachable!("records that are not synced are in the open file");
         };
-        open.sync().map_err(|e| LogError::Broken(Error::io("sync", &file.path, e)))?;
+        open.sync().map_err(|e| WriteError::Broken(Error::io("sync", &file.path, e)))?;
         self.synced_lsn = self.next_lsn - 1;
         Ok(())
     }
@@ -138,22 +130,22 @@ impl Log {
         self.files.iter().map(|f| f.bytes).sum()
     }
 
-    fn begin_file(&mut self) -> Result<(), LogError> {
+    fn begin_file(&mut self) -> Result<(), WriteError> {
         self.sync()?;
         self.open = None;
         let path = self.dir.join(format::file_name(self.next_lsn));
         let header = format::file_header(self.next_lsn);
-        let refused = |e| LogError::Refused(Error::io("create", &path, e));
+        let refused = |e| WriteError::Refused(Error::io("create", &path, e));
         let mut file = self.fs.create(&path).map_err(refused)?;
         if let Err(e) = file.append(&header) {
             return Err(match self.fs.remove(&path) {
                 Ok(()) => refused(e),
-                Err(_) => LogError::Broken(Error::io("write", &path, e)),
+                Err(_) => WriteError::Broken(Error::io("write", &path, e)),
             });
         }
         // Synced by itself, so that a damaged header is never taken for one that was not written yet.
-        file.sync().map_err(|e| LogError::Broken(Error::io("sync", &path, e)))?;
-        self.fs.sync_dir(&self.dir).map_err(|e| LogError::Broken(Error::io("sync", &self.dir, e)))?;
+        file.sync().map_err(|e| WriteError::Broken(Error::io("sync", &path, e)))?;
+        self.fs.sync_dir(&self.dir).map_err(|e| WriteError::Broken(Error::io("sync", &self.dir, e)))?;
         self.open = Some(file);
         self.files.push_back(LogFile { path, first_lsn: self.next_lsn, bytes: header.len() as u64 });
         Ok(())

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::{Engine, Options, Recovery, State, manifest_files};
 use crate::env::{FileLock, FileSystem, LockAttempt};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WriteError};
 use crate::files;
 use crate::index::{self, TagIndex};
 use crate::manifest::{self, FileNumber, MANIFEST_NAME, MANIFEST_TMP_NAME, Manifest, TableEntry};
@@ -98,7 +98,7 @@ fn load_or_begin(fs: &dyn FileSystem, dir: &Path) -> Result<Manifest> {
         }
     }
     let manifest = Manifest::default();
-    manifest::store(fs, dir, &manifest)?;
+    manifest::store(fs, dir, &manifest).map_err(WriteError::into_error)?;
     Ok(manifest)
 }
 

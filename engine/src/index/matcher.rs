@@ -8,16 +8,16 @@ use crate::scan::TagTest;
 use crate::{Error, Result};
 
 impl TagIndex {
-    /// The series for which every test holds.
+    /// The series for which every test holds; a tag without a position is absent from all of them.
     ///
     /// # Errors
     /// [`Error::Pattern`] for a regular expression that does not parse.
-    pub(crate) fn select(&self, tests: &[(TagPosition, &TagTest)]) -> Result<RoaringBitmap> {
+    pub(crate) fn select(&self, tests: &[(Option<TagPosition>, &TagTest)]) -> Result<RoaringBitmap> {
         let mut selected = RoaringBitmap::new();
         selected.insert_range(0..self.len());
         for (position, test) in tests {
             if let TagTest::IsNull = test {
-                if let Some(postings) = self.tags.get(position) {
+                if let Some(postings) = position.and_then(|at| self.tags.get(&at)) {
                     selected -= &postings.present;
                 }
             } else {
@@ -28,8 +28,12 @@ impl TagIndex {
     }
 
     /// The series that have the tag with a value for which the test holds.
-    fn with_value(&self, position: TagPosition, test: &TagTest) -> Result<RoaringBitmap> {
-        let Some(postings) = self.tags.get(&position) else { return Ok(RoaringBitmap::new()) };
+    fn with_value(&self, position: Option<TagPosition>, test: &TagTest) -> Result<RoaringBitmap> {
+        let regex = match test {
+            TagTest::Regex(pattern) => Some(Regex::new(pattern).map_err(|e| Error::Pattern(e.to_string()))?),
+            _ => None,
+        };
+        let Some(postings) = position.and_then(|at| self.tags.get(&at)) else { return Ok(RoaringBitmap::new()) };
         let of_value = |value: &str| self.values.code(value).and_then(|code| postings.by_value.get(&code));
         let of_values = |values: &[String]| {
             values.iter().filter_map(|v| of_value(v)).fold(RoaringBitmap::new(), |all, some| all | some)
@@ -44,10 +48,7 @@ impl TagIndex {
             TagTest::In(values) => of_values(values),
             TagTest::NotIn(values) => &postings.present - of_values(values),
             TagTest::Prefix(prefix) => of_test(&|value| value.starts_with(prefix.as_str())),
-            TagTest::Regex(pattern) => {
-                let regex = Regex::new(pattern).map_err(|e| Error::Pattern(e.to_string()))?;
-                of_test(&|value| regex.is_match(value))
-            }
+            TagTest::Regex(_) => of_test(&|value| regex.as_ref().is_some_and(|r| r.is_match(value))),
             TagTest::IsNotNull => postings.present.clone(),
             TagTest::IsNull => unreachable!("handled by the caller, which knows all series"),
         })

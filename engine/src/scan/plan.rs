@@ -10,7 +10,6 @@ use roaring::RoaringBitmap;
 use super::TagMatcher;
 use super::read::{Reader, Source, Unit};
 use crate::Result;
-use crate::index::TagPosition;
 use crate::model::{ColumnKind, SeriesId, TimeRange};
 use crate::partition::{self, Partition};
 use crate::rows::Key;
@@ -28,8 +27,8 @@ pub(super) fn select_series(view: &TableView, matchers: &[TagMatcher]) -> Result
         return Ok(None);
     }
     let position = |tag: &str| match view.shape.column(tag, None) {
-        Some((position, ColumnKind::Tag)) => position,
-        _ => TagPosition::MAX,
+        Some((position, ColumnKind::Tag)) => Some(position),
+        _ => None,
     };
     let tests: Vec<_> = matchers.iter().map(|matcher| (position(&matcher.tag), &matcher.test)).collect();
     view.core.index().select(&tests).map(Some)

@@ -29,26 +29,36 @@ pub(crate) enum Record {
 #[derive(Debug, PartialEq)]
 pub(crate) struct LoggedRows {
     pub(crate) table: String,
-    /// Names of the tags that the series below use.
-    pub(crate) tags: Vec<String>,
-    /// Each series: number of the tag in `tags`, and its value.
+    /// The columns that the rows name, in the order of the table.
+    pub(crate) columns: Vec<Column>,
+    /// Each series: number of the tag in `columns`, and its value.
     pub(crate) series: Vec<Vec<(usize, String)>>,
     /// For each row the number of its series in `series`.
     pub(crate) row_series: Vec<usize>,
     pub(crate) times: Vec<i64>,
-    pub(crate) fields: Vec<(String, FieldValues)>,
+    /// Number of the field in `columns`, and its values.
+    pub(crate) fields: Vec<(usize, FieldValues)>,
 }
 
-/// What the writer of a record knows of one table: `tags_of` gives names and values of a series' tags.
+/// What the writer of a record knows of one table: `tags_of` gives positions and values of a series' tags.
 pub(crate) struct TableNames<'a> {
     pub(crate) table: &'a str,
-    pub(crate) name_of: &'a dyn Fn(u32) -> &'a str,
+    /// Position and column, ascending, of every column that the rows name.
+    pub(crate) columns: Vec<(u32, &'a Column)>,
     pub(crate) tags_of: &'a dyn Fn(SeriesId) -> Vec<(u32, &'a str)>,
 }
 
 /// Writes the body of a write record, table by table.
 #[derive(Debug)]
 pub(crate) struct WriteRecord(Vec<u8>);
+
+impl TableNames<'_> {
+    /// Number of a column among those that the rows name.
+    fn number_of(&self, position: u32) -> u64 {
+        let found = self.columns.binary_search_by_key(&position, |(p, _)| *p);
+        found.expect("the rows name no other columns") as u64
+    }
+}
 
 impl WriteRecord {
     /// A record for `tables` calls of [`WriteRecord::add`].
@@ -62,6 +72,7 @@ impl WriteRecord {
     pub(crate) fn add(&mut self, names: &TableNames<'_>, batch: &Batch) {
         let out = &mut self.0;
         put_text(out, names.table);
+        put_columns(out, names.columns.iter().map(|(_, column)| *column));
         let row_series = put_series(out, names, &batch.series);
         put_varint(out, batch.len() as u64);
         for series in row_series {
@@ -74,7 +85,7 @@ impl WriteRecord {
         }
         put_varint(out, batch.fields.len() as u64);
         for (position, values) in &batch.fields {
-            put_text(out, (names.name_of)(*position));
+            put_varint(out, names.number_of(*position));
             put_values(out, values);
         }
     }
@@ -89,14 +100,7 @@ impl WriteRecord {
 pub(crate) fn create_table(name: &str, columns: &[Column]) -> Vec<u8> {
     let mut body = vec![KIND_CREATE];
     put_text(&mut body, name);
-    put_varint(&mut body, columns.len() as u64);
-    for column in columns {
-        put_text(&mut body, &column.name);
-        body.push(match column.kind {
-            ColumnKind::Time | ColumnKind::Tag => 0,
-            ColumnKind::Field(kind) => type_byte(kind),
-        });
-    }
+    put_columns(&mut body, columns.iter());
     pack(&body, ZSTD_LEVEL)
 }
 
@@ -123,24 +127,31 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
     if cursor.remaining() == 0 { Ok(record) } else { Err(Short) }
 }
 
-/// Writes the distinct series of the rows: tag names, tag values, then the tags of each series. Gives each row's series by number.
+/// Writes names and types; the type of a tag is 0.
+fn put_columns<'a>(out: &mut Vec<u8>, columns: impl ExactSizeIterator<Item = &'a Column>) {
+    put_varint(out, columns.len() as u64);
+    for column in columns {
+        put_text(out, &column.name);
+        out.push(match column.kind {
+            ColumnKind::Time | ColumnKind::Tag => 0,
+            ColumnKind::Field(kind) => type_byte(kind),
+        });
+    }
+}
+
+/// Writes the distinct series of the rows: tag values, then the tags of each series. Gives each row's series by number.
 fn put_series(out: &mut Vec<u8>, names: &TableNames<'_>, ids: &[SeriesId]) -> Vec<u64> {
     let mut series = Numbered::default();
     let row_series: Vec<u64> = ids.iter().map(|id| series.number(*id)).collect();
-    let mut tags = Numbered::default();
     let mut values = Numbered::default();
     let mut listed = Vec::new();
     for id in &series.items {
         let of_series = (names.tags_of)(*id);
         put_varint(&mut listed, of_series.len() as u64);
         for (position, value) in of_series {
-            put_varint(&mut listed, tags.number(position));
+            put_varint(&mut listed, names.number_of(position));
             put_varint(&mut listed, values.number(value));
         }
-    }
-    put_varint(out, tags.items.len() as u64);
-    for position in tags.items {
-        put_text(out, (names.name_of)(position));
     }
     put_varint(out, values.items.len() as u64);
     for value in values.items {
@@ -216,7 +227,10 @@ fn put_values(out: &mut Vec<u8>, values: &FieldValues) {
 }
 
 fn take_create(cursor: &mut Cursor<'_>) -> Result<Record, Short> {
-    let name = cursor.text()?.to_owned();
+    Ok(Record::CreateTable { name: cursor.text()?.to_owned(), columns: take_columns(cursor)? })
+}
+
+fn take_columns(cursor: &mut Cursor<'_>) -> Result<Vec<Column>, Short> {
     let count = cursor.count(2)?;
     let mut columns = Vec::with_capacity(count);
     for _ in 0..count {
@@ -227,16 +241,13 @@ fn take_create(cursor: &mut Cursor<'_>) -> Result<Record, Short> {
         };
         columns.push(Column { name, kind });
     }
-    Ok(Record::CreateTable { name, columns })
+    Ok(columns)
 }
 
 fn take_rows(cursor: &mut Cursor<'_>) -> Result<LoggedRows, Short> {
     let table = cursor.text()?.to_owned();
-    let texts = |cursor: &mut Cursor<'_>| -> Result<Vec<String>, Short> {
-        (0..cursor.count(1)?).map(|_| Ok(cursor.text()?.to_owned())).collect()
-    };
-    let tags = texts(cursor)?;
-    let values = texts(cursor)?;
+    let columns = take_columns(cursor)?;
+    let values: Vec<&str> = (0..cursor.count(1)?).map(|_| cursor.text()).collect::<Result<_, _>>()?;
     let number = |cursor: &mut Cursor<'_>, below: usize| -> Result<usize, Short> {
         usize::try_from(cursor.varint()?).ok().filter(|n| *n < below).ok_or(Short)
     };
@@ -244,8 +255,11 @@ fn take_rows(cursor: &mut Cursor<'_>) -> Result<LoggedRows, Short> {
     for _ in 0..cursor.count(1)? {
         let mut of_series = Vec::new();
         for _ in 0..cursor.count(2)? {
-            let tag = number(cursor, tags.len())?;
-            of_series.push((tag, values[number(cursor, values.len())?].clone()));
+            let tag = number(cursor, columns.len())?;
+            if columns[tag].kind != ColumnKind::Tag {
+                return Err(Short);
+            }
+            of_series.push((tag, values[number(cursor, values.len())?].to_owned()));
         }
         series.push(of_series);
     }
@@ -259,9 +273,14 @@ fn take_rows(cursor: &mut Cursor<'_>) -> Result<LoggedRows, Short> {
     }
     let mut fields = Vec::new();
     for _ in 0..cursor.count(3)? {
-        fields.push((cursor.text()?.to_owned(), take_values(cursor, rows)?));
+        let column = number(cursor, columns.len())?;
+        let values = take_values(cursor, rows)?;
+        if columns[column].kind != ColumnKind::Field(values.field_type()) {
+            return Err(Short);
+        }
+        fields.push((column, values));
     }
-    Ok(LoggedRows { table, tags, series, row_series, times, fields })
+    Ok(LoggedRows { table, columns, series, row_series, times, fields })
 }
 
 fn take_values(cursor: &mut Cursor<'_>, rows: usize) -> Result<FieldValues, Short> {
@@ -296,9 +315,15 @@ mod tests {
 
     #[test]
     fn rows_come_back_by_name() {
+        let column = |name: &str, kind| Column { name: name.into(), kind };
+        let columns = [
+            column("host", ColumnKind::Tag),
+            column("usage", ColumnKind::Field(FieldType::Float)),
+            column("note", ColumnKind::Field(FieldType::Text)),
+        ];
         let names = TableNames {
             table: "cpu",
-            name_of: &|position| ["time", "host", "usage", "note"][position as usize],
+            columns: [1, 2, 3].into_iter().zip(&columns).collect(),
             tags_of: &|id| if id.0 == 7 { vec![(1, "a")] } else { vec![] },
         };
         let batch = Batch {
@@ -313,11 +338,12 @@ mod tests {
         record.add(&names, &batch);
         let Record::Write(tables) = decode(&record.finish()).unwrap() else { panic!("not a write") };
         assert_eq!(tables.len(), 1);
+        assert_eq!(tables[0].columns, columns);
         assert_eq!(tables[0].series, [vec![(0, "a".to_owned())], vec![]]);
         assert_eq!(tables[0].row_series, [0, 1, 0]);
         assert_eq!(tables[0].times, batch.times);
-        assert_eq!(tables[0].fields[0], ("usage".to_owned(), batch.fields[0].1.clone()));
-        assert_eq!(tables[0].fields[1], ("note".to_owned(), batch.fields[1].1.clone()));
+        assert_eq!(tables[0].fields[0], (1, batch.fields[0].1.clone()));
+        assert_eq!(tables[0].fields[1], (2, batch.fields[1].1.clone()));
     }
 
     #[test]
