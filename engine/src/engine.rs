@@ -108,7 +108,7 @@ impl Engine {
     pub fn write(&self, points: &[Point<'_>]) -> Result<Written> {
         self.check_writable()?;
         let _no_table_is_dropped = self.definitions.read().expect("definitions are guarded without panics");
-        let resolved = resolve(points, |name| self.table_or_new(name));
+        let resolved = resolve(points, |name| self.find_table(name), |name| self.table_or_new(name));
         let accepted = resolved.tables.iter().map(|rows| rows.batch.len()).sum();
         if accepted > 0 {
             let payload = resolved.record();
@@ -298,10 +298,11 @@ impl Engine {
         Error::Poisoned { cause: cause.clone() }
     }
 
+    fn find_table(&self, name: &str) -> Option<Arc<TableCore>> {
+        self.state().tables.get(name).map(|table| table.core.clone())
+    }
+
     fn table_or_new(&self, name: &str) -> Result<Arc<TableCore>> {
-        if let Some(table) = self.state().tables.get(name) {
-            return Ok(table.core.clone());
-        }
         let mut state = self.state_mut();
         let next = state.next_table;
         let table = match state.tables.entry(name.to_owned()) {

@@ -53,8 +53,17 @@ impl Resolved {
     }
 }
 
-/// Resolves points one after the other. `table_of` gives the table of a name, which it creates if need be.
-pub(crate) fn resolve(points: &[Point<'_>], mut table_of: impl FnMut(&str) -> Result<Arc<TableCore>>) -> Resolved {
+/// Resolves points one after the other. `find` gives the table of a name, `create` makes it if there is none.
+pub(crate) fn resolve(
+    points: &[Point<'_>],
+    find: impl Fn(&str) -> Option<Arc<TableCore>>,
+    create: impl Fn(&str) -> Result<Arc<TableCore>>,
+) -> Resolved {
+    // A table is only made for a point that it can take.
+    let find_or_create = |point: &Point<'_>| match find(&point.table) {
+        Some(core) => Ok(core),
+        None => fits_new_table(point).and_then(|()| create(&point.table)),
+    };
     let mut resolved = Resolved::default();
     let mut scratch = Scratch::default();
     let mut current: Option<usize> = None;
@@ -62,7 +71,7 @@ pub(crate) fn resolve(points: &[Point<'_>], mut table_of: impl FnMut(&str) -> Re
         let is_current = |i: &usize| resolved.tables[*i].core.name == *point.table;
         let table = match current.filter(is_current).or_else(|| (0..resolved.tables.len()).find(is_current)) {
             Some(table) => table,
-            None => match check_before_create(point).and_then(|()| table_of(&point.table)) {
+            None => match find_or_create(point) {
                 Ok(core) => {
                     resolved.tables.push(TableRows { core, batch: Batch::default(), columns: ColumnSet::default() });
                     resolved.tables.len() - 1
@@ -85,8 +94,7 @@ pub(crate) fn resolve(points: &[Point<'_>], mut table_of: impl FnMut(&str) -> Re
     resolved
 }
 
-/// A table is only made for a point that it can take.
-fn check_before_create(point: &Point<'_>) -> Result<()> {
+fn fits_new_table(point: &Point<'_>) -> Result<()> {
     let empty = TableCore::new(crate::model::TableId(u32::MAX), &point.table)?;
     first_error(&empty.shape(), point).map_or(Ok(()), |error| Err(error.into()))
 }
