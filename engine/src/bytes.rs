@@ -28,6 +28,11 @@ impl<'a> Cursor<'a> {
         Ok(head)
     }
 
+    /// All bytes that are left.
+    pub(crate) fn take_rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
         self.take(N)?.try_into().map_err(|_| Short)
     }
@@ -42,6 +47,10 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn u64(&mut self) -> Result<u64, Short> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, Short> {
+        Ok(i64::from_le_bytes(self.array()?))
     }
 
     pub(crate) fn varint(&mut self) -> Result<u64, Short> {
@@ -69,6 +78,11 @@ impl<'a> Cursor<'a> {
         Ok(count)
     }
 
+    /// A varint of at most `max`.
+    pub(crate) fn varint_max(&mut self, max: usize) -> Result<usize, Short> {
+        usize::try_from(self.varint()?).ok().filter(|&value| value <= max).ok_or(Short)
+    }
+
     pub(crate) fn zigzag(&mut self) -> Result<i64, Short> {
         let raw = self.varint()?;
         Ok(((raw >> 1) as i64) ^ -((raw & 1) as i64))
@@ -92,6 +106,16 @@ pub(crate) fn put_zigzag(out: &mut Vec<u8>, value: i64) {
     put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
+/// Bytes that [`put_varint`] writes.
+pub(crate) fn varint_size(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// Bytes that [`put_zigzag`] writes.
+pub(crate) fn zigzag_size(value: i64) -> usize {
+    varint_size(((value << 1) ^ (value >> 63)) as u64)
+}
+
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
@@ -108,7 +132,9 @@ mod tests {
         fn integers_round_trip(unsigned: u64, signed: i64) {
             let mut bytes = Vec::new();
             put_varint(&mut bytes, unsigned);
+            prop_assert_eq!(bytes.len(), varint_size(unsigned));
             put_zigzag(&mut bytes, signed);
+            prop_assert_eq!(bytes.len(), varint_size(unsigned) + zigzag_size(signed));
             let mut cursor = Cursor::new(&bytes);
             prop_assert_eq!(cursor.varint(), Ok(unsigned));
             prop_assert_eq!(cursor.zigzag(), Ok(signed));

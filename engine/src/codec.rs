@@ -15,7 +15,6 @@
 
 mod bits;
 mod boolean;
-mod bytes;
 mod constant;
 mod decimal;
 mod delta;
@@ -30,15 +29,30 @@ mod repeat;
 mod stride;
 mod text;
 
+use crate::bytes::{Cursor, Short};
 use crate::model::FieldType;
 
 pub(crate) use boolean::{put_bits, take_bits};
-pub(crate) use bytes::{Cursor, Malformed, put_varint, put_zigzag};
 pub(crate) use frame::common_divisor;
 pub(crate) use text::Texts;
 
 /// Most values of a vector.
 pub(crate) const VALUES_MAX: usize = 1024;
+
+/// Bytes that are not what an encoder writes; says what does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+impl From<Short> for Malformed {
+    fn from(_: Short) -> Malformed {
+        Malformed("ends too early or holds an impossible number")
+    }
+}
+
+/// Refuses bytes that nothing asked for.
+pub(crate) fn finish(cursor: &Cursor<'_>) -> Result<(), Malformed> {
+    if cursor.remaining() == 0 { Ok(()) } else { Err(Malformed("has bytes left over")) }
+}
 
 /// The first byte of an encoded vector. Numbers are never used again for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +161,7 @@ pub(crate) fn decode(kind: FieldType, bytes: &[u8], count: usize) -> Result<Valu
             out.extend(signed.iter().map(|&v| to_unsigned(v)));
         }
     }
-    cursor.finish()?;
+    finish(&cursor)?;
     Ok(values)
 }
 
@@ -156,7 +170,7 @@ pub(crate) fn decode_integers(bytes: &[u8], count: usize, out: &mut Vec<i64>) ->
     check_count(count)?;
     let mut cursor = Cursor::new(bytes);
     integer::take(&mut cursor, count, out)?;
-    cursor.finish()
+    finish(&cursor)
 }
 
 fn check_count(count: usize) -> Result<(), Malformed> {

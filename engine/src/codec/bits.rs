@@ -1,6 +1,6 @@
 //! Bit packing: values of one width, one after the other, least significant bit first.
 
-use super::bytes::Malformed;
+use super::Malformed;
 
 /// Smallest width that holds `value`.
 pub(crate) fn width_of(value: u64) -> u32 {

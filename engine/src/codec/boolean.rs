@@ -1,7 +1,7 @@
 //! Booleans: constant, or one bit a value.
 
-use super::bytes::{Cursor, Malformed};
-use super::{Encoding, bits, constant};
+use super::{Encoding, Malformed, bits, constant};
+use crate::bytes::Cursor;
 
 pub(super) fn put(values: &[bool], out: &mut Vec<u8>) {
     if let Some(value) = constant::of(values, |v| v) {

@@ -1,6 +1,7 @@
 //! Constant: every value is the same, told bit by bit.
 
-use super::bytes::{Cursor, Malformed, put_zigzag};
+use super::Malformed;
+use crate::bytes::{Cursor, put_zigzag};
 
 /// The value that all of them are, bit by bit; `None` for no values.
 pub(super) fn of<T: Copy, B: PartialEq>(values: &[T], bits: impl Fn(T) -> B) -> Option<T> {
@@ -9,7 +10,7 @@ pub(super) fn of<T: Copy, B: PartialEq>(values: &[T], bits: impl Fn(T) -> B) -> 
 }
 
 pub(super) fn put_integer(value: i64, out: &mut Vec<u8>) {
-    put_zigzag(value, out);
+    put_zigzag(out, value);
 }
 
 pub(super) fn take_integer(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {

@@ -1,7 +1,8 @@
 //! Decimal: floats that are whole numbers divided by a small power of ten, as most measured values are.
 
-use super::bytes::{Cursor, Malformed};
+use super::Malformed;
 use super::integer::{self, Plan};
+use crate::bytes::Cursor;
 
 /// Powers of ten that a float holds exactly, up to the greatest exponent used.
 const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];

@@ -1,7 +1,8 @@
 //! Delta: the first value, and the packed differences of neighbours.
 
-use super::bytes::{Cursor, Malformed, put_zigzag, zigzag_size};
+use super::Malformed;
 use super::frame::Frame;
+use crate::bytes::{Cursor, put_zigzag, zigzag_size};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Delta {
@@ -24,7 +25,7 @@ impl Delta {
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        put_zigzag(self.first, out);
+        put_zigzag(out, self.first);
         self.frame.put(&self.deltas, out);
     }
 

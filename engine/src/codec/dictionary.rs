@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::Malformed;
 use super::bits;
-use super::bytes::{Cursor, Malformed, put_varint, varint_size};
 use super::text::{Lengths, Texts, utf8};
+use crate::bytes::{Cursor, put_varint, varint_size};
 
 #[derive(Debug)]
 pub(super) struct Dictionary<'a> {
@@ -41,7 +42,7 @@ impl<'a> Dictionary<'a> {
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        put_varint(self.entries.len() as u64, out);
+        put_varint(out, self.entries.len() as u64);
         Lengths::of(self.entries.iter().copied()).put(out);
         self.entries.iter().for_each(|e| out.extend_from_slice(e.as_bytes()));
         bits::pack(self.codes.iter().map(|&c| u64::from(c)), code_width(self.entries.len()), out);

@@ -1,8 +1,8 @@
 //! The chooser for floats.
 
-use super::bytes::{Cursor, Malformed};
 use super::decimal::{self, Decimal};
-use super::{Encoding, constant, raw};
+use super::{Encoding, Malformed, constant, raw};
+use crate::bytes::Cursor;
 
 pub(super) fn put(values: &[f64], out: &mut Vec<u8>) {
     if let Some(value) = constant::of(values, f64::to_bits) {

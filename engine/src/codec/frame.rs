@@ -1,7 +1,8 @@
 //! Frame of reference: each value is a base plus a small multiple of a common divisor, bit-packed.
 
+use super::Malformed;
 use super::bits;
-use super::bytes::{Cursor, Malformed, put_varint, put_zigzag, varint_size, zigzag_size};
+use crate::bytes::{Cursor, put_varint, put_zigzag, varint_size, zigzag_size};
 
 /// A *packing* of the format page: how integers are brought to few bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,8 @@ impl Frame {
 
     /// Writes the values that this frame was made of.
     pub(super) fn put(&self, values: &[i64], out: &mut Vec<u8>) {
-        put_zigzag(self.base, out);
-        put_varint(self.divisor, out);
+        put_zigzag(out, self.base);
+        put_varint(out, self.divisor);
         out.push(self.width as u8);
         let offsets = values.iter().map(|v| v.wrapping_sub(self.base) as u64);
         match self.divisor {

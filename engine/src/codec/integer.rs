@@ -1,10 +1,10 @@
 //! The chooser for integers and time: each encoding says its exact size, and the smallest one writes.
 
-use super::bytes::{Cursor, Malformed, put_varint, varint_size};
 use super::delta::Delta;
 use super::frame::Frame;
 use super::stride::Stride;
-use super::{Encoding, constant, raw, repeat};
+use super::{Encoding, Malformed, constant, raw, repeat};
+use crate::bytes::{Cursor, put_varint, varint_size, zigzag_size};
 
 /// Below this many bytes looking for a period is not worth its time.
 const REPEAT_TRIED_BYTES: usize = 32;
@@ -47,7 +47,7 @@ impl Plan {
     /// Bytes that [`Plan::put`] writes.
     pub(super) fn size(&self, count: usize) -> usize {
         1 + match self {
-            Plan::Constant(value) => super::bytes::zigzag_size(*value),
+            Plan::Constant(value) => zigzag_size(*value),
             Plan::Stride(stride) => stride.size(),
             Plan::Frame(frame) => frame.size(count),
             Plan::Delta(delta) => delta.size(),
@@ -65,7 +65,7 @@ impl Plan {
             Plan::Frame(frame) => frame.put(values, out),
             Plan::Delta(delta) => delta.put(out),
             Plan::Repeat { period, inner } => {
-                put_varint(*period as u64, out);
+                put_varint(out, *period as u64);
                 inner.put(&values[..*period], out);
             }
             Plan::Raw => raw::put(values.iter().map(|&v| v as u64), out),

@@ -2,8 +2,8 @@
 
 use crate::model::FieldType;
 
-use super::bytes::{Cursor, Malformed};
-use super::{Encoding, Texts, Values};
+use super::{Encoding, Malformed, Texts, Values, finish};
+use crate::bytes::Cursor;
 
 /// As [`super::decode`].
 pub(super) fn decode(kind: FieldType, bytes: &[u8], count: usize) -> Result<Values, Malformed> {
@@ -18,7 +18,7 @@ pub(super) fn decode(kind: FieldType, bytes: &[u8], count: usize) -> Result<Valu
         FieldType::Boolean => Values::Boolean(booleans(cursor, count)?),
         FieldType::Text => Values::Text(texts(cursor, count)?),
     };
-    cursor.finish()?;
+    finish(cursor)?;
     Ok(values)
 }
 
@@ -87,7 +87,7 @@ fn integers(cursor: &mut Cursor<'_>, count: usize, repeat_allowed: bool) -> Resu
             let round = integers(cursor, period as usize, false)?;
             Ok((0..count).map(|i| round[i % period as usize]).collect())
         }
-        Encoding::Raw => (0..count).map(|_| cursor.i64()).collect(),
+        Encoding::Raw => (0..count).map(|_| Ok(cursor.i64()?)).collect(),
         _ => Err(Malformed("encoding")),
     }
 }
@@ -133,7 +133,7 @@ fn texts(cursor: &mut Cursor<'_>, count: usize) -> Result<Texts, Malformed> {
             let bytes = zstd::bulk::decompress(cursor.take_rest(), total as usize).map_err(|_| Malformed("zstd"))?;
             let mut inner = Cursor::new(&bytes);
             let texts = split(&mut inner, &lengths)?;
-            inner.finish()?;
+            finish(&inner)?;
             Ok(texts)
         }
         Encoding::Dictionary => {

@@ -1,6 +1,7 @@
 //! Raw: eight bytes a value.
 
-use super::bytes::{Cursor, Malformed};
+use super::Malformed;
+use crate::bytes::Cursor;
 
 pub(super) fn put(bits: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
     for value in bits {

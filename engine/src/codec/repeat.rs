@@ -1,6 +1,6 @@
 //! Repeat: the values come round again with a period, as the times of many short series on one schedule do.
 
-use super::bytes::Malformed;
+use super::Malformed;
 
 /// The shortest period of which the values hold at least two rounds.
 pub(super) fn period_of(values: &[i64]) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! Stride: each value is the one before plus the same step.
 
-use super::bytes::{Cursor, Malformed, put_zigzag, zigzag_size};
+use super::Malformed;
+use crate::bytes::{Cursor, put_zigzag, zigzag_size};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stride {
@@ -21,8 +22,8 @@ impl Stride {
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        put_zigzag(self.first, out);
-        put_zigzag(self.step, out);
+        put_zigzag(out, self.first);
+        put_zigzag(out, self.step);
     }
 
     pub(super) fn take(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {

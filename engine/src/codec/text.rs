@@ -1,8 +1,8 @@
 //! Texts in memory, the chooser for them, and raw and zstd: lengths, then all bytes.
 
-use super::bytes::{Cursor, Malformed};
 use super::dictionary::Dictionary;
-use super::{Encoding, bits};
+use super::{Encoding, Malformed, bits};
+use crate::bytes::Cursor;
 
 /// Most bytes that one zstd frame holds: bounds what a decoder allocates.
 const ZSTD_BYTES_MAX: usize = 16 << 20;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::codec::{Cursor, Malformed};
+use crate::bytes::Cursor;
+use crate::codec::{self, Malformed};
 use crate::model::{FieldType, SeriesId, TableId, TimeRange};
 use crate::{Error, Result};
 
@@ -217,7 +218,7 @@ impl ChunkTable {
             offset = offset.checked_add(chunk.length).ok_or(Malformed("chunk is too long"))?;
             table.push(chunk);
         }
-        cursor.finish()?;
+        codec::finish(&cursor)?;
         if offset != chunks_end {
             return Err(Malformed("chunks do not end where the table begins"));
         }

@@ -1,6 +1,7 @@
 //! The head of a chunk and the directory of a field section: what is where, and what is known of it.
 
-use crate::codec::{self, Cursor, Malformed, put_varint, put_zigzag};
+use crate::bytes::{Cursor, put_varint, put_zigzag};
+use crate::codec::{self, Malformed};
 use crate::model::SeriesId;
 
 use super::format::{CHUNK_ROWS_MAX, ChunkInfo, Field, VECTOR_ROWS_MAX};
@@ -78,7 +79,7 @@ impl Place {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        put_varint(u64::from(self.length), out);
+        put_varint(out, u64::from(self.length));
         out.extend_from_slice(&self.checksum.to_le_bytes());
     }
 
@@ -125,28 +126,28 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        put_varint(self.ticks.unit_ns, out);
+        put_varint(out, self.ticks.unit_ns);
         for group in self.runs.chunks(RUNS_GROUP) {
             put_integers(group.iter().map(|run| i64::from(run.0.0)), out);
             put_integers(group.iter().map(|run| i64::from(run.1)), out);
         }
-        put_varint(self.vectors.len() as u64, out);
+        put_varint(out, self.vectors.len() as u64);
         let mut before = 0;
         for vector in &self.vectors {
-            put_varint(u64::from(vector.rows), out);
+            put_varint(out, u64::from(vector.rows));
             vector.place.put(out);
             let ticks = vector.times.map(|t| self.ticks.tick(t));
-            put_zigzag(ticks.first.wrapping_sub(before), out);
-            put_zigzag(ticks.last.wrapping_sub(ticks.first), out);
-            put_varint(ticks.first.wrapping_sub(ticks.min) as u64, out);
-            put_varint(ticks.max.wrapping_sub(ticks.last) as u64, out);
+            put_zigzag(out, ticks.first.wrapping_sub(before));
+            put_zigzag(out, ticks.last.wrapping_sub(ticks.first));
+            put_varint(out, ticks.first.wrapping_sub(ticks.min) as u64);
+            put_varint(out, ticks.max.wrapping_sub(ticks.last) as u64);
             before = ticks.last;
         }
         let edges = self.edges();
         for section in &self.sections {
             section.stats.put(edges, out);
             if let Some(bytes) = section.bytes {
-                put_varint(bytes.length, out);
+                put_varint(out, bytes.length);
                 bytes.directory.put(out);
             }
         }
@@ -171,7 +172,7 @@ impl Head {
             };
             head.sections.push(SectionInfo { stats, bytes });
         }
-        cursor.finish()?;
+        codec::finish(&cursor)?;
         if head.length_of_rest() != chunk.length.checked_sub(bytes.len() as u64) {
             return Err(Malformed("sections do not fill the chunk"));
         }
@@ -198,7 +199,7 @@ impl Head {
 fn put_integers(values: impl Iterator<Item = i64>, out: &mut Vec<u8>) {
     let mut encoded = Vec::new();
     codec::encode_integers(&values.collect::<Vec<_>>(), &mut encoded);
-    put_varint(encoded.len() as u64, out);
+    put_varint(out, encoded.len() as u64);
     out.extend_from_slice(&encoded);
 }
 
@@ -274,6 +275,6 @@ pub(super) fn take_statistics(
 ) -> Result<Vec<Stats>, Malformed> {
     let stats = |v: &VectorInfo| Stats::take(field.kind, v.rows, v.times.edges(), cursor);
     let stats = vectors.iter().map(stats).collect::<Result<_, _>>()?;
-    cursor.finish()?;
+    codec::finish(&cursor)?;
     Ok(stats)
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use roaring::RoaringBitmap;
 
-use crate::codec::{self, Cursor, Malformed};
+use crate::bytes::Cursor;
+use crate::codec::{self, Malformed};
 use crate::env::{FileBytes, FileSystem};
 use crate::model::{FieldType, SeriesId, TableId, TimeRange};
 use crate::rows::Rows;
@@ -332,7 +333,7 @@ impl<'a> Chunk<'a> {
 
     /// The statistics of every vector of a field.
     pub(super) fn read_statistics(&self, section: &Section<'_>) -> Result<Vec<Stats>> {
-        let mut cursor = section.statistics;
+        let mut cursor = section.statistics.clone();
         take_statistics(section.field, &self.head.vectors, &mut cursor)
             .map_err(|e| self.corrupt(section.offset, &format!("column {}, statistics", section.field.position), e))
     }

@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-use crate::codec::{Cursor, Malformed, Values, put_varint, put_zigzag};
+use crate::bytes::{Cursor, put_varint, put_zigzag};
+use crate::codec::{Malformed, Values};
 use crate::model::FieldType;
 
 use super::format::{
@@ -120,7 +121,7 @@ impl Stats {
         for (flag, count) in [(STATS_NULLS, self.nulls), (STATS_NANS, self.nans)] {
             if count > 0 {
                 flags |= flag;
-                put_varint(u64::from(count), out);
+                put_varint(out, u64::from(count));
             }
         }
         let constant = self.constant();
@@ -143,8 +144,8 @@ impl Stats {
             }
             if (first.time_ns, last.time_ns) != (first_ns, last_ns) {
                 flags |= STATS_EDGE_TIMES;
-                put_zigzag(first.time_ns.wrapping_sub(first_ns), out);
-                put_zigzag(last.time_ns.wrapping_sub(last_ns), out);
+                put_zigzag(out, first.time_ns.wrapping_sub(first_ns));
+                put_zigzag(out, last.time_ns.wrapping_sub(last_ns));
             }
         }
         out[at] = flags;
@@ -306,12 +307,12 @@ impl Scalar {
 
     fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Scalar::Float(v) => put_varint(v.to_bits().swap_bytes(), out),
-            Scalar::Integer(v) => put_zigzag(*v, out),
-            Scalar::Unsigned(v) => put_varint(*v, out),
+            Scalar::Float(v) => put_varint(out, v.to_bits().swap_bytes()),
+            Scalar::Integer(v) => put_zigzag(out, *v),
+            Scalar::Unsigned(v) => put_varint(out, *v),
             Scalar::Boolean(v) => out.push(u8::from(*v)),
             Scalar::Text(v) => {
-                put_varint(v.len() as u64, out);
+                put_varint(out, v.len() as u64);
                 out.extend_from_slice(v.as_bytes());
             }
         }

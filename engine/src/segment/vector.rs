@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
 
-use crate::codec::{self, Cursor, Malformed, Texts, Values};
+use crate::bytes::Cursor;
+use crate::codec::{self, Malformed, Texts, Values};
 use crate::model::FieldType;
 
 use super::format::{VALIDITY_ALL, VALIDITY_BITMAP, VALIDITY_NONE};
@@ -111,7 +112,7 @@ impl Vector {
                 Ok(Vector { values: spread(present, &valid), valid })
             }
             VALIDITY_NONE => {
-                cursor.finish()?;
+                codec::finish(&cursor)?;
                 let valid = vec![false; rows];
                 Ok(Vector { values: spread(Values::new(kind), &valid), valid })
             }
