@@ -3,7 +3,7 @@
 use datafusion::error::DataFusionError;
 
 mod convert;
-pub(crate) use convert::convert;
+pub(crate) use convert::{convert, type_name};
 
 /// Result of a query call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

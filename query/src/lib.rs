@@ -9,8 +9,14 @@
 //! argument: `now()` is the `now_ns` that the caller hands in.
 
 mod database;
+mod ddl;
 mod error;
+mod functions;
+mod insert;
+mod lower;
+mod plan;
 mod session;
+mod source;
 mod statement;
 
 pub use database::{Database, DatabaseOptions};
