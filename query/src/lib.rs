@@ -1,1 +1,25 @@
-//! query.
+//! Plimsoll's query layer: text in, Arrow batches out.
+//!
+//! ```text
+//! text ─► statement ─► plan ─► run
+//!         parse        Session::prepare, Session::run, over a snapshot of the engine
+//! ```
+//!
+//! SQL is PostgreSQL's as far as it goes, planned and executed by DataFusion over `plimsoll_engine`. Time is always an
+//! argument: `now()` is the `now_ns` that the caller hands in.
+
+mod database;
+mod ddl;
+mod error;
+mod functions;
+mod insert;
+mod lower;
+mod plan;
+mod session;
+mod source;
+mod statement;
+
+pub use database::{Database, DatabaseOptions};
+pub use error::{Error, Result};
+pub use session::{Command, Outcome, OutputColumn, Prepared, Session};
+pub use statement::{Statement, parse};

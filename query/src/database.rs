@@ -1,0 +1,167 @@
+//! A database: the engine, and what all sessions share: memory, spill files and functions.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::config::Dialect;
+use datafusion::execution::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionStateDefaults, session_state::SessionStateBuilder};
+use datafusion::functions_aggregate::first_last::first_value_udaf;
+use datafusion::prelude::SessionConfig;
+use plimsoll_engine::Engine;
+
+use crate::functions::{ExactSums, Functions, IntegersByRounding};
+use crate::{Error, Result, Session};
+
+/// The time zone of a session that sets none.
+const TIME_ZONE: &str = "UTC";
+
+/// What a sort sets aside for its last merge; less when the limit is small.
+const SORT_RESERVATION_BYTES_MAX: u64 = 10 << 20;
+
+/// Limits of all queries of a database together.
+#[derive(Debug, Clone)]
+pub struct DatabaseOptions {
+    /// Memory for sorts, groups and joins, in bytes; beyond it they spill to disk or end with [`Error::OutOfMemory`].
+    pub memory_limit_bytes: u64,
+    /// Where spill files go; `None` is `spill` in the data directory.
+    pub spill_dir: Option<PathBuf>,
+    /// Most bytes of spill files at one time.
+    pub spill_limit_bytes: u64,
+    /// Partitions that a query is cut into, at least 1.
+    pub threads: usize,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> DatabaseOptions {
+        DatabaseOptions {
+            memory_limit_bytes: 1 << 30,
+            spill_dir: None,
+            spill_limit_bytes: 16 << 30,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// A database that sessions are opened on. Cheap to clone: clones share everything.
+#[derive(Clone)]
+pub struct Database {
+    engine: Arc<Engine>,
+    runtime: Arc<RuntimeEnv>,
+    options: Arc<DatabaseOptions>,
+    settings: Arc<Settings>,
+}
+
+impl Database {
+    /// Puts the query layer over an engine. Spill files that an earlier process left in the data directory are removed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the spill directory cannot be made.
+    pub fn new(engine: Arc<Engine>, options: &DatabaseOptions) -> Result<Database> {
+        let runtime = Arc::new(runtime(&engine, options)?);
+        let options = Arc::new(options.clone());
+        let settings = Arc::new(Settings::new(&runtime, &options, TIME_ZONE)?);
+        Ok(Database { engine, runtime, options, settings })
+    }
+
+    /// The engine underneath, to write and to maintain.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// A new session with default settings.
+    pub fn session(&self) -> Session {
+        Session::new(self.clone(), self.settings.clone())
+    }
+
+    /// Settings with another time zone.
+    pub(crate) fn settings(&self, time_zone: &str) -> Result<Settings> {
+        Settings::new(&self.runtime, &self.options, time_zone)
+    }
+
+    /// Threads that a query may use.
+    pub(crate) fn threads(&self) -> usize {
+        self.options.threads.max(1)
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("engine", &self.engine).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What sessions with the same time zone share: DataFusion's state, to be copied for each statement, and the functions.
+pub(crate) struct Settings {
+    pub(crate) state: SessionState,
+    pub(crate) functions: Functions,
+    pub(crate) time_zone: Arc<str>,
+}
+
+impl Settings {
+    fn new(runtime: &Arc<RuntimeEnv>, options: &DatabaseOptions, time_zone: &str) -> Result<Settings> {
+        let time_zone: Arc<str> = time_zone.into();
+        let config = config(options, &time_zone);
+        let functions = Functions::new(config.options(), &time_zone);
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime.clone())
+            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            // The optimizer looks this one up by name; queries find functions in `functions`.
+            .with_aggregate_functions(vec![first_value_udaf()])
+            .build();
+        use datafusion::logical_expr::registry::FunctionRegistry;
+        state.register_function_rewrite(Arc::new(IntegersByRounding::new()))?;
+        state.register_function_rewrite(Arc::new(ExactSums))?;
+        Ok(Settings { state, functions, time_zone })
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("time_zone", &self.time_zone).finish_non_exhaustive()
+    }
+}
+
+fn config(options: &DatabaseOptions, time_zone: &str) -> SessionConfig {
+    let threads = options.threads.max(1);
+    let share = options.memory_limit_bytes / (threads as u64 * 16);
+    let reservation = usize::try_from(share.min(SORT_RESERVATION_BYTES_MAX)).unwrap_or(0);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false)
+        .with_sort_spill_reservation_bytes(reservation);
+    let settings = config.options_mut();
+    settings.execution.time_zone = Some(time_zone.to_owned());
+    settings.sql_parser.dialect = Dialect::PostgreSQL;
+    settings.sql_parser.collect_spans = true;
+    config
+}
+
+fn runtime(engine: &Engine, options: &DatabaseOptions) -> Result<RuntimeEnv> {
+    let spill_dir = match &options.spill_dir {
+        Some(dir) => dir.clone(),
+        None => {
+            let own = engine.dir().join("spill");
+            match std::fs::remove_dir_all(&own) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(spill_error(&error)),
+                _ => own,
+            }
+        }
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![spill_dir]))
+        .with_max_temp_directory_size(options.spill_limit_bytes);
+    let memory = usize::try_from(options.memory_limit_bytes).unwrap_or(usize::MAX);
+    let builder = RuntimeEnvBuilder::new().with_disk_manager_builder(disk);
+    Ok(builder.with_memory_pool(Arc::new(FairSpillPool::new(memory))).build()?)
+}
+
+fn spill_error(error: &std::io::Error) -> Error {
+    Error::Internal(format!("cannot clear the spill directory: {error}"))
+}

@@ -1,0 +1,354 @@
+//! `CREATE TABLE` and `DROP TABLE`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{
+    self, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, Expr, ObjectName, ObjectType, Spanned,
+    TableConstraint, TimezoneInfo,
+};
+use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, SchemaError, TableSchema};
+
+use crate::lower::folded;
+use crate::session::blocking;
+use crate::statement::span_position;
+use crate::{Command, Error, Result};
+
+/// A table to be made.
+///
+/// Which columns are tags follows from the statement:
+/// - `time timestamptz` is the time column; it is added when it is left out.
+/// - Without a primary key every `text` or `varchar` column is a tag.
+/// - With `PRIMARY KEY (time, a, b)` exactly `a` and `b` are tags, and other `text` columns are text fields. A key names a
+///   row, so it must hold `time`.
+/// - `real`, `float` and `double precision` are float fields, the integer types integer fields, `bigint unsigned` is an
+///   unsigned field, `boolean` a boolean field. Other types are refused.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NewTable {
+    name: String,
+    columns: Vec<Column>,
+    if_not_exists: bool,
+}
+
+/// Tables to be removed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DroppedTables {
+    names: Vec<String>,
+    if_exists: bool,
+}
+
+impl NewTable {
+    /// Reads a statement.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for clauses and types that tables here cannot have.
+    pub(crate) fn read(create: &CreateTable) -> Result<NewTable> {
+        refuse_clauses(create)?;
+        let key = primary_key(create)?;
+        let mut columns = Vec::new();
+        for column in &create.columns {
+            check_options(column)?;
+            let name = folded(&column.name);
+            let kind = column_kind(column, &name, key.as_ref())?;
+            if kind != ColumnKind::Time {
+                columns.push(Column { name, kind });
+            }
+        }
+        if let Some(unknown) = key.iter().flatten().find(|k| !create.columns.iter().any(|c| folded(&c.name) == **k)) {
+            let position = span_position(create.name.span());
+            return Err(Error::UndefinedColumn { name: unknown.clone(), position, hint: None });
+        }
+        Ok(NewTable { name: table_name(&create.name)?, columns, if_not_exists: create.if_not_exists })
+    }
+
+    /// Makes the table.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateTable`], [`Error::Engine`].
+    pub(crate) async fn run(self, engine: Arc<Engine>) -> Result<Command> {
+        blocking(move || match engine.create_table(&self.name, &self.columns) {
+            Ok(()) => Ok(Command::CreateTable),
+            Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(_))) if self.if_not_exists => {
+                Ok(Command::CreateTable)
+            }
+            Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(name))) => Err(Error::DuplicateTable { name }),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+}
+
+impl DroppedTables {
+    /// Reads a statement.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for names with a foreign schema.
+    pub(crate) fn read(names: &[ObjectName], if_exists: bool) -> Result<DroppedTables> {
+        Ok(DroppedTables { names: names.iter().map(table_name).collect::<Result<_>>()?, if_exists })
+    }
+
+    /// Removes the tables; none, if one of them does not exist.
+    ///
+    /// # Errors
+    /// [`Error::UndefinedTable`], [`Error::Engine`].
+    pub(crate) async fn run(self, engine: Arc<Engine>) -> Result<Command> {
+        blocking(move || {
+            if !self.if_exists
+                && let Some(name) = self.names.iter().find(|name| engine.table(name).is_none())
+            {
+                return Err(Error::UndefinedTable { name: name.clone(), position: None });
+            }
+            for name in &self.names {
+                match engine.drop_table(name) {
+                    Err(plimsoll_engine::Error::Schema(SchemaError::NoTable(_))) => {}
+                    other => other?,
+                }
+            }
+            Ok(Command::DropTable)
+        })
+        .await
+    }
+}
+
+/// The tables that a DROP names; anything else that can be dropped is refused.
+pub(crate) fn dropped(statement: &ast::Statement) -> Option<(&[ObjectName], bool)> {
+    match statement {
+        ast::Statement::Drop { object_type: ObjectType::Table, if_exists, names, temporary: false, .. } => {
+            Some((names, *if_exists))
+        }
+        _ => None,
+    }
+}
+
+/// The bare name of a table; only the schema `public` holds tables.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a name with another schema.
+pub(crate) fn table_name(name: &ObjectName) -> Result<String> {
+    let mut parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+    let table = parts.pop().unwrap_or_default();
+    match parts.pop() {
+        Some(schema) if schema != "public" => {
+            let what = format!("schema \"{schema}\" does not exist");
+            let hint = Some("Tables live in the schema public.".to_owned());
+            Err(Error::Unsupported { what, position: span_position(name.span()), hint })
+        }
+        _ => Ok(table),
+    }
+}
+
+fn refuse_clauses(create: &CreateTable) -> Result<()> {
+    let refused = [
+        (create.query.is_some(), "CREATE TABLE AS", "Use CREATE TABLE and INSERT INTO ... SELECT."),
+        (create.temporary, "CREATE TEMPORARY TABLE", "Tables are permanent; drop them when they are no longer needed."),
+        (create.external, "CREATE EXTERNAL TABLE", "Data comes in by INSERT or line protocol."),
+        (create.or_replace, "CREATE OR REPLACE TABLE", "Use DROP TABLE and CREATE TABLE."),
+        (create.like.is_some(), "CREATE TABLE ... LIKE", "Name the columns."),
+        (create.inherits.is_some(), "INHERITS", "Tables are not derived from one another."),
+        (
+            create.partition_by.is_some() || create.partition_of.is_some(),
+            "PARTITION BY",
+            "Data is partitioned by time without it.",
+        ),
+        (create.table_options != CreateTableOptions::None, "WITH (...)", "Tables have no options yet."),
+        (create.on_commit.is_some(), "ON COMMIT", "Tables are permanent."),
+    ];
+    match refused.into_iter().find(|(given, ..)| *given) {
+        None => Ok(()),
+        Some((_, what, hint)) => Err(Error::Unsupported {
+            what: format!("{what} is not supported"),
+            position: None,
+            hint: Some(hint.to_owned()),
+        }),
+    }
+}
+
+/// The columns of the primary key, which must hold `time`; `None` without one.
+fn primary_key(create: &CreateTable) -> Result<Option<BTreeSet<String>>> {
+    let mut key = None;
+    for constraint in &create.constraints {
+        let TableConstraint::PrimaryKey(primary) = constraint else {
+            let what = "constraints other than PRIMARY KEY are not supported".to_owned();
+            return Err(Error::Unsupported { what, position: span_position(constraint.span()), hint: None });
+        };
+        let column = |index: &ast::IndexColumn| match &index.column.expr {
+            Expr::Identifier(ident) => Some(folded(ident)),
+            _ => None,
+        };
+        key = primary.columns.iter().map(column).collect::<Option<BTreeSet<_>>>();
+    }
+    for column in &create.columns {
+        if column.options.iter().any(|o| matches!(o.option, ColumnOption::PrimaryKey(_))) {
+            key = Some(BTreeSet::from([folded(&column.name)]));
+        }
+    }
+    match key {
+        Some(key) if !key.contains(TableSchema::TIME) => {
+            let what = "a primary key without the column time is not supported".to_owned();
+            let hint = Some("Use PRIMARY KEY (time, tag, ...): a row is named by its time and its tags.".to_owned());
+            Err(Error::Unsupported { what, position: None, hint })
+        }
+        other => Ok(other),
+    }
+}
+
+fn check_options(column: &ColumnDef) -> Result<()> {
+    for option in &column.options {
+        let known = match &option.option {
+            ColumnOption::Null | ColumnOption::PrimaryKey(_) => true,
+            ColumnOption::NotNull => folded(&column.name) == TableSchema::TIME,
+            _ => false,
+        };
+        if !known {
+            let what = format!("{} on column \"{}\" is not supported", option.option, folded(&column.name));
+            let hint = Some("Only time is NOT NULL; tags and fields may always be absent.".to_owned());
+            return Err(Error::Unsupported { what, position: span_position(column.name.span), hint });
+        }
+    }
+    Ok(())
+}
+
+fn column_kind(column: &ColumnDef, name: &str, key: Option<&BTreeSet<String>>) -> Result<ColumnKind> {
+    let refused = |hint: &str| Error::Unsupported {
+        what: format!("type {} is not supported for column \"{name}\"", column.data_type.to_string().to_lowercase()),
+        position: span_position(column.name.span),
+        hint: Some(hint.to_owned()),
+    };
+    let kind = field_type(&column.data_type);
+    if name == TableSchema::TIME {
+        return match column.data_type {
+            DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => Ok(ColumnKind::Time),
+            _ => Err(refused("The column time is a timestamptz.")),
+        };
+    }
+    match (kind, key) {
+        (Some(FieldType::Text), None) => Ok(ColumnKind::Tag),
+        (Some(FieldType::Text), Some(key)) if key.contains(name) => Ok(ColumnKind::Tag),
+        (Some(_), Some(key)) if key.contains(name) => Err(refused("Besides time only text columns can be in the key.")),
+        (Some(kind), _) => Ok(ColumnKind::Field(kind)),
+        (None, _) => {
+            Err(refused("Use double precision, bigint, bigint unsigned, boolean or text; timestamptz only for time."))
+        }
+    }
+}
+
+fn field_type(data_type: &DataType) -> Option<FieldType> {
+    Some(match data_type {
+        DataType::Text
+        | DataType::Varchar(_)
+        | DataType::CharacterVarying(_)
+        | DataType::CharVarying(_)
+        | DataType::String(_) => FieldType::Text,
+        DataType::Real
+        | DataType::Float(_)
+        | DataType::Float4
+        | DataType::Float8
+        | DataType::Double(_)
+        | DataType::DoublePrecision => FieldType::Float,
+        DataType::SmallInt(_)
+        | DataType::Int2(_)
+        | DataType::Int(_)
+        | DataType::Integer(_)
+        | DataType::Int4(_)
+        | DataType::BigInt(_)
+        | DataType::Int8(_) => FieldType::Integer,
+        DataType::BigIntUnsigned(_) | DataType::UBigInt => FieldType::Unsigned,
+        DataType::Boolean | DataType::Bool => FieldType::Boolean,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(sql: &str, expected: &Expect) {
+        let statements = crate::parse(sql).unwrap();
+        let ast::Statement::CreateTable(create) = statements[0].ast() else { panic!("not CREATE TABLE: {sql}") };
+        let shown = match NewTable::read(create) {
+            Ok(table) => {
+                let column = |c: &Column| match c.kind {
+                    ColumnKind::Field(kind) => format!("{}:{}", c.name, kind.name()),
+                    other => format!("{}:{}", c.name, other.name()),
+                };
+                format!("{} {}", table.name, table.columns.iter().map(column).collect::<Vec<_>>().join(" "))
+            }
+            Err(error) => format!("{error} | {}", error.hint().unwrap_or("-")),
+        };
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn text_columns_are_tags_without_a_key() {
+        check(
+            "CREATE TABLE Cpu (time timestamptz NOT NULL, host text, \"Region\" varchar(20), v double precision, n int, u bigint unsigned, ok bool)",
+            &expect!["cpu host:tag Region:tag v:float n:integer u:unsigned ok:boolean"],
+        );
+        check("CREATE TABLE t (v real)", &expect!["t v:float"]);
+    }
+
+    #[test]
+    fn a_key_names_the_tags() {
+        check(
+            "CREATE TABLE log (time timestamptz, host text, line text, PRIMARY KEY (time, host))",
+            &expect!["log host:tag line:string"],
+        );
+        check("CREATE TABLE log (time timestamptz PRIMARY KEY, line text)", &expect!["log line:string"]);
+        check(
+            "CREATE TABLE log (host text PRIMARY KEY, v float8)",
+            &expect![
+                "a primary key without the column time is not supported | Use PRIMARY KEY (time, tag, ...): a row is named by its time and its tags."
+            ],
+        );
+        check(
+            "CREATE TABLE log (time timestamptz, v float8, PRIMARY KEY (time, v))",
+            &expect![[
+                r#"type float8 is not supported for column "v" | Besides time only text columns can be in the key."#
+            ]],
+        );
+        check(
+            "CREATE TABLE log (v float8, PRIMARY KEY (time, host))",
+            &expect![[r#"column "host" does not exist | -"#]],
+        );
+    }
+
+    #[test]
+    fn what_a_table_cannot_have_is_refused() {
+        check(
+            "CREATE TABLE t (time timestamp, v float8)",
+            &expect![[r#"type timestamp is not supported for column "time" | The column time is a timestamptz."#]],
+        );
+        check(
+            "CREATE TABLE t (v numeric(10, 2))",
+            &expect![[
+                r#"type numeric(10,2) is not supported for column "v" | Use double precision, bigint, bigint unsigned, boolean or text; timestamptz only for time."#
+            ]],
+        );
+        check(
+            "CREATE TABLE t (v float8 NOT NULL)",
+            &expect![[
+                r#"NOT NULL on column "v" is not supported | Only time is NOT NULL; tags and fields may always be absent."#
+            ]],
+        );
+        check(
+            "CREATE TABLE t (v float8, UNIQUE (v))",
+            &expect!["constraints other than PRIMARY KEY are not supported | -"],
+        );
+        check(
+            "CREATE TABLE t AS SELECT 1",
+            &expect!["CREATE TABLE AS is not supported | Use CREATE TABLE and INSERT INTO ... SELECT."],
+        );
+        check(
+            "CREATE TABLE other.t (v float8)",
+            &expect![[r#"schema "other" does not exist | Tables live in the schema public."#]],
+        );
+        check(
+            "CREATE TEMP TABLE t (v float8)",
+            &expect![
+                "CREATE TEMPORARY TABLE is not supported | Tables are permanent; drop them when they are no longer needed."
+            ],
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! The one error type of the query crate. Its texts are PostgreSQL's, because clients match on them.
+
+use datafusion::error::DataFusionError;
+
+mod convert;
+pub(crate) use convert::{convert, type_name};
+
+/// Result of a query call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, and what the caller can do: fix the statement, fix the value, wait, or look at the machine.
+///
+/// Positions count characters from 1 over the whole text that was given to [`crate::parse`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Fix the statement: it is not SQL (42601).
+    #[error("{message}")]
+    Syntax {
+        /// What is wrong.
+        message: String,
+        /// Character of the offending token.
+        position: usize,
+        /// What would be right.
+        hint: Option<String>,
+    },
+    /// Fix the statement: no such table (42P01).
+    #[error("relation \"{name}\" does not exist")]
+    UndefinedTable {
+        /// The name as it was looked up.
+        name: String,
+        /// Where it stands.
+        position: Option<usize>,
+    },
+    /// Fix the statement: no such column (42703).
+    #[error("column {} does not exist", quoted(name))]
+    UndefinedColumn {
+        /// The name as it was looked up, qualified with a dot where the statement did.
+        name: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// A column that may have been meant.
+        hint: Option<String>,
+    },
+    /// Fix the statement: no function of that name takes these types (42883).
+    #[error("function {signature} does not exist")]
+    UndefinedFunction {
+        /// Name and argument types, `f(integer, text)`.
+        signature: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// A function that may have been meant.
+        hint: Option<String>,
+    },
+    /// Fix the statement: the column name fits several tables (42702).
+    #[error("column reference \"{name}\" is ambiguous")]
+    AmbiguousColumn {
+        /// The name.
+        name: String,
+        /// Where it stands.
+        position: Option<usize>,
+    },
+    /// Choose another name: the table exists (42P07).
+    #[error("relation \"{name}\" already exists")]
+    DuplicateTable {
+        /// The table.
+        name: String,
+    },
+    /// Fix the statement: a column is neither grouped nor aggregated (42803).
+    #[error("{message}")]
+    Grouping {
+        /// Which column.
+        message: String,
+        /// Where it stands.
+        position: Option<usize>,
+    },
+    /// Fix the statement: types do not fit (42804).
+    #[error("{message}")]
+    Type {
+        /// Which types.
+        message: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// What would fit.
+        hint: Option<String>,
+    },
+    /// Fix the value: a text is not a value of the type it is used as (22P02).
+    #[error("{message}")]
+    InvalidText {
+        /// Which text and type.
+        message: String,
+    },
+    /// Fix the value: a text is not a timestamp or an interval (22007).
+    #[error("{message}")]
+    InvalidDateTime {
+        /// Which text and type.
+        message: String,
+    },
+    /// Fix the value: a number does not fit its type (22003).
+    #[error("{message}")]
+    NumericRange {
+        /// Which type.
+        message: String,
+    },
+    /// Fix the value: division by zero (22012).
+    #[error("division by zero")]
+    DivisionByZero,
+    /// Fix the value: `time` is never NULL (23502).
+    #[error("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint")]
+    NotNull {
+        /// The column.
+        column: String,
+        /// The table.
+        table: String,
+    },
+    /// Fix the value: a setting, an argument or a parameter is out of its range (22023).
+    #[error("{message}")]
+    InvalidParameter {
+        /// What was set.
+        name: String,
+        /// Why it is refused.
+        message: String,
+    },
+    /// Do it another way: this is SQL that is not offered here (0A000).
+    #[error("{what}")]
+    Unsupported {
+        /// The whole sentence: what is not supported.
+        what: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// Another way.
+        hint: Option<String>,
+    },
+    /// Ask for less, or raise the limit: the memory or spill limit for queries is used up (53200).
+    #[error("out of memory: {message}")]
+    OutOfMemory {
+        /// Which operator asked for how much.
+        message: String,
+    },
+    /// The storage engine refused.
+    #[error(transparent)]
+    Engine(#[from] plimsoll_engine::Error),
+    /// Report it: this should not happen (XX000).
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The 1-based character of the statement's text that the error is about, where one is known.
+    pub fn position(&self) -> Option<usize> {
+        match self {
+            Error::Syntax { position, .. } => Some(*position),
+            Error::UndefinedTable { position, .. }
+            | Error::UndefinedColumn { position, .. }
+            | Error::UndefinedFunction { position, .. }
+            | Error::AmbiguousColumn { position, .. }
+            | Error::Grouping { position, .. }
+            | Error::Type { position, .. }
+            | Error::Unsupported { position, .. } => *position,
+            _ => None,
+        }
+    }
+
+    /// What the user may try instead.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Error::Syntax { hint, .. }
+            | Error::UndefinedColumn { hint, .. }
+            | Error::UndefinedFunction { hint, .. }
+            | Error::Type { hint, .. }
+            | Error::Unsupported { hint, .. } => hint.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Errors that reach the caller through a stream of rows.
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Error {
+        convert(error)
+    }
+}
+
+/// PostgreSQL quotes a plain column name and leaves a qualified one bare.
+fn quoted(name: &str) -> String {
+    if name.contains('.') { name.to_owned() } else { format!("\"{name}\"") }
+}

@@ -1,0 +1,104 @@
+//! The functions that SQL can call: DataFusion's, with ours added or put in their place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::config::ConfigOptions;
+use datafusion::execution::SessionStateDefaults;
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
+
+mod bucket;
+mod first_last;
+mod interval;
+mod missing;
+mod round;
+mod similar;
+mod sum;
+mod time_bucket;
+mod zone;
+
+pub(crate) use interval::parse_interval;
+pub(crate) use missing::{Missing, no_such_function};
+pub(crate) use round::IntegersByRounding;
+pub(crate) use similar::most_similar;
+pub(crate) use sum::ExactSums;
+pub(crate) use time_bucket::TIME_BUCKET_ARGUMENTS;
+
+use first_last::{End, FirstLast};
+use time_bucket::{DateBin, TimeBucket};
+use zone::TimeZoneOf;
+
+/// Functions of DataFusion that tell of DataFusion.
+const HIDDEN: [&str; 1] = ["version"];
+
+/// All functions by name and alias, lower case.
+#[derive(Debug, Clone)]
+pub(crate) struct Functions {
+    pub(crate) scalars: HashMap<String, Arc<ScalarUDF>>,
+    pub(crate) higher_order: HashMap<String, Arc<HigherOrderUDF>>,
+    pub(crate) aggregates: HashMap<String, Arc<AggregateUDF>>,
+    pub(crate) windows: HashMap<String, Arc<WindowUDF>>,
+}
+
+impl Functions {
+    /// The functions of a session; some depend on its time zone.
+    pub(crate) fn new(config: &ConfigOptions, time_zone: &Arc<str>) -> Functions {
+        let mut functions = Functions {
+            scalars: HashMap::new(),
+            higher_order: HashMap::new(),
+            aggregates: HashMap::new(),
+            windows: HashMap::new(),
+        };
+        for function in SessionStateDefaults::default_scalar_functions() {
+            functions.add_scalar(function.inner().with_updated_config(config).map_or(function, Arc::new));
+        }
+        for function in SessionStateDefaults::default_higher_order_functions() {
+            for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
+                functions.higher_order.insert(name.to_owned(), function.clone());
+            }
+        }
+        for function in SessionStateDefaults::default_aggregate_functions() {
+            functions.add_aggregate(function);
+        }
+        for function in SessionStateDefaults::default_window_functions() {
+            for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
+                functions.windows.insert(name.to_owned(), function.clone());
+            }
+        }
+        for name in HIDDEN {
+            functions.scalars.remove(name);
+        }
+        functions.add_scalar(Arc::new(ScalarUDF::from(TimeBucket::new())));
+        functions.add_scalar(Arc::new(ScalarUDF::from(DateBin::new())));
+        functions.add_scalar(Arc::new(ScalarUDF::from(TimeZoneOf::new(time_zone.clone()))));
+        functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::First))));
+        functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::Last))));
+        functions
+    }
+
+    /// True when the name can be called in any way.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.scalars.contains_key(name)
+            || self.higher_order.contains_key(name)
+            || self.aggregates.contains_key(name)
+            || self.windows.contains_key(name)
+    }
+
+    /// Every name that can be called.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.scalars.keys().chain(self.higher_order.keys());
+        names.chain(self.aggregates.keys()).chain(self.windows.keys()).map(String::as_str)
+    }
+
+    fn add_scalar(&mut self, function: Arc<ScalarUDF>) {
+        for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
+            self.scalars.insert(name.to_owned(), function.clone());
+        }
+    }
+
+    fn add_aggregate(&mut self, function: Arc<AggregateUDF>) {
+        for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
+            self.aggregates.insert(name.to_owned(), function.clone());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Sums of integers are exact, as in PostgreSQL, where DataFusion's would wrap around at 64 bits.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::Transformed;
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::{Expr, ExprSchemable, cast};
+
+type Result<T> = datafusion::common::Result<T>;
+
+/// Twenty digits hold every 64-bit integer; sums get ten more.
+const EXACT: DataType = DataType::Decimal128(20, 0);
+
+/// Makes `sum(integer)` a sum of decimals.
+#[derive(Debug)]
+pub(crate) struct ExactSums;
+
+impl FunctionRewrite for ExactSums {
+    fn name(&self) -> &'static str {
+        "exact_sums"
+    }
+
+    fn rewrite(&self, expr: Expr, schema: &DFSchema, _config: &ConfigOptions) -> Result<Transformed<Expr>> {
+        match expr {
+            Expr::AggregateFunction(mut call) if call.func.name() == "sum" => {
+                let changed = make_exact(&mut call.params.args, schema);
+                Ok(Transformed::new_transformed(Expr::AggregateFunction(call), changed))
+            }
+            Expr::WindowFunction(mut call) if call.fun.name() == "sum" => {
+                let changed = make_exact(&mut call.params.args, schema);
+                Ok(Transformed::new_transformed(Expr::WindowFunction(call), changed))
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
+
+fn make_exact(args: &mut [Expr], schema: &DFSchema) -> bool {
+    let [argument] = args else { return false };
+    if !matches!(argument.get_type(schema), Ok(DataType::Int64 | DataType::UInt64)) {
+        return false;
+    }
+    *argument = cast(argument.clone(), EXACT);
+    true
+}

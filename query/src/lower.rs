@@ -1,0 +1,219 @@
+//! From parsed queries to logical plans, over the tables of one snapshot and the functions of one session.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::TableFunctionArgs;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::SessionStateDefaults;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{self, Query};
+use plimsoll_engine::{Snapshot, TableSchema};
+
+use crate::database::Settings;
+use crate::functions::{Missing, most_similar};
+use crate::source::SnapshotTable;
+use crate::{Error, Result};
+
+mod locate;
+mod names;
+mod parameters;
+mod rewrite;
+
+pub(crate) use locate::{dotted, locate};
+pub(crate) use names::{folded, output_names};
+pub(crate) use parameters::{Parameters, bind};
+pub(crate) use rewrite::{HIDDEN, rewrite};
+
+/// Names that the planner itself gives a meaning to when they look like functions.
+const BUILT_IN: [&str; 5] = ["unnest", "unnest_outer", "make_map", "map", "grouping"];
+
+/// Plans queries. `state` carries the time that `now()` gives.
+pub(crate) struct Lowering<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) state: &'a SessionState,
+    pub(crate) snapshot: &'a Snapshot,
+}
+
+impl Lowering<'_> {
+    /// Plans and analyses a query that was rewritten; `values_schema` gives the types of the rows of an outer VALUES.
+    pub(crate) fn query(
+        &self,
+        query: &Query,
+        parameters: &Parameters,
+        values_schema: Option<DFSchemaRef>,
+    ) -> Result<LogicalPlan> {
+        let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.fields());
+        context.set_table_schema(values_schema);
+        let planner = SqlToRel::new_with_options(self, self.parser_options());
+        let statement = ast::Statement::Query(Box::new(query.clone()));
+        let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
+        only_reads(&plan)?;
+        Ok(plan)
+    }
+
+    /// Resolves types and coercions, so that the plan's schema is final.
+    pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        Ok(self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?)
+    }
+
+    /// The table that a name stands for.
+    pub(crate) fn table(&self, name: &TableReference) -> Result<Arc<TableSchema>> {
+        let schema = name.schema().unwrap_or("public");
+        let table = (schema == "public").then(|| self.snapshot.table(name.table())).flatten();
+        table.ok_or_else(|| {
+            let parts = [name.catalog(), name.schema(), Some(name.table())];
+            let name = parts.into_iter().flatten().collect::<Vec<_>>().join(".");
+            Error::UndefinedTable { name, position: None }
+        })
+    }
+
+    fn parser_options(&self) -> ParserOptions {
+        let options = &self.state.config_options().sql_parser;
+        ParserOptions {
+            parse_float_as_decimal: options.parse_float_as_decimal,
+            enable_ident_normalization: options.enable_ident_normalization,
+            support_varchar_with_length: options.support_varchar_with_length,
+            enable_options_value_normalization: options.enable_options_value_normalization,
+            collect_spans: options.collect_spans,
+            map_string_types_to_utf8view: options.map_string_types_to_utf8view,
+            default_null_ordering: NullOrdering::NullsMax,
+        }
+    }
+}
+
+/// Statements with effects have doors of their own; no plan from a query may reach DataFusion's.
+fn only_reads(plan: &LogicalPlan) -> Result<()> {
+    let mut effect = None;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Ddl(_)
+        | LogicalPlan::Dml(_)
+        | LogicalPlan::Copy(_)
+        | LogicalPlan::Statement(_)
+        | LogicalPlan::DescribeTable(_)
+        | LogicalPlan::Explain(_)
+        | LogicalPlan::Analyze(_) = node
+        {
+            effect = Some(node.display().to_string());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    match effect {
+        None => Ok(()),
+        Some(what) => Err(Error::Unsupported {
+            what: format!("{what} inside a query is not supported"),
+            position: None,
+            hint: None,
+        }),
+    }
+}
+
+/// The tables that a plan reads, each once.
+pub(crate) fn tables_of(plan: &LogicalPlan) -> Result<Vec<Arc<TableSchema>>> {
+    let mut tables = BTreeMap::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(table) = SnapshotTable::of(&scan.source)
+        {
+            tables.insert(table.name.clone(), table.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(tables.into_values().collect())
+}
+
+impl ContextProvider for Lowering<'_> {
+    fn get_table_source(&self, name: TableReference) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        let table = self.table(&name).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        Ok(provider_as_source(Arc::new(SnapshotTable::new(table, &self.settings.time_zone))))
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        let functions = SessionStateDefaults::default_table_functions();
+        let function = functions.into_iter().find(|f| f.name() == name).ok_or_else(|| {
+            let signature = format!("{name}()");
+            DataFusionError::External(Box::new(Error::UndefinedFunction { signature, position: None, hint: None }))
+        })?;
+        let context = SimplifyContext::builder()
+            .with_config_options(self.state.config_options().clone())
+            .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        let schema = DFSchema::empty();
+        let simplify = |arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg));
+        let args = args.into_iter().map(simplify).collect::<datafusion::common::Result<Vec<_>>>()?;
+        Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.state))?))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let functions = &self.settings.functions;
+        if let Some(function) = functions.scalars.get(name) {
+            return Some(function.clone());
+        }
+        if functions.contains(name) || BUILT_IN.contains(&name) {
+            return None;
+        }
+        let similar = most_similar(name, functions.names()).map(str::to_owned);
+        Some(Arc::new(ScalarUDF::from(Missing::new(name, similar))))
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.settings.functions.higher_order.get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.settings.functions.aggregates.get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.settings.functions.windows.get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.settings.functions.scalars.keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.settings.functions.higher_order.keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.settings.functions.aggregates.keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.settings.functions.windows.keys().cloned().collect()
+    }
+}

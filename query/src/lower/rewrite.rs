@@ -1,0 +1,366 @@
+//! Changes to the parsed form before planning, where PostgreSQL means something that DataFusion would refuse or read
+//! differently. Each is a small rule; together they let DataFusion plan the statement as PostgreSQL would.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::names::{body_names, folded, item_name, last_part};
+use crate::functions::{TIME_BUCKET_ARGUMENTS, parse_interval};
+use crate::{Error, Result};
+
+/// Separates a name from the number that makes it unique; no one writes this character in a name.
+pub(crate) const HIDDEN: char = '\u{1f}';
+
+/// Rewrites a query in place. Gives the placeholders that stand in LIMIT and OFFSET, whose type nothing else tells.
+///
+/// # Errors
+/// [`Error::Unsupported`] for clauses that have no meaning here, [`Error::InvalidDateTime`] for an interval that is none.
+pub(crate) fn rewrite(query: &mut Query) -> Result<Vec<String>> {
+    let mut rewriter = Rewriter { depth: 0, limits: Vec::new() };
+    match query.visit(&mut rewriter) {
+        ControlFlow::Break(error) => Err(*error),
+        ControlFlow::Continue(()) => Ok(rewriter.limits),
+    }
+}
+
+struct Rewriter {
+    depth: usize,
+    limits: Vec<String>,
+}
+
+type Flow = ControlFlow<Box<Error>>;
+
+impl VisitorMut for Rewriter {
+    type Break = Box<Error>;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
+        self.depth += 1;
+        if !query.locks.is_empty() {
+            return refuse("locking rows is not supported", "Leave out FOR UPDATE or FOR SHARE.");
+        }
+        fetch_is_limit(query)?;
+        self.limits.extend(limit_placeholders(query));
+        order_by_output_name(query);
+        if self.depth > 1 {
+            name_columns(&mut query.body);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> Flow {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> Flow {
+        if select.into.is_some() {
+            return refuse("SELECT INTO is not supported", "Use CREATE TABLE and INSERT INTO ... SELECT.");
+        }
+        hide_duplicates(&mut select.projection);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
+        name_series_column(factor);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        let outcome = match expr {
+            Expr::Function(function) => function_call(function).map(|new| new.map(|f| *expr = f)),
+            Expr::Interval(interval) => literal_interval(interval).map(Some),
+            Expr::Cast { .. } => cast_to_interval(expr).map(|new| new.map(|i| *expr = i)),
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                *expr = call("timezone", vec![(**time_zone).clone(), (**timestamp).clone()]);
+                Ok(None)
+            }
+            Expr::Collate { expr: inner, .. } => {
+                *expr = (**inner).clone();
+                Ok(None)
+            }
+            _ => Ok(None),
+        };
+        match outcome {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(Box::new(error)),
+        }
+    }
+}
+
+fn refuse(what: &str, hint: &str) -> Flow {
+    ControlFlow::Break(Box::new(Error::Unsupported {
+        what: what.to_owned(),
+        position: None,
+        hint: Some(hint.to_owned()),
+    }))
+}
+
+/// `FETCH FIRST n ROWS ONLY` is `LIMIT n`.
+fn fetch_is_limit(query: &mut Query) -> Flow {
+    let Some(fetch) = query.fetch.take() else { return ControlFlow::Continue(()) };
+    if fetch.with_ties || fetch.percent {
+        return refuse("FETCH FIRST WITH TIES is not supported", "Use rank() in a subquery.");
+    }
+    let quantity = fetch.quantity.unwrap_or_else(|| number(1));
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, .. }) => *limit = Some(quantity),
+        other => *other = Some(LimitClause::LimitOffset { limit: Some(quantity), offset: None, limit_by: Vec::new() }),
+    }
+    ControlFlow::Continue(())
+}
+
+fn limit_placeholders(query: &Query) -> Vec<String> {
+    let exprs = match &query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, offset, .. }) => vec![limit.as_ref(), offset.as_ref().map(|o| &o.value)],
+        Some(LimitClause::OffsetCommaLimit { offset, limit }) => vec![Some(limit), Some(offset)],
+        None => Vec::new(),
+    };
+    let placeholder = |expr: &Expr| match expr {
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) => Some(name.clone()),
+        _ => None,
+    };
+    exprs.into_iter().flatten().filter_map(placeholder).collect()
+}
+
+/// `ORDER BY count` after `SELECT host, count(*)` means the second column; DataFusion knows it only by its number.
+fn order_by_output_name(query: &mut Query) {
+    let names = body_names(&query.body);
+    let Some(SetExpr::Select(select)) = leftmost(&mut query.body) else { return };
+    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|o| &mut o.kind) else { return };
+    let computed = |at: usize| match select.projection.get(at) {
+        Some(SelectItem::UnnamedExpr(expr)) => !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)),
+        _ => false,
+    };
+    let before_wildcard = names.iter().position(Option::is_none).unwrap_or(names.len());
+    for key in keys {
+        let Expr::Identifier(ident) = &key.expr else { continue };
+        let name = folded(ident);
+        let mut matching = (0..names.len()).filter(|&at| names[at].as_ref() == Some(&name));
+        if let (Some(at), None) = (matching.next(), matching.next())
+            && at < before_wildcard
+            && computed(at)
+        {
+            key.expr = number(at + 1);
+        }
+    }
+}
+
+/// Inside another query a column is known by its name, so computed ones get PostgreSQL's.
+fn name_columns(body: &mut SetExpr) {
+    let Some(SetExpr::Select(select)) = leftmost(body) else { return };
+    for item in &mut select.projection {
+        let name = item_name(item);
+        if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name)
+            && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+            && !named_after_column(expr)
+        {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+        }
+    }
+}
+
+/// A cast of a column keeps the column's name in DataFusion as well, and an alias would hide the column from GROUP BY.
+fn named_after_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => {
+            matches!(**expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) || named_after_column(expr)
+        }
+        _ => false,
+    }
+}
+
+fn leftmost(body: &mut SetExpr) -> Option<&mut SetExpr> {
+    match body {
+        SetExpr::Select(_) => Some(body),
+        SetExpr::Query(query) => leftmost(&mut query.body),
+        SetExpr::SetOperation { left, .. } => leftmost(left),
+        _ => None,
+    }
+}
+
+/// PostgreSQL lets two columns have one name, DataFusion does not: later ones get a hidden name. Names of the result are
+/// laid over by position.
+fn hide_duplicates(projection: &mut [SelectItem]) {
+    let wildcard =
+        projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let mut seen: Vec<(Option<String>, String)> = Vec::new();
+    for (at, item) in projection.iter_mut().enumerate() {
+        let Some(key) = planner_name(item) else { continue };
+        let repeated = |other: &(Option<String>, String)| {
+            other.1 == key.1 && (other.0.is_none() || key.0.is_none() || other.0 == key.0)
+        };
+        let column = matches!(item, SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
+        if seen.iter().any(repeated) || (wildcard && column) {
+            let name = format!("{}{HIDDEN}{at}", item_name(item).unwrap_or_default());
+            let alias = Ident::with_quote('"', name);
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        seen.push(key);
+    }
+}
+
+/// What DataFusion will call an item, as (qualifier, name).
+fn planner_name(item: &SelectItem) -> Option<(Option<String>, String)> {
+    match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some((None, folded(ident))),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+            let (last, qualifier) = parts.split_last()?;
+            Some((Some(qualifier.iter().map(folded).collect::<Vec<_>>().join(".")), folded(last)))
+        }
+        SelectItem::UnnamedExpr(expr) => Some((None, expr.to_string().to_lowercase())),
+        SelectItem::ExprWithAlias { alias, .. } => Some((None, folded(alias))),
+        _ => None,
+    }
+}
+
+/// The one column of `generate_series(1, 3) AS n` is called `n`, or like the function.
+fn name_series_column(factor: &mut TableFactor) {
+    let TableFactor::Table { name, alias, args: Some(_), .. } = factor else { return };
+    let Some(function) = last_part(name).cloned() else { return };
+    if folded(&function) != "generate_series" {
+        return;
+    }
+    let alias =
+        alias.get_or_insert_with(|| TableAlias { explicit: true, name: function, columns: Vec::new(), at: None });
+    if alias.columns.is_empty() {
+        alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+    }
+}
+
+/// Functions of `pg_catalog` are called by their bare name; some have argument forms that DataFusion's do not.
+fn function_call(function: &mut Function) -> Result<Option<Expr>> {
+    if let [schema, name] = function.name.0.as_slice()
+        && let (Some(schema), Some(_)) = (schema.as_ident(), name.as_ident())
+        && matches!(folded(schema).as_str(), "pg_catalog" | "public")
+    {
+        function.name.0.remove(0);
+    }
+    let Some(name) = last_part(&function.name).map(folded) else { return Ok(None) };
+    let FunctionArguments::List(arguments) = &mut function.args else { return Ok(None) };
+    match name.as_str() {
+        "time_bucket" => name_to_position(arguments).map(|()| None),
+        "date_trunc" => Ok(date_trunc_in_zone(arguments)),
+        _ => Ok(None),
+    }
+}
+
+/// Brings `time_bucket(w, t, origin => o)` to the form in which all arguments are given in order.
+fn name_to_position(arguments: &mut FunctionArgumentList) -> Result<()> {
+    let by_name = |arg: &FunctionArg| matches!(arg, FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. });
+    if !arguments.args.iter().any(by_name) {
+        return Ok(());
+    }
+    let null = || FunctionArgExpr::Expr(Expr::Value(Value::Null.with_empty_span()));
+    let mut places: Vec<Option<FunctionArgExpr>> = vec![None; TIME_BUCKET_ARGUMENTS.len()];
+    for (at, argument) in arguments.args.drain(..).enumerate() {
+        let (name, arg) = match argument {
+            FunctionArg::Unnamed(arg) => (TIME_BUCKET_ARGUMENTS.get(at).map(|n| (*n).to_owned()), arg),
+            FunctionArg::Named { name, arg, .. } => (Some(folded(&name)), arg),
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, .. } => (Some(folded(&name)), arg),
+            FunctionArg::ExprNamed { arg, .. } => (None, arg),
+        };
+        let place = name.as_ref().and_then(|name| TIME_BUCKET_ARGUMENTS.iter().position(|n| n == name));
+        match place.map(|place| &mut places[place]) {
+            Some(empty @ None) => *empty = Some(arg),
+            _ => return Err(no_such_argument(&name.unwrap_or_default())),
+        }
+    }
+    arguments.args = places.into_iter().map(|arg| FunctionArg::Unnamed(arg.unwrap_or_else(null))).collect();
+    Ok(())
+}
+
+fn no_such_argument(name: &str) -> Error {
+    let hint = Some(format!("time_bucket() takes {}.", TIME_BUCKET_ARGUMENTS.join(", ")));
+    Error::UndefinedFunction { signature: format!("time_bucket({name} => unknown)"), position: None, hint }
+}
+
+/// `date_trunc(field, time, zone)` cuts what the zone's clocks show.
+fn date_trunc_in_zone(arguments: &FunctionArgumentList) -> Option<Expr> {
+    let expression = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    let [field, time, zone] = arguments.args.as_slice() else { return None };
+    let (field, time, zone) = (expression(field)?, expression(time)?, expression(zone)?);
+    let wall = call("timezone", vec![zone.clone(), time]);
+    Some(call("timezone", vec![zone, call("date_trunc", vec![field, wall])]))
+}
+
+/// Brings an interval literal to a form that means the same to DataFusion.
+fn literal_interval(interval: &mut Interval) -> Result<()> {
+    let plain = interval.leading_precision.is_none()
+        && interval.last_field.is_none()
+        && interval.fractional_seconds_precision.is_none();
+    let Some(text) = literal_text(&interval.value).filter(|_| plain) else { return Ok(()) };
+    let parsed = match &interval.leading_field {
+        Some(field) => parse_interval(&format!("{text} {field}"))?,
+        None => parse_interval(text)?,
+    };
+    let value = format!("{} months {} days {} nanoseconds", parsed.months, parsed.days, parsed.nanoseconds);
+    interval.value = Box::new(string(value));
+    interval.leading_field = None;
+    Ok(())
+}
+
+/// `'1h'::interval` is the literal `INTERVAL '1h'`.
+fn cast_to_interval(expr: &Expr) -> Result<Option<Expr>> {
+    let Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type: DataType::Interval { .. }, .. } =
+        expr
+    else {
+        return Ok(None);
+    };
+    if literal_text(expr).is_none() {
+        return Ok(None);
+    }
+    let mut interval = Interval {
+        value: expr.clone(),
+        leading_field: None,
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    };
+    literal_interval(&mut interval)?;
+    Ok(Some(Expr::Interval(interval)))
+}
+
+fn literal_text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => Some(text),
+        _ => None,
+    }
+}
+
+fn string(text: String) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text).with_empty_span())
+}
+
+fn number(n: usize) -> Expr {
+    Expr::Value(Value::Number(n.to_string(), false).with_empty_span())
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    let name = Ident { value: name.to_owned(), quote_style: None, span: Span::empty() };
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None::<DuplicateTreatment>,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

@@ -1,0 +1,256 @@
+//! What a statement is planned as, and how each kind is run.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::sqlparser::ast::{self, Query};
+use futures::{StreamExt, TryStreamExt};
+use plimsoll_engine::{Engine, Snapshot, TableSchema};
+
+use crate::ddl::{DroppedTables, NewTable, dropped};
+use crate::insert::Insert;
+use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
+use crate::session::{OutputColumn, Prepared, blocking};
+use crate::{Command, Error, Outcome, Result, Statement};
+
+/// A planned statement.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// A query.
+    Rows(Reading),
+    /// EXPLAIN of a query.
+    Explain {
+        /// The query.
+        reading: Reading,
+        /// Run it as well, and show what each step did.
+        analyze: bool,
+    },
+    /// INSERT.
+    Insert(Insert, Reading),
+    /// CREATE TABLE.
+    CreateTable(NewTable),
+    /// DROP TABLE.
+    DropTable(DroppedTables),
+}
+
+/// An analysed query and the tables that it was planned over.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    plan: LogicalPlan,
+    tables: Vec<Arc<TableSchema>>,
+}
+
+impl Reading {
+    fn new(plan: LogicalPlan) -> Result<Reading> {
+        let tables = tables_of(&plan)?;
+        Ok(Reading { plan, tables })
+    }
+
+    fn fits(&self, snapshot: &Snapshot) -> bool {
+        let same = |table: &Arc<TableSchema>| snapshot.table(&table.name).is_some_and(|now| now == *table);
+        self.tables.iter().all(same)
+    }
+
+    /// The steps that give the rows, over the snapshot in `state`.
+    async fn physical(
+        &self,
+        prepared: &Prepared,
+        parameters: &[ScalarValue],
+        state: &SessionState,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = bind(self.plan.clone(), prepared.parameters(), parameters)?;
+        let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
+        Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
+    }
+}
+
+impl Plan {
+    /// Plans a statement. Gives also the columns it returns and the types of its parameters.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the statement.
+    pub(crate) fn new(
+        statement: &Statement,
+        lowering: &Lowering<'_>,
+        parameter_types: &[Option<DataType>],
+    ) -> Result<(Plan, Vec<OutputColumn>, Vec<DataType>)> {
+        let mut parameters = Parameters::declared(parameter_types);
+        let (plan, columns) = match statement.ast() {
+            ast::Statement::Query(query) => {
+                let reading = read(query, lowering, &mut parameters)?;
+                let columns = columns(query, &reading.plan);
+                (Plan::Rows(reading), columns)
+            }
+            ast::Statement::Explain { statement: inner, analyze, .. } => {
+                let ast::Statement::Query(query) = &**inner else {
+                    return Err(unsupported("EXPLAIN of anything but a query"));
+                };
+                let reading = read(query, lowering, &mut parameters)?;
+                let column = OutputColumn { name: QUERY_PLAN.to_owned(), data_type: DataType::Utf8, nullable: false };
+                (Plan::Explain { reading, analyze: *analyze }, vec![column])
+            }
+            ast::Statement::Insert(insert) => {
+                let insert = Insert::plan(insert, lowering, &mut parameters)?;
+                let reading = Reading::new(insert.rows.clone())?;
+                (Plan::Insert(insert, reading), Vec::new())
+            }
+            ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
+            other => match dropped(other) {
+                Some((names, if_exists)) => (Plan::DropTable(DroppedTables::read(names, if_exists)?), Vec::new()),
+                None => return Err(unsupported(&kind(statement.text()))),
+            },
+        };
+        Ok((plan, columns, parameters.finish()))
+    }
+
+    /// True when the tables that were planned over are still the same.
+    pub(crate) fn fits(&self, snapshot: &Snapshot) -> bool {
+        match self {
+            Plan::Rows(reading) | Plan::Explain { reading, .. } => reading.fits(snapshot),
+            Plan::Insert(insert, reading) => {
+                let table = &insert.target.table;
+                reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
+            }
+            Plan::CreateTable(_) | Plan::DropTable(_) => true,
+        }
+    }
+
+    /// True for plans that return rows.
+    pub(crate) fn returns_rows(&self) -> bool {
+        matches!(self, Plan::Rows(_) | Plan::Explain { .. })
+    }
+
+    /// Runs the plan over the snapshot in `state`.
+    ///
+    /// # Errors
+    /// Errors that are known before the first row.
+    pub(crate) async fn run(
+        &self,
+        prepared: &Prepared,
+        parameters: &[ScalarValue],
+        state: &SessionState,
+        engine: &Arc<Engine>,
+    ) -> Result<Outcome> {
+        match self {
+            Plan::Rows(reading) => {
+                let physical = reading.physical(prepared, parameters, state).await?;
+                let stream = execute_stream(physical, state.task_ctx())?;
+                Ok(Outcome::Rows(named(stream, prepared.columns())))
+            }
+            Plan::Explain { reading, analyze } => {
+                let physical = reading.physical(prepared, parameters, state).await?;
+                Ok(Outcome::Rows(explain(physical, *analyze, state).await?))
+            }
+            Plan::Insert(insert, reading) => {
+                let physical = reading.physical(prepared, parameters, state).await?;
+                let mut stream = execute_stream(physical, state.task_ctx())?;
+                let mut rows = 0;
+                while let Some(batch) = stream.try_next().await? {
+                    let (engine, target) = (engine.clone(), insert.target.clone());
+                    rows += blocking(move || target.write(&engine, &batch)).await?;
+                }
+                Ok(Outcome::Done(Command::Insert { rows }))
+            }
+            Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(engine.clone()).await?)),
+            Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(engine.clone()).await?)),
+        }
+    }
+}
+
+/// Plans a query twice when it has parameters: once to learn their types, once with them.
+fn read(query: &Query, lowering: &Lowering<'_>, parameters: &mut Parameters) -> Result<Reading> {
+    let mut query = query.clone();
+    let integers = rewrite(&mut query)?;
+    let mut plan = lowering.query(&query, parameters, None)?;
+    parameters.infer(&plan, &integers)?;
+    if parameters.len() > 0 {
+        *parameters = Parameters::from(parameters.clone().finish().as_slice());
+        plan = lowering.query(&query, parameters, None)?;
+    }
+    Reading::new(lowering.analyze(plan)?)
+}
+
+/// Names from the statement, types from the plan.
+fn columns(query: &Query, plan: &LogicalPlan) -> Vec<OutputColumn> {
+    let fields = plan.schema().fields();
+    let names = output_names(query);
+    let before = names.iter().position(Option::is_none).unwrap_or(names.len());
+    let after = names.len() - names.iter().rposition(Option::is_none).map_or(0, |at| at + 1);
+    let column = |(at, field): (usize, &Arc<Field>)| {
+        let planned = || field.name().split(HIDDEN).next().unwrap_or_default().to_owned();
+        let written = match () {
+            () if at < before => names.get(at).cloned().flatten(),
+            () if at + after >= fields.len() => names.get(at + names.len() - fields.len()).cloned().flatten(),
+            () => None,
+        };
+        OutputColumn {
+            name: written.unwrap_or_else(planned),
+            data_type: field.data_type().clone(),
+            nullable: field.is_nullable(),
+        }
+    };
+    fields.iter().enumerate().map(column).collect()
+}
+
+/// The stream under the names of the result.
+fn named(stream: SendableRecordBatchStream, columns: &[OutputColumn]) -> SendableRecordBatchStream {
+    let field = |(column, field): (&OutputColumn, &Arc<Field>)| field.as_ref().clone().with_name(&column.name);
+    let fields: Vec<_> = columns.iter().zip(stream.schema().fields()).map(field).collect();
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let renamed = schema.clone();
+    let batches = stream.map(move |batch| {
+        let batch = batch?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(renamed.clone(), batch.columns().to_vec(), &options)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+}
+
+/// The one column of EXPLAIN.
+const QUERY_PLAN: &str = "QUERY PLAN";
+
+/// A row for each line of the plan.
+async fn explain(
+    physical: Arc<dyn ExecutionPlan>,
+    analyze: bool,
+    state: &SessionState,
+) -> Result<SendableRecordBatchStream> {
+    let text = if analyze {
+        let mut stream = execute_stream(physical.clone(), state.task_ctx())?;
+        while stream.try_next().await?.is_some() {}
+        DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(false).to_string()
+    } else {
+        DisplayableExecutionPlan::new(physical.as_ref()).indent(false).to_string()
+    };
+    let schema = Arc::new(Schema::new(vec![Field::new(QUERY_PLAN, DataType::Utf8, false)]));
+    let lines = Arc::new(StringArray::from_iter_values(text.lines()));
+    let batch = RecordBatch::try_new(schema.clone(), vec![lines]).map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
+}
+
+fn unsupported(what: &str) -> Error {
+    let hint = Some("Statements are SELECT, EXPLAIN, INSERT, CREATE TABLE and DROP TABLE.".to_owned());
+    Error::Unsupported { what: format!("{what} is not supported"), position: None, hint }
+}
+
+/// What a statement is called, from its first words.
+fn kind(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let mut words = words.map(str::to_uppercase);
+    let first = words.next().unwrap_or_default();
+    if !matches!(first.as_str(), "CREATE" | "ALTER" | "DROP" | "COMMENT" | "REFRESH") {
+        return first;
+    }
+    let filler = ["OR", "REPLACE", "TEMP", "TEMPORARY", "UNIQUE", "MATERIALIZED", "GLOBAL", "LOCAL", "UNLOGGED", "ON"];
+    match words.find(|word| !filler.contains(&word.as_str())) {
+        Some(object) => format!("{first} {object}"),
+        None => first,
+    }
+}

@@ -1,0 +1,108 @@
+//! Tables as DataFusion sees them: a schema at planning, a scan of the run's own snapshot at execution.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{Session as DataFusionSession, TableProvider};
+use datafusion::common::internal_datafusion_err;
+use datafusion::datasource::source_as_provider;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use plimsoll_engine::{ColumnKind, ScanRequest, Snapshot, TableSchema};
+
+mod filter;
+mod scan;
+
+use filter::Pushed;
+use scan::ScanExec;
+
+use crate::Error;
+
+/// The snapshot of one run, carried in the session configuration of that run, so that a prepared plan reads what is there
+/// when it runs.
+#[derive(Debug)]
+pub(crate) struct RunSnapshot(pub(crate) Snapshot);
+
+/// One table by its schema. It holds no data: [`TableProvider::scan`] finds the snapshot in the run's configuration.
+#[derive(Debug)]
+pub(crate) struct SnapshotTable {
+    table: Arc<TableSchema>,
+    schema: SchemaRef,
+}
+
+impl SnapshotTable {
+    /// `time_zone` is the session's; the time column is labelled with it, so that text is read and days begin there.
+    pub(crate) fn new(table: Arc<TableSchema>, time_zone: &Arc<str>) -> SnapshotTable {
+        let field = |column: &plimsoll_engine::Column| match column.kind {
+            ColumnKind::Time => {
+                Field::new(&column.name, DataType::Timestamp(TimeUnit::Nanosecond, Some(time_zone.clone())), false)
+            }
+            other => Field::new(&column.name, other.arrow(), true),
+        };
+        let schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
+        SnapshotTable { table, schema }
+    }
+
+    /// The table behind a source, if it is one of ours.
+    pub(crate) fn of(source: &Arc<dyn TableSource>) -> Option<Arc<TableSchema>> {
+        let provider = source_as_provider(source).ok()?;
+        let any: &dyn std::any::Any = provider.as_ref();
+        any.downcast_ref::<SnapshotTable>().map(|table| table.table.clone())
+    }
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::common::Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters.iter().map(|filter| filter::support(filter, &self.table)).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn DataFusionSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        let missing = || internal_datafusion_err!("a run has no snapshot");
+        let snapshot = state.config().get_extension::<RunSnapshot>().ok_or_else(missing)?.0.clone();
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => self.schema.clone(),
+        };
+        let Pushed { time, tags } = filter::push(filters, &self.table);
+        let request = ScanRequest {
+            table: self.table.name.clone(),
+            columns: schema.fields().iter().map(|f| f.name().clone()).collect(),
+            time,
+            tags,
+            parts_max: state.config().target_partitions().max(1),
+        };
+        let begin = {
+            let (snapshot, request) = (snapshot.clone(), request.clone());
+            move || snapshot.scan(&request)
+        };
+        let parts = tokio::task::spawn_blocking(begin)
+            .await
+            .map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?
+            .map_err(engine_error)?;
+        Ok(Arc::new(ScanExec::new(snapshot, request, parts, schema, limit)))
+    }
+}
+
+fn engine_error(error: plimsoll_engine::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(Error::Engine(error)))
+}
