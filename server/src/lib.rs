@@ -1,1 +1,3 @@
-//! server
+//! The server: line protocol in over HTTP, SQL out over PostgreSQL's protocol, one data directory, one binary.
+
+pub mod pgwire;

@@ -1,0 +1,384 @@
+//! One connection: its messages in turn, each carried out under the eyes of whoever may stop it.
+//!
+//! Invariants
+//! - Whoever sends `Query` or `Sync` gets exactly one `ReadyForQuery`, whatever goes wrong short of the connection.
+//! - After an error in the extended protocol nothing is done until `Sync`.
+//! - While a statement runs, the connection still sees a cancel request, the client's leaving, the statement's timeout and the
+//!   server's stop. Each drops the running statement, and its work with it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use pgwire::messages::PgWireFrontendMessage;
+use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
+use pgwire::messages::startup::ParameterStatus;
+use plimsoll_query::Outcome;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cancel::Cancel;
+use super::system;
+use super::columns::Format;
+use super::command::{rows_tag, writes};
+use super::rows::{Rows, SendError, Sending};
+use super::session::{Arguments, Portal, Progress, Session};
+use super::sqlstate::{SqlError, code};
+use super::startup::{Client, greet};
+use super::statement::{Plan, Planned};
+use super::wire::{Reader, WireError, Writer};
+use super::{Input, Output, Shared, telemetry};
+
+/// A client's connection, from its greeting on.
+pub(crate) struct Connection {
+    pub(super) reader: Reader<Input>,
+    pub(super) writer: Writer<Output>,
+    pub(super) session: Session,
+    pub(super) shared: Arc<Shared>,
+    cancel: Cancel,
+    /// An error was met: everything up to `Sync` is passed over.
+    pub(super) skipping: bool,
+}
+
+/// Why something that was under way came to its end.
+pub(crate) enum Stop {
+    /// It failed; the connection goes on.
+    Error(SqlError),
+    /// The client is gone.
+    Closed,
+    /// The server goes, or the client breaks the protocol: it is told, and the connection ends.
+    Fatal(SqlError),
+}
+
+impl From<SqlError> for Stop {
+    fn from(error: SqlError) -> Stop {
+        Stop::Error(error)
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(_: std::io::Error) -> Stop {
+        Stop::Closed
+    }
+}
+
+impl From<SendError> for Stop {
+    fn from(error: SendError) -> Stop {
+        match error {
+            SendError::Sql(error) => Stop::Error(error),
+            SendError::Closed => Stop::Closed,
+        }
+    }
+}
+
+/// How an execution came to its end for now.
+pub(crate) enum Completion {
+    /// There was nothing to execute.
+    Empty,
+    /// It is done; the command tag.
+    Done(String),
+    /// The rows asked for are sent, there may be more.
+    Suspended,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        reader: Reader<Input>,
+        mut writer: Writer<Output>,
+        client: &Client,
+        cancel: Cancel,
+        shared: Arc<Shared>,
+    ) -> Connection {
+        greet(client, &cancel, &mut writer);
+        let session = Session::new(shared.database.clone(), client, cancel.pid());
+        Connection { reader, writer, session, shared, cancel, skipping: false }
+    }
+
+    /// Serves the client until it leaves or has to.
+    pub(crate) async fn serve(mut self) {
+        if let Err(Stop::Fatal(error)) = self.messages().await {
+            self.writer.put(&error.response());
+            // The client may not be reading; its connection is about to go either way.
+            let _ = tokio::time::timeout(self.shared.limits.farewell, self.writer.flush()).await;
+        }
+        let _ = self.writer.shutdown().await;
+    }
+
+    async fn messages(&mut self) -> Result<(), Stop> {
+        self.ready().await?;
+        while let Some(message) = self.next().await? {
+            self.cancel.forget();
+            let is_query = matches!(message, PgWireFrontendMessage::Query(_));
+            let is_sync = matches!(message, PgWireFrontendMessage::Sync(_));
+            if self.skipping && !is_sync && !matches!(message, PgWireFrontendMessage::Terminate(_)) {
+                continue;
+            }
+            if matches!(message, PgWireFrontendMessage::Terminate(_)) {
+                return Ok(());
+            }
+            let handled = AssertUnwindSafe(self.handle(message)).catch_unwind().await;
+            match handled.unwrap_or_else(|panic| Err(Stop::Error(from_panic(&*panic)))) {
+                Ok(()) => {}
+                Err(Stop::Error(error)) => self.refuse(&error, is_query || is_sync).await?,
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message; `None` when the client has left. The server's stop ends the wait.
+    async fn next(&mut self) -> Result<Option<PgWireFrontendMessage>, Stop> {
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = self.shared.stopping.cancelled() => return Err(Stop::Fatal(stopping())),
+                message = self.reader.message() => message,
+            };
+            match message {
+                Ok(message) => return Ok(message),
+                Err(WireError::Io(_)) => return Err(Stop::Closed),
+                Err(WireError::Protocol(error)) => return Err(Stop::Fatal(error)),
+                Err(WireError::Text { .. }) if self.skipping => {}
+                Err(WireError::Text { kind, error }) => self.refuse(&error, kind == b'Q').await?,
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: PgWireFrontendMessage) -> Result<(), Stop> {
+        match message {
+            PgWireFrontendMessage::Query(query) => return self.query(&query.query).await,
+            PgWireFrontendMessage::Parse(parse) => self.parse(parse)?,
+            PgWireFrontendMessage::Bind(bind) => self.bind(bind)?,
+            PgWireFrontendMessage::Describe(describe) => self.describe(&describe)?,
+            PgWireFrontendMessage::Execute(execute) => self.execute_portal(&execute).await?,
+            PgWireFrontendMessage::Close(close) => self.close(&close),
+            PgWireFrontendMessage::Flush(_) => return self.flush().await,
+            PgWireFrontendMessage::Sync(_) => {
+                self.skipping = false;
+                self.session.end_implicit();
+                return self.ready().await;
+            }
+            // What is left of a COPY that failed.
+            PgWireFrontendMessage::CopyData(_)
+            | PgWireFrontendMessage::CopyDone(_)
+            | PgWireFrontendMessage::CopyFail(_) => {}
+            _ => return Err(Stop::Fatal(SqlError::protocol("unexpected message"))),
+        }
+        self.flush_if_full().await
+    }
+
+    /// Tells the client of an error. In the simple protocol that ends the query, in the extended one it lasts until `Sync`.
+    async fn refuse(&mut self, error: &SqlError, ends_here: bool) -> Result<(), Stop> {
+        if error.code == code::INTERNAL {
+            tracing::error!(pid = self.cancel.pid(), error = error.message, "a statement failed in the server");
+        }
+        self.session.fail();
+        self.put_notices();
+        self.writer.put(&error.response());
+        if ends_here {
+            self.skipping = false;
+            self.session.end_implicit();
+            return self.ready().await;
+        }
+        self.skipping = true;
+        self.flush_if_full().await
+    }
+
+    /// Tells the client that it is its turn, and of settings that changed.
+    pub(super) async fn ready(&mut self) -> Result<(), Stop> {
+        for (name, value) in self.session.news() {
+            self.writer.put(&ParameterStatus::new(name.to_owned(), value));
+        }
+        self.writer.put(&ReadyForQuery::new(self.session.status()));
+        self.flush().await
+    }
+
+    /// Sends what is queued, unless the server has to go before the client reads it.
+    pub(super) async fn flush(&mut self) -> Result<(), Stop> {
+        tokio::select! {
+            sent = self.writer.flush() => Ok(sent?),
+            () = self.shared.killed.cancelled() => Err(Stop::Closed),
+        }
+    }
+
+    async fn flush_if_full(&mut self) -> Result<(), Stop> {
+        tokio::select! {
+            sent = self.writer.flush_if_full() => Ok(sent?),
+            () = self.shared.killed.cancelled() => Err(Stop::Closed),
+        }
+    }
+
+    pub(super) fn put_notices(&mut self) {
+        for notice in self.session.take_notices() {
+            self.writer.put(&notice.notice());
+        }
+    }
+
+    /// Executes a portal, or goes on with it: at most `rows_max` rows.
+    pub(super) async fn execute(&mut self, portal: &mut Portal, rows_max: u64) -> Result<Completion, Stop> {
+        let started = Instant::now();
+        let outcome = self.execute_unmetered(portal, rows_max).await;
+        telemetry::statement(portal.planned.kind(), outcome.is_ok(), started.elapsed());
+        outcome
+    }
+
+    async fn execute_unmetered(&mut self, portal: &mut Portal, rows_max: u64) -> Result<Completion, Stop> {
+        let command = match &portal.planned.plan {
+            Plan::Empty => return Ok(Completion::Empty),
+            Plan::Command(command) => Some(command),
+            _ => None,
+        };
+        self.session.check_not_failed(command)?;
+        let deadline = self.session.settings.statement_timeout().map(|timeout| Instant::now() + timeout);
+        if matches!(portal.progress, Progress::Bound) {
+            // Left so when the start fails: a portal is started once.
+            portal.progress = Progress::Finished;
+            if let Some(tag) = self.start(portal, deadline).await? {
+                return Ok(Completion::Done(tag));
+            }
+        }
+        self.send_rows(portal, rows_max, deadline).await
+    }
+
+    /// Starts a portal. A command is done with that and gives its tag.
+    async fn start(&mut self, portal: &mut Portal, deadline: Option<Instant>) -> Result<Option<String>, Stop> {
+        let planned = Arc::clone(&portal.planned);
+        match (&planned.plan, &portal.arguments) {
+            (Plan::Command(command), _) => {
+                let reply = self.session.perform(command)?;
+                self.put_notices();
+                let Some(answer) = reply.answer else { return Ok(Some(reply.tag)) };
+                portal.progress = Progress::Running(Rows::answer(answer));
+            }
+            (Plan::Catalog(statement), Arguments::Catalog(arguments)) => {
+                let (text, parameters, times) = (&planned.text, &planned.parameters, self.shared.times());
+                let answer = system::execute(&mut self.session, statement, text, parameters, arguments, times)?;
+                portal.progress = Progress::Running(Rows::answer(answer));
+            }
+            (Plan::Query { ast, prepared }, Arguments::Query(arguments)) => {
+                if let Some(word) = writes(ast) {
+                    self.session.check_may_write(word)?;
+                }
+                let now_ns = self.shared.times().now_ns;
+                let Connection { reader, session, cancel, shared, .. } = self;
+                let work = session.query.run(prepared, arguments, now_ns).map(|outcome| Ok(outcome.map_err(SqlError::from)?));
+                match watched(work, reader, cancel, &shared.killed, deadline).await? {
+                    Outcome::Done(command) => return Ok(Some(command.to_string())),
+                    Outcome::Rows(stream) => portal.progress = Progress::Running(Rows::stream(stream)),
+                }
+            }
+            _ => return Err(SqlError::new(code::INTERNAL, "the portal's parameters are not its statement's").into()),
+        }
+        Ok(None)
+    }
+
+    async fn send_rows(
+        &mut self,
+        portal: &mut Portal,
+        rows_max: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, Stop> {
+        let tag = tag_of(&portal.planned);
+        let Progress::Running(mut rows) = std::mem::replace(&mut portal.progress, Progress::Finished) else {
+            return Ok(Completion::Done(with_rows(tag, 0)));
+        };
+        let Connection { reader, writer, session, cancel, shared, .. } = self;
+        let columns = portal.planned.columns.as_deref().unwrap_or_default();
+        let how = Sending { columns, formats: &portal.formats, zone: &session.zone, rows_max };
+        let work = rows.send(&how, writer).map(|sent| sent.map_err(Stop::from));
+        let sent = watched(work, reader, cancel, &shared.killed, deadline).await?;
+        telemetry::rows(sent.rows);
+        if sent.finished {
+            return Ok(Completion::Done(with_rows(tag, sent.rows)));
+        }
+        portal.progress = Progress::Running(rows);
+        Ok(Completion::Suspended)
+    }
+
+    /// Queues the message that ends an execution.
+    pub(super) fn put_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Empty => self.writer.put(&EmptyQueryResponse::new()),
+            Completion::Done(tag) => self.writer.put(&CommandComplete::new(tag)),
+            Completion::Suspended => self.writer.put(&pgwire::messages::extendedquery::PortalSuspended::new()),
+        }
+    }
+
+    /// Plans a statement. `declared` are the types of the first parameters, 0 where they are to be inferred.
+    pub(super) fn plan(
+        &self,
+        statement: &plimsoll_query::Statement,
+        text: &Arc<str>,
+        declared: &[u32],
+    ) -> Result<Planned, SqlError> {
+        super::planning::plan(&self.session, statement, text, declared, self.shared.times())
+    }
+}
+
+/// Does the work, unless one of those who may stops it. What it has queued for the client stays.
+async fn watched<T>(
+    work: impl Future<Output = Result<T, Stop>>,
+    reader: &mut Reader<Input>,
+    cancel: &Cancel,
+    killed: &CancellationToken,
+    deadline: Option<Instant>,
+) -> Result<T, Stop> {
+    let timeout = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    let canceled = |why: &str| Stop::Error(SqlError::new(code::QUERY_CANCELED, format!("canceling statement due to {why}")));
+    tokio::select! {
+        biased;
+        () = cancel.requested() => Err(canceled("user request")),
+        () = timeout => Err(canceled("statement timeout")),
+        () = killed.cancelled() => Err(Stop::Fatal(stopping())),
+        done = work => done,
+        () = reader.closed() => Err(Stop::Closed),
+    }
+}
+
+/// What every client is told when the server stops.
+fn stopping() -> SqlError {
+    SqlError::fatal(code::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+}
+
+fn from_panic(panic: &(dyn std::any::Any + Send)) -> SqlError {
+    let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
+    SqlError::new(code::INTERNAL, format!("internal error: {said}"))
+}
+
+/// The tag of a statement that gives rows; `None` where it counts them.
+fn tag_of(planned: &Planned) -> Option<&'static str> {
+    match &planned.plan {
+        Plan::Command(_) => Some("SHOW"),
+        Plan::Query { ast, .. } => rows_tag(ast),
+        Plan::Catalog(ast) => rows_tag(ast),
+        Plan::Empty => None,
+    }
+}
+
+fn with_rows(tag: Option<&str>, rows: u64) -> String {
+    tag.map_or_else(|| format!("SELECT {rows}"), str::to_owned)
+}
+
+/// The format of each column from the codes of `Bind`: none is text, one is for all.
+pub(super) fn formats(codes: &[i16], columns: usize) -> Result<Vec<Format>, SqlError> {
+    let format = |code: &i16| match code {
+        0 => Ok(Format::Text),
+        1 => Ok(Format::Binary),
+        other => Err(SqlError::new(code::INVALID_PARAMETER_VALUE, format!("unsupported format code: {other}"))),
+    };
+    match codes {
+        [] => Ok(vec![Format::Text; columns]),
+        [all] => Ok(vec![format(all)?; columns]),
+        codes if codes.len() == columns => codes.iter().map(format).collect(),
+        codes => {
+            let message = format!("bind message has {} result formats but query has {columns} columns", codes.len());
+            Err(SqlError::new("08P01", message))
+        }
+    }
+}

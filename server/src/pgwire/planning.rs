@@ -1,0 +1,69 @@
+//! From a parsed statement to a planned one: whose it is, then its parameters and columns.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+
+use super::system::{self, Times};
+use super::command::Command;
+use super::session::Session;
+use super::sqlstate::{SqlError, code};
+use super::statement::{Column, Parameter, Plan, Planned, query_columns};
+use super::types::{oid, parameter_oid, parameter_type};
+
+/// Plans a statement that was parsed from `text`. `declared` are the types of the first parameters, 0 where they are to be
+/// inferred.
+///
+/// # Errors
+/// Whatever is wrong with the statement; 25P02 in a failed transaction.
+pub(super) fn plan(
+    session: &Session,
+    statement: &plimsoll_query::Statement,
+    text: &Arc<str>,
+    declared: &[u32],
+    times: Times,
+) -> Result<Planned, SqlError> {
+    let command = Command::of(statement.ast())?;
+    session.check_not_failed(command.as_ref())?;
+    let text = Arc::clone(text);
+    if let Some(command) = command {
+        let columns = command_columns(&command);
+        return Ok(Planned { text, plan: Plan::Command(command), parameters: Vec::new(), columns });
+    }
+    if system::concerns(statement.ast()) {
+        let (parameters, columns) = system::describe(session, statement.ast(), &text, declared, times)?;
+        let plan = Plan::Catalog(Box::new(statement.ast().clone()));
+        return Ok(Planned { text, plan, parameters, columns: Some(columns) });
+    }
+    let types = declared.iter().map(|declared| parameter_type(*declared)).collect::<Result<Vec<_>, u32>>();
+    let types = types.map_err(|type_oid| {
+        SqlError::unsupported(format!("parameters of type {type_oid} are not supported"))
+    })?;
+    let prepared = session.query.prepare(statement, &types, times.now_ns)?;
+    let parameters = parameters(prepared.parameters(), declared);
+    let columns = query_columns(&prepared);
+    Ok(Planned { text, plan: Plan::Query { ast: Box::new(statement.ast().clone()), prepared }, parameters, columns })
+}
+
+/// What the client declares stays; the rest is told as inferred.
+fn parameters(inferred: &[DataType], declared: &[u32]) -> Vec<Parameter> {
+    let parameter = |(at, data_type): (usize, &DataType)| {
+        let declared = declared.get(at).copied().filter(|declared| !matches!(*declared, 0 | oid::UNKNOWN));
+        Parameter { type_oid: declared.unwrap_or_else(|| parameter_oid(data_type)), data_type: data_type.clone() }
+    };
+    inferred.iter().enumerate().map(parameter).collect()
+}
+
+fn command_columns(command: &Command) -> Option<Vec<Column>> {
+    let column = |name: &str| Column { name: name.to_owned(), type_oid: oid::TEXT };
+    match command {
+        Command::Show { name } => Some(vec![column(super::settings::find(name).map_or(name, |found| found.name))]),
+        Command::ShowAll => Some(["name", "setting", "description"].map(column).to_vec()),
+        _ => None,
+    }
+}
+
+/// More statements than one where there can be but one.
+pub(super) fn too_many_statements() -> SqlError {
+    SqlError::new(code::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement")
+}

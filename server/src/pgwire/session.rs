@@ -1,0 +1,459 @@
+//! The state of one connection between its messages: settings, transaction, prepared statements, portals.
+//!
+//! Transactions here are PostgreSQL's in form. Each read sees the snapshot of its statement (`read committed`), and each
+//! write commits by itself, so writes inside an explicit block are refused rather than promised a rollback.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use pgwire::messages::response::TransactionStatus;
+use plimsoll_query::Database;
+
+use super::catalog::{Answer, Datum};
+use super::columns::Format;
+use super::command::{Command, Modes};
+use super::rows::Rows;
+use super::settings::{DEFINITIONS, Mark, REPORTED, Scope, Settings, find};
+use super::sqlstate::{SqlError, code};
+use super::startup::Client;
+use super::statement::Planned;
+use super::types::oid;
+use super::zone::Zone;
+
+/// One connection's state.
+pub(crate) struct Session {
+    pub(crate) database: Database,
+    pub(crate) query: plimsoll_query::Session,
+    pub(crate) settings: Settings,
+    /// The zone of `settings`.
+    pub(crate) zone: Zone,
+    pub(crate) user: String,
+    pub(crate) database_name: String,
+    pub(crate) pid: i32,
+    pub(crate) statements: HashMap<String, Arc<Planned>>,
+    pub(crate) portals: HashMap<String, Portal>,
+    transaction: Transaction,
+    /// Warnings that are still to be sent.
+    notices: Vec<SqlError>,
+    /// What the client was last told of the settings that are reported.
+    told: HashMap<&'static str, String>,
+}
+
+/// A statement with its parameters, about to run, running, or done.
+pub(crate) struct Portal {
+    pub(crate) planned: Arc<Planned>,
+    pub(crate) arguments: Arguments,
+    pub(crate) formats: Vec<Format>,
+    pub(crate) progress: Progress,
+}
+
+/// Values of the parameters, as the one who carries the statement out takes them.
+#[derive(Debug, Clone)]
+pub(crate) enum Arguments {
+    Query(Vec<ScalarValue>),
+    Catalog(Vec<Datum>),
+}
+
+/// How far a portal is.
+pub(crate) enum Progress {
+    Bound,
+    Running(Rows),
+    Finished,
+}
+
+enum Transaction {
+    None,
+    Open(Block),
+    Failed(Block),
+}
+
+/// An explicit transaction block.
+struct Block {
+    begin: Mark,
+    savepoints: Vec<(String, Mark)>,
+}
+
+/// The answer to a command of the connection.
+pub(crate) struct Reply {
+    pub(crate) tag: String,
+    pub(crate) answer: Option<Answer>,
+}
+
+impl Reply {
+    fn tag(tag: &str) -> Reply {
+        Reply { tag: tag.to_owned(), answer: None }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(database: Database, client: &Client, pid: i32) -> Session {
+        let mut session = Session {
+            query: database.session(),
+            database,
+            settings: client.settings.clone(),
+            zone: Zone::default(),
+            user: client.user.clone(),
+            database_name: client.database.clone(),
+            pid,
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            transaction: Transaction::None,
+            notices: Vec::new(),
+            told: HashMap::new(),
+        };
+        session.follow_zone();
+        session.news();
+        session
+    }
+
+    /// The byte that tells the client where it stands.
+    pub(crate) fn status(&self) -> TransactionStatus {
+        match self.transaction {
+            Transaction::None => TransactionStatus::Idle,
+            Transaction::Open(_) => TransactionStatus::Transaction,
+            Transaction::Failed(_) => TransactionStatus::Error,
+        }
+    }
+
+    /// True inside of an explicit block.
+    pub(crate) fn in_block(&self) -> bool {
+        !matches!(self.transaction, Transaction::None)
+    }
+
+    /// Notes that a statement failed: an open block fails with it.
+    pub(crate) fn fail(&mut self) {
+        if let Transaction::Open(block) = std::mem::replace(&mut self.transaction, Transaction::None) {
+            self.transaction = Transaction::Failed(block);
+        }
+        self.follow_zone();
+    }
+
+    /// Refuses all but the end of a failed block.
+    ///
+    /// # Errors
+    /// 25P02.
+    pub(crate) fn check_not_failed(&self, command: Option<&Command>) -> Result<(), SqlError> {
+        if matches!(self.transaction, Transaction::Failed(_)) && !command.is_some_and(Command::ends_failure) {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(SqlError::new(code::IN_FAILED_TRANSACTION, message));
+        }
+        Ok(())
+    }
+
+    /// Refuses a write where it could not be undone or is not allowed.
+    ///
+    /// # Errors
+    /// 25006 in a read-only transaction, 0A000 in an explicit block.
+    pub(crate) fn check_may_write(&self, word: &str) -> Result<(), SqlError> {
+        if self.settings.is_on("transaction_read_only") {
+            let message = format!("cannot execute {word} in a read-only transaction");
+            return Err(SqlError::new(code::READ_ONLY_TRANSACTION, message));
+        }
+        if self.in_block() {
+            let hint = "Each write commits by itself: leave out BEGIN, or turn the client's autocommit mode on.";
+            return Err(SqlError::unsupported(format!("{word} inside a transaction block is not supported")).with_hint(hint));
+        }
+        Ok(())
+    }
+
+    /// Carries out a command of the connection.
+    ///
+    /// # Errors
+    /// PostgreSQL's, for what cannot be set or does not exist.
+    pub(crate) fn perform(&mut self, command: &Command) -> Result<Reply, SqlError> {
+        let reply = match command {
+            Command::Set { name, arguments, scope } => {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                self.check_local(*scope, "SET LOCAL");
+                self.set(name, &arguments, *scope)?;
+                Reply::tag("SET")
+            }
+            Command::Reset { name, scope } => {
+                self.settings.reset(name, *scope)?;
+                Reply::tag("RESET")
+            }
+            Command::ResetAll => {
+                self.settings.reset_all();
+                Reply::tag("RESET")
+            }
+            Command::SetTransaction { modes, scope } => self.set_transaction(modes, *scope)?,
+            Command::Show { name } => self.show(name)?,
+            Command::ShowAll => self.show_all(),
+            Command::Accept(tag) => Reply::tag(tag),
+            Command::Begin { modes, tag } => self.begin(modes, tag)?,
+            Command::Commit { chain } => self.commit(*chain)?,
+            Command::Rollback { chain } => self.rollback(*chain)?,
+            Command::Savepoint(name) => self.savepoint(name)?,
+            Command::Release(name) => self.release(name)?,
+            Command::RollbackTo(name) => self.roll_back_to(name)?,
+            Command::DiscardAll => self.discard_all()?,
+            Command::Deallocate(name) => self.deallocate(name.as_deref())?,
+            Command::Close(name) => self.close(name.as_deref())?,
+        };
+        self.follow_zone();
+        Ok(reply)
+    }
+
+    /// Sets a value, and what follows from it.
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
+    pub(crate) fn set(&mut self, name: &str, arguments: &[&str], scope: Scope) -> Result<(), SqlError> {
+        let mut settings = self.settings.clone();
+        settings.set(name, arguments, scope)?;
+        self.keep(settings, scope);
+        self.follow_zone();
+        Ok(())
+    }
+
+    /// The names and values of reported settings that changed since the client was last told.
+    pub(crate) fn news(&mut self) -> Vec<(&'static str, String)> {
+        let mut news = Vec::new();
+        for name in REPORTED {
+            let value = self.settings.get(name).unwrap_or_default();
+            if self.told.get(name).map(String::as_str) != Some(value) {
+                self.told.insert(name, value.to_owned());
+                news.push((*name, value.to_owned()));
+            }
+        }
+        news
+    }
+
+    /// Takes the warnings that are still to be sent.
+    pub(crate) fn take_notices(&mut self) -> Vec<SqlError> {
+        let notices = std::mem::take(&mut self.notices);
+        if self.settings.warnings_are_wanted() { notices } else { Vec::new() }
+    }
+
+    /// Ends the implicit transaction around a `Sync` or a simple query: portals go, unless a block is open.
+    pub(crate) fn end_implicit(&mut self) {
+        if !self.in_block() {
+            self.portals.clear();
+        }
+    }
+
+    /// The zone in force is the zone of output and of the query layer's input.
+    fn follow_zone(&mut self) {
+        let zone = self.settings.zone();
+        if zone != self.zone {
+            // Both layers read the same names; one that only this one knows would keep the other at its last zone.
+            if let Err(error) = self.query.set_time_zone(&zone.iso()) {
+                tracing::warn!(zone = zone.shown(), %error, "the query layer does not take the time zone");
+            }
+            self.zone = zone;
+        }
+    }
+
+    fn warn(&mut self, code: &'static str, message: &str) {
+        self.notices.push(SqlError::warning(code, message));
+    }
+
+    fn check_local(&mut self, scope: Scope, what: &str) {
+        if scope == Scope::Transaction && !self.in_block() {
+            self.warn(code::NO_ACTIVE_TRANSACTION, &format!("{what} can only be used in transaction blocks"));
+        }
+    }
+
+    /// What is set for a transaction outside of one is checked and forgotten.
+    fn keep(&mut self, settings: Settings, scope: Scope) {
+        if scope == Scope::Session || self.in_block() {
+            self.settings = settings;
+        }
+    }
+
+    fn set_transaction(&mut self, modes: &Modes, scope: Scope) -> Result<Reply, SqlError> {
+        let prefix = if scope == Scope::Session { "default_transaction" } else { "transaction" };
+        self.check_local(scope, "SET TRANSACTION");
+        let mut settings = self.settings.clone();
+        set_modes(&mut settings, modes, prefix, scope)?;
+        self.keep(settings, scope);
+        Ok(Reply::tag("SET"))
+    }
+
+    fn show(&self, name: &str) -> Result<Reply, SqlError> {
+        let unknown = || {
+            SqlError::new(code::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
+        };
+        let value = self.settings.get(name).ok_or_else(unknown)?;
+        let shown_name = find(name).map_or(name, |definition| definition.name);
+        let answer = Answer {
+            columns: vec![(shown_name.to_owned(), oid::TEXT)],
+            rows: vec![vec![Datum::from(value)]],
+            settings: Vec::new(),
+        };
+        Ok(Reply { tag: "SHOW".to_owned(), answer: Some(answer) })
+    }
+
+    fn show_all(&self) -> Reply {
+        let columns = ["name", "setting", "description"].map(|name| (name.to_owned(), oid::TEXT)).to_vec();
+        let row = |definition: &super::settings::Definition| {
+            let value = self.settings.get(definition.name).unwrap_or_default();
+            vec![Datum::from(definition.name), Datum::from(value), Datum::from(definition.description)]
+        };
+        let answer = Answer { columns, rows: DEFINITIONS.iter().map(row).collect(), settings: Vec::new() };
+        Reply { tag: "SHOW".to_owned(), answer: Some(answer) }
+    }
+
+    fn begin(&mut self, modes: &Modes, tag: &str) -> Result<Reply, SqlError> {
+        if self.in_block() {
+            self.warn(code::ACTIVE_TRANSACTION, "there is already a transaction in progress");
+            return Ok(Reply::tag(tag));
+        }
+        let begin = self.settings.mark();
+        set_modes(&mut self.settings, modes, "transaction", Scope::Transaction)?;
+        self.transaction = Transaction::Open(Block { begin, savepoints: Vec::new() });
+        Ok(Reply::tag(tag))
+    }
+
+    fn commit(&mut self, chain: bool) -> Result<Reply, SqlError> {
+        if matches!(self.transaction, Transaction::Failed(_)) {
+            return self.rollback(chain);
+        }
+        self.check_chain(chain, "COMMIT AND CHAIN")?;
+        if !self.in_block() {
+            self.warn(code::NO_ACTIVE_TRANSACTION, "there is no transaction in progress");
+        }
+        let modes = self.modes();
+        self.settings.end_transaction();
+        self.end_block(chain.then_some(modes))?;
+        Ok(Reply::tag("COMMIT"))
+    }
+
+    fn rollback(&mut self, chain: bool) -> Result<Reply, SqlError> {
+        self.check_chain(chain, "ROLLBACK AND CHAIN")?;
+        let modes = self.modes();
+        match std::mem::replace(&mut self.transaction, Transaction::None) {
+            Transaction::None => self.warn(code::NO_ACTIVE_TRANSACTION, "there is no transaction in progress"),
+            Transaction::Open(block) | Transaction::Failed(block) => self.settings.roll_back_to(block.begin),
+        }
+        self.end_block(chain.then_some(modes))?;
+        Ok(Reply::tag("ROLLBACK"))
+    }
+
+    fn check_chain(&self, chain: bool, what: &str) -> Result<(), SqlError> {
+        if chain && !self.in_block() {
+            let message = format!("{what} can only be used in transaction blocks");
+            return Err(SqlError::new(code::NO_ACTIVE_TRANSACTION, message));
+        }
+        Ok(())
+    }
+
+    /// The modes of the open block, for the one that is chained to it.
+    fn modes(&self) -> Modes {
+        Modes {
+            isolation: self.settings.get("transaction_isolation").map(str::to_owned),
+            read_only: Some(self.settings.is_on("transaction_read_only")),
+        }
+    }
+
+    fn end_block(&mut self, next: Option<Modes>) -> Result<(), SqlError> {
+        self.transaction = Transaction::None;
+        self.portals.clear();
+        match next {
+            Some(modes) => self.begin(&modes, "").map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn block(&mut self, what: &str) -> Result<&mut Block, SqlError> {
+        match &mut self.transaction {
+            Transaction::Open(block) | Transaction::Failed(block) => Ok(block),
+            Transaction::None => {
+                let message = format!("{what} can only be used in transaction blocks");
+                Err(SqlError::new(code::NO_ACTIVE_TRANSACTION, message))
+            }
+        }
+    }
+
+    fn savepoint(&mut self, name: &str) -> Result<Reply, SqlError> {
+        let mark = self.settings.mark();
+        let block = self.block("SAVEPOINT")?;
+        if block.savepoints.len() >= SAVEPOINTS_MAX {
+            return Err(SqlError::new(code::LIMIT_EXCEEDED, format!("too many savepoints, limit {SAVEPOINTS_MAX}")));
+        }
+        block.savepoints.push((name.to_owned(), mark));
+        Ok(Reply::tag("SAVEPOINT"))
+    }
+
+    fn release(&mut self, name: &str) -> Result<Reply, SqlError> {
+        let block = self.block("RELEASE SAVEPOINT")?;
+        let at = find_savepoint(block, name)?;
+        block.savepoints.truncate(at);
+        Ok(Reply::tag("RELEASE"))
+    }
+
+    /// The savepoint itself stays.
+    fn roll_back_to(&mut self, name: &str) -> Result<Reply, SqlError> {
+        let block = self.block("ROLLBACK TO SAVEPOINT")?;
+        let at = find_savepoint(block, name)?;
+        block.savepoints.truncate(at + 1);
+        let mark = block.savepoints[at].1.clone();
+        self.settings.roll_back_to(mark);
+        if let Transaction::Failed(block) = std::mem::replace(&mut self.transaction, Transaction::None) {
+            self.transaction = Transaction::Open(block);
+        }
+        Ok(Reply::tag("ROLLBACK"))
+    }
+
+    fn discard_all(&mut self) -> Result<Reply, SqlError> {
+        if self.in_block() {
+            let message = "DISCARD ALL cannot run inside a transaction block";
+            return Err(SqlError::new(code::ACTIVE_TRANSACTION, message));
+        }
+        self.settings.reset_all();
+        self.statements.clear();
+        self.portals.clear();
+        Ok(Reply::tag("DISCARD ALL"))
+    }
+
+    fn deallocate(&mut self, name: Option<&str>) -> Result<Reply, SqlError> {
+        let Some(name) = name else {
+            self.statements.clear();
+            return Ok(Reply::tag("DEALLOCATE ALL"));
+        };
+        match self.statements.remove(name) {
+            Some(_) => Ok(Reply::tag("DEALLOCATE")),
+            None => Err(no_statement(name)),
+        }
+    }
+
+    fn close(&mut self, name: Option<&str>) -> Result<Reply, SqlError> {
+        let Some(name) = name else {
+            self.portals.clear();
+            return Ok(Reply::tag("CLOSE CURSOR ALL"));
+        };
+        match self.portals.remove(name) {
+            Some(_) => Ok(Reply::tag("CLOSE CURSOR")),
+            None => Err(SqlError::new(code::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))),
+        }
+    }
+}
+
+/// Most savepoints of one transaction.
+const SAVEPOINTS_MAX: usize = 1_000;
+
+/// The newest of that name counts.
+fn find_savepoint(block: &Block, name: &str) -> Result<usize, SqlError> {
+    let at = block.savepoints.iter().rposition(|(savepoint, _)| savepoint == name);
+    at.ok_or_else(|| SqlError::new(code::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist")))
+}
+
+/// A prepared statement that is not there.
+pub(crate) fn no_statement(name: &str) -> SqlError {
+    let message = match name {
+        "" => "unnamed prepared statement does not exist".to_owned(),
+        name => format!("prepared statement \"{name}\" does not exist"),
+    };
+    SqlError::new(code::INVALID_STATEMENT_NAME, message)
+}
+
+fn set_modes(settings: &mut Settings, modes: &Modes, prefix: &str, scope: Scope) -> Result<(), SqlError> {
+    if let Some(isolation) = &modes.isolation {
+        settings.set(&format!("{prefix}_isolation"), &[isolation], scope)?;
+    }
+    if let Some(read_only) = modes.read_only {
+        settings.set(&format!("{prefix}_read_only"), &[if read_only { "on" } else { "off" }], scope)?;
+    }
+    Ok(())
+}

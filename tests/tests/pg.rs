@@ -1,0 +1,8 @@
+//! SQL over PostgreSQL's protocol: byte by byte, through a driver, through psql.
+
+mod driver;
+mod protocol;
+mod psql;
+mod raw;
+mod server;
+mod stop;
