@@ -1,0 +1,1 @@
+//! `plimsoll verify`: reads and checks every byte, and names what is damaged.
