@@ -24,7 +24,7 @@ use plimsoll_engine::env::Clock;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Result};
+use crate::Result;
 use collect::Collector;
 use retry::Backoff;
 use send::{Delivery, Sender};
@@ -68,7 +68,7 @@ impl Agent {
     /// Checks the configuration, opens the buffer and takes the first reading, against which the next is measured.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a URL that cannot be used, [`Error::Io`] for a buffer that cannot, [`Error::InUse`] when another agent has it.
+    /// [`crate::Error::Usage`] for a URL that cannot be used, [`crate::Error::Io`] for a buffer that cannot, [`crate::Error::InUse`] when another agent has it.
     pub fn new(config: &AgentConfig) -> Result<Agent> {
         let sender = Sender::new(&config.to, &config.bucket)?;
         let spool = Spool::open(&config.buffer, config.buffer_limit_bytes)?;

@@ -20,7 +20,11 @@ use crate::{Error, Result};
 
 /// A time-series database: metrics in by line protocol, SQL out over PostgreSQL's protocol.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "plimsoll",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   plimsoll demo                                     look at this machine's own metrics, live
   plimsoll serve --data ./data                      run the server
@@ -28,7 +32,8 @@ Examples:
   plimsoll sql --data ./data -c 'SELECT 1'          ask a data directory without a server
   plimsoll verify ./data                            check every byte of a data directory
 
-`plimsoll COMMAND --help` says more about each.")]
+`plimsoll COMMAND --help` says more about each."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -54,7 +59,7 @@ struct ConfigArgs {
     /// Configuration file (TOML); `plimsoll serve --print-config` prints one with comments
     #[arg(long, value_name = "FILE", env = "PLIMSOLL_CONFIG")]
     config: Option<PathBuf>,
-    /// Data directory [default: ./data; demo: ./plimsoll-demo]
+    /// Data directory [default: ./data, for demo ./plimsoll-demo]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// Any key of the configuration file, such as query.memory_limit=2GiB; may be repeated
@@ -78,8 +83,8 @@ struct ListenArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Settings are taken from the file, then the environment (PLIMSOLL_HTTP, PLIMSOLL_QUERY_MEMORY_LIMIT, ...),
-then the flags; the later one wins. A wrong key or value ends the start with a message that names it.
+Settings come from the file, then from the environment (PLIMSOLL_HTTP, PLIMSOLL_QUERY_MEMORY_LIMIT
+and so on), then from the flags; the later one wins. A wrong key or value is an error that names it.
 
 Examples:
   plimsoll serve
@@ -87,7 +92,8 @@ Examples:
   plimsoll serve --config plimsoll.toml --set query.memory_limit=2GiB
   plimsoll serve --print-config > plimsoll.toml
 
-Exit code: 0 after a graceful stop (SIGINT, SIGTERM), 1 when something failed, 2 when the configuration is wrong.")]
+Exit code: 0 after a graceful stop (SIGINT, SIGTERM), 1 when something failed, 2 when the
+configuration is wrong.")]
 struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -100,8 +106,8 @@ struct ServeArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The data directory is kept: the next demo goes on where this one stopped. When a default port is taken,
-a free one is used and shown. Ctrl-C stops.")]
+The data directory is kept: the next demo goes on where this one stopped. When a default port is
+taken, a free one is used and shown. Ctrl-C stops.")]
 struct DemoArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -114,15 +120,16 @@ struct DemoArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without -c and -f, statements are read from standard input; on a terminal that is a shell (\\? for help).
+Without -c and -f, statements are read from standard input; on a terminal that is a shell.
 One process at a time can open a data directory: while a server runs, use psql.
 
 Examples:
   plimsoll sql -c 'SELECT count(*) FROM cpu'
-  plimsoll sql --data ./data -c \"SELECT time_bucket('1 hour', time) AS hour, avg(usage_user) FROM cpu GROUP BY 1 ORDER BY 1\"
+  plimsoll sql --data ./data -c \"SELECT hostname, avg(usage_user) FROM cpu GROUP BY 1\"
   plimsoll sql --format csv -f report.sql > report.csv
 
-Exit code: 0 when every statement succeeded, 1 when one failed (the rest is not run), 2 for wrong usage.")]
+Exit code: 0 when every statement succeeded, 1 when one failed (the rest is not run), 2 for wrong
+usage.")]
 struct SqlArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -132,8 +139,8 @@ struct SqlArgs {
     /// File of statements to run, after those of -c; - is standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How rows are printed
-    #[arg(long, value_name = "FORM", default_value = "table")]
+    /// How rows are printed: table, csv or json
+    #[arg(long, value_name = "FORM", default_value = "table", hide_possible_values = true)]
     format: sql::Format,
 }
 
@@ -165,7 +172,7 @@ struct AgentArgs {
     #[arg(long, value_name = "NAME", env = "PLIMSOLL_AGENT_HOSTNAME")]
     hostname: Option<String>,
     /// How log lines look: text or json
-    #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"])]
+    #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"], hide_possible_values = true)]
     log: String,
 }
 

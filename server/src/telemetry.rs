@@ -23,7 +23,7 @@ use crate::config::LogFormat;
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// Begins to write log lines; the first call of a process counts.
-pub fn start_logging(format: LogFormat, level: &str) {
+pub(crate) fn start_logging(format: LogFormat, level: &str) {
     let filter = EnvFilter::new(level);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _already_started = match format {

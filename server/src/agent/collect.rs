@@ -100,7 +100,11 @@ impl Sample<'_> {
         let cores = system.cpus().iter().map(|core| (core.name(), core.cpu_usage()));
         for (name, percent) in cores.chain([("cpu-total", system.global_cpu_usage())]) {
             let active = f64::from(percent);
-            self.add("cpu", &[("cpu", name)], &[("usage_active", Float(active)), ("usage_idle", Float(100.0 - active))]);
+            self.add(
+                "cpu",
+                &[("cpu", name)],
+                &[("usage_active", Float(active)), ("usage_idle", Float(100.0 - active))],
+            );
         }
     }
 

@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn names_and_values_are_escaped() {
-        let found = line("my table", &[("a=b", "c,d e=f"), ("none", ""), ("path", "C:\\")], &[("x y", Field::Integer(7))]);
+        let found =
+            line("my table", &[("a=b", "c,d e=f"), ("none", ""), ("path", "C:\\")], &[("x y", Field::Integer(7))]);
         assert_eq!(found, "my\\ table,a\\=b=c\\,d\\ e\\=f,path=C: x\\ y=7i -1\n");
         assert_eq!(line("t", &[("a", "one\ntwo")], &[("f", Field::Float(0.5))]), "t,a=one\\ two f=0.5 -1\n");
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use plimsoll_engine::Engine;
 use plimsoll_engine::env::{Clock, SystemClock};
 use plimsoll_query::{Outcome, Session};
 use tokio::sync::watch;
@@ -85,15 +86,20 @@ async fn demo(config: Config, every: Duration, again: bool) -> Result<()> {
         buffer_limit_bytes: BUFFER_BYTES,
         hostname: None,
     })?;
-    let delivered = agent.delivered();
+    let demo = Demo {
+        session: server.database().session(),
+        engine: Arc::clone(server.database().engine()),
+        pg: server.pg_addr,
+        http: server.http_addr,
+        data: config.data.clone(),
+        delivered: agent.delivered(),
+    };
     let agent = tokio::spawn(agent.run(Arc::new(SystemClock), stop_agent.clone()));
-    let session = server.database().session();
     let outcome = tokio::select! {
-        shown = show(&session, &server, &config, delivered, again) => shown,
+        shown = demo.show(again) => shown,
         _ = signals.next() => Ok(()),
         error = server.failed() => Err(error),
     };
-    drop(session);
     stop_agent.cancel();
     let _ended = agent.await;
     let stopped = serve::stop(server, &mut signals).await;
@@ -101,94 +107,100 @@ async fn demo(config: Config, every: Duration, again: bool) -> Result<()> {
     say(&format!("\nStopped. The data stays in {}: the next demo goes on from here.", config.data.display()))
 }
 
-/// Says everything there is to say, and then a line now and then, for ever.
-async fn show(
-    session: &Session,
-    server: &Server,
-    config: &Config,
+/// What the demo talks about.
+struct Demo {
+    session: Session,
+    engine: Arc<Engine>,
+    pg: SocketAddr,
+    http: SocketAddr,
+    data: PathBuf,
     delivered: watch::Receiver<u64>,
-    again: bool,
-) -> Result<()> {
-    let data = config.data.display();
-    let from = if again { ", going on with the data of earlier runs" } else { "" };
-    say(&format!("Plimsoll {}: metrics of this machine into {data}{from} ...\n", env!("CARGO_PKG_VERSION")))?;
-    first_points(server, delivered).await?;
-    first_table(session).await?;
-    say(&how_to_connect(server, config))?;
-    if !io::stdout().is_terminal() {
-        return std::future::pending().await;
-    }
-    let mut ticks = interval(SUMMARY_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        ticks.tick().await;
-        say(&summary(session).await)?;
-    }
 }
 
-/// Waits until a sample of the processor is stored; the very first reading of a host has none.
-async fn first_points(server: &Server, mut delivered: watch::Receiver<u64>) -> Result<()> {
-    while server.database().engine().table("cpu").is_none() {
-        delivered.changed().await.map_err(|_| Error::Internal("the agent has ended".to_owned()))?;
+impl Demo {
+    /// Says everything there is to say, and on a terminal a line now and then, for ever.
+    async fn show(mut self, again: bool) -> Result<()> {
+        let data = self.data.display();
+        let from = if again { ", going on with the data of earlier runs" } else { "" };
+        say(&format!("Plimsoll {}: metrics of this machine into {data}{from} ...\n", env!("CARGO_PKG_VERSION")))?;
+        self.first_points().await?;
+        self.first_table().await?;
+        say(&self.how_to_connect())?;
+        if !io::stdout().is_terminal() {
+            return std::future::pending().await;
+        }
+        let mut ticks = interval(SUMMARY_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            say(&self.summary().await)?;
+        }
     }
-    let fresh = delivered.wait_for(|count| *count > 0).await;
-    fresh.map(|_| ()).map_err(|_| Error::Internal("the agent has ended".to_owned()))
-}
 
-async fn first_table(session: &Session) -> Result<()> {
-    say(&format!("{FIRST_TABLE};\n"))?;
-    let mut out = Vec::new();
-    for statement in &plimsoll_query::parse(FIRST_TABLE)? {
-        print_statement(session, statement, Format::Table, &mut out).await.map_err(|failure| match failure {
-            Failure::Statement(error) => Error::Query(error),
-            Failure::Output(error) => Error::Output(error),
-        })?;
+    /// Waits until a new sample is stored, and one of the processor: the very first reading of a host has none.
+    async fn first_points(&mut self) -> Result<()> {
+        loop {
+            self.delivered.changed().await.map_err(|_| Error::Internal("the agent has ended".to_owned()))?;
+            if self.engine.table("cpu").is_some() {
+                return Ok(());
+            }
+        }
     }
-    io::stdout().lock().write_all(&out).map_err(Error::Output)
-}
 
-fn how_to_connect(server: &Server, config: &Config) -> String {
-    let (pg, http) = (server.pg_addr, server.http_addr);
-    let psql = psql_line(pg);
-    let data = config.data.display();
-    format!(
-        "\
-Ask more:      {psql}
-               \\d lists the tables, \\d cpu the columns of one
-Grafana:       data source PostgreSQL, host {pg}, database postgres, user postgres, no password,
-               TLS/SSL mode disable, TimescaleDB on (for time_bucket)
-Write:         POST http://{http}/api/v2/write?bucket=plimsoll&precision=s, for example
-               curl -i 'http://{http}/api/v2/write?bucket=plimsoll' --data-binary 'room,name=kitchen celsius=21.5'
-Other hosts'
-metrics:       plimsoll agent --to http://{http}
-Watch it:      curl http://{http}/metrics
-Data:          {data} (kept; after the demo: plimsoll sql --data {data})
+    async fn first_table(&self) -> Result<()> {
+        say(&format!("{FIRST_TABLE};\n"))?;
+        let mut out = Vec::new();
+        for statement in &plimsoll_query::parse(FIRST_TABLE)? {
+            let printed = print_statement(&self.session, statement, Format::Table, &mut out).await;
+            printed.map_err(|failure| match failure {
+                Failure::Statement(error) => Error::Query(error),
+                Failure::Output(error) => Error::Output(error),
+            })?;
+        }
+        io::stdout().lock().write_all(&out).map_err(Error::Output)
+    }
+
+    fn how_to_connect(&self) -> String {
+        let (pg, http, psql, data) = (self.pg, self.http, psql_line(self.pg), self.data.display());
+        format!(
+            "\
+Ask more:     {psql}
+              \\d lists the tables, \\d cpu the columns of one
+Grafana:      data source PostgreSQL: host {pg}, database postgres, user postgres, no password,
+              TLS/SSL mode disable, TimescaleDB on (panels then use time_bucket)
+Write:        POST http://{http}/api/v2/write?bucket=plimsoll, line protocol, for example
+              curl -i 'http://{http}/api/v2/write?bucket=plimsoll' --data-binary 'room,name=kitchen celsius=21.5'
+Other agents: plimsoll agent --to http://{http}
+About it:     curl http://{http}/metrics
+Data:         {data}, kept; when the demo is over: plimsoll sql --data {data}
 
 No user has a password: only programs on this machine can connect. Ctrl-C stops."
-    )
-}
-
-/// One line; a number that cannot be had is left out.
-async fn summary(session: &Session) -> String {
-    let mut parts = Vec::new();
-    for (name, statement, unit) in SUMMARY {
-        if let Some(value) = single(session, statement).await {
-            parts.push(format!("{name} {value}{unit}"));
-        }
+        )
     }
-    parts.join(" · ")
-}
 
-async fn single(session: &Session, text: &str) -> Option<String> {
-    let statement = plimsoll_query::parse(text).ok()?.pop()?;
-    let now_ns = SystemClock.now_ns();
-    let prepared = session.prepare(&statement, &[], now_ns).ok()?;
-    let Outcome::Rows(mut stream) = session.run(&prepared, &[], now_ns).await.ok()? else { return None };
-    while let Some(batch) = stream.next().await {
-        let row = Values::new(&batch.ok()?, &Zone::default()).ok()?.rows().next();
-        if let Some(mut row) = row {
-            return row.pop()?;
+    /// One line; a number that cannot be had is left out.
+    async fn summary(&self) -> String {
+        let mut parts = Vec::new();
+        for (name, statement, unit) in SUMMARY {
+            if let Some(value) = self.single(statement).await {
+                parts.push(format!("{name} {value}{unit}"));
+            }
         }
+        parts.join(" · ")
     }
-    None
+
+    /// The one value that a statement gives.
+    async fn single(&self, text: &str) -> Option<String> {
+        let statement = plimsoll_query::parse(text).ok()?.pop()?;
+        let (session, now_ns, zone) = (&self.session, SystemClock.now_ns(), Zone::default());
+        let prepared = session.prepare(&statement, &[], now_ns).ok()?;
+        let Outcome::Rows(mut stream) = session.run(&prepared, &[], now_ns).await.ok()? else { return None };
+        while let Some(batch) = stream.next().await {
+            let row = Values::new(&batch.ok()?, &zone).ok()?.rows().next();
+            if let Some(mut row) = row {
+                return row.pop()?;
+            }
+        }
+        None
+    }
 }

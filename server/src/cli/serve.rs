@@ -16,7 +16,10 @@ pub(super) fn run(args: ServeArgs, environment: Vec<(String, String)>) -> Result
     }
     telemetry::start_logging(config.log, &config.log_level);
     for variable in unknown {
-        tracing::warn!(variable, "no key of the configuration is called so; `plimsoll serve --print-config` lists them");
+        tracing::warn!(
+            variable,
+            "no key of the configuration is called so; `plimsoll serve --print-config` lists them"
+        );
     }
     block_on(serve(config))
 }
@@ -52,7 +55,9 @@ pub(super) async fn stop(server: Server, signals: &mut Signals) -> Result<()> {
 }
 
 fn announce(server: &Server) {
-    tracing::warn!("no user has a password: every program on this machine can read and write, and no other machine can connect");
+    tracing::warn!(
+        "no user has a password: every program on this machine can read and write, and no other machine can connect"
+    );
     tracing::info!(pg = %server.pg_addr, http = %server.http_addr, version = env!("CARGO_PKG_VERSION"), "ready");
     tracing::info!("connect with {}", psql_line(server.pg_addr));
 }

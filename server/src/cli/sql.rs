@@ -129,10 +129,10 @@ pub(super) async fn print_statement(
         Outcome::Done(command) if format == Format::Table => Ok(writeln!(out, "{command}")?),
         Outcome::Done(_) => Ok(()),
         Outcome::Rows(mut stream) => {
-            let mut printer = Printer::new(format, headings(&prepared), out);
+            let (mut printer, zone) = (Printer::new(format, headings(&prepared), out), Zone::default());
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(QueryError::from)?;
-                let values = Values::new(&batch, &Zone::default()).map_err(QueryError::Internal)?;
+                let values = Values::new(&batch, &zone).map_err(QueryError::Internal)?;
                 values.rows().try_for_each(|row| printer.push(row))?;
             }
             Ok(printer.finish()?)

@@ -164,7 +164,7 @@ pub(super) fn print(config: &Config) -> String {
             section = of;
         }
         let comment = key.about.replace('\n', "\n# ");
-        out.push_str(&format!("# {comment}\n{name} = {}\n", (key.show)(config)));
+        out.push_str(&format!("\n# {comment}\n{name} = {}\n", (key.show)(config)));
     }
     out
 }
@@ -188,7 +188,8 @@ fn address(value: &str) -> Option<SocketAddr> {
 fn filter(value: &str) -> Option<String> {
     let filter = tracing_subscriber::EnvFilter::builder().parse(value).ok()?;
     // A bare word that is no level reads as the name of a module: almost always a misspelt level.
-    let misspelt = |part: &str| !part.contains(['=', ':', '[']) && part.parse::<tracing::Level>().is_err() && part != "off";
+    let misspelt =
+        |part: &str| !part.contains(['=', ':', '[']) && part.parse::<tracing::Level>().is_err() && part != "off";
     (!value.is_empty() && !value.split(',').any(|part| misspelt(part.trim()))).then(|| filter.to_string())?;
     Some(value.to_owned())
 }

@@ -8,11 +8,11 @@ use super::values::Kind;
 /// The form of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum Format {
-    /// Aligned, with the number of rows, as psql prints it
+    /// Aligned, with the number of rows, as psql prints it.
     Table,
-    /// RFC 4180, as PostgreSQL's COPY writes it: a header, NULL is empty and the empty text is ""
+    /// As PostgreSQL's COPY writes it: a header, NULL is empty and the empty text is `""`.
     Csv,
-    /// An array with an object per row
+    /// An array with an object per row.
     Json,
 }
 

@@ -108,7 +108,9 @@ impl Shell<'_> {
                 self.timing = !self.timing;
                 say(if self.timing { "Timing is on." } else { "Timing is off." })?;
             }
-            ("\\d" | "\\dt", "") => describe::tables(&self.asked.engine, &mut io::stdout().lock()).map_err(Error::Output)?,
+            ("\\d" | "\\dt", "") => {
+                describe::tables(&self.asked.engine, &mut io::stdout().lock()).map_err(Error::Output)?
+            }
             ("\\d", table) => self.describe(table)?,
             _ => say(&format!("invalid command {name}; \\? for help"))?,
         }
@@ -178,12 +180,27 @@ mod tests {
 
     #[test]
     fn a_statement_ends_with_a_semicolon_of_its_own() {
-        for text in ["SELECT 1;\n", "SELECT ';';", "a; b ;  \n", "SELECT 1; -- done\n", "SELECT 1; /* ; */\n", "SELECT 'it''s';", ";"] {
+        for text in [
+            "SELECT 1;\n",
+            "SELECT ';';",
+            "a; b ;  \n",
+            "SELECT 1; -- done\n",
+            "SELECT 1; /* ; */\n",
+            "SELECT 'it''s';",
+            ";",
+        ] {
             assert!(ends(text), "{text}");
         }
-        for text in
-            ["", "SELECT 1\n", "SELECT ';'\n", "SELECT ';", "SELECT 1 -- ;\n", "SELECT /* ; /* */ 1;", "SELECT 1; SELECT 2\n", "\"a;"]
-        {
+        for text in [
+            "",
+            "SELECT 1\n",
+            "SELECT ';'\n",
+            "SELECT ';",
+            "SELECT 1 -- ;\n",
+            "SELECT /* ; /* */ 1;",
+            "SELECT 1; SELECT 2\n",
+            "\"a;",
+        ] {
             assert!(!ends(text), "{text}");
         }
     }

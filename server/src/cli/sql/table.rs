@@ -70,7 +70,8 @@ impl Table {
 
 /// A row has as many lines as its highest cell; `+` marks a cell that goes on below.
 fn put_row(columns: &[Column], row: &[Cell], out: &mut impl Write) -> io::Result<()> {
-    let cells: Vec<Vec<&str>> = row.iter().map(|cell| cell.as_deref().unwrap_or_default().split('\n').collect()).collect();
+    let cells: Vec<Vec<&str>> =
+        row.iter().map(|cell| cell.as_deref().unwrap_or_default().split('\n').collect()).collect();
     let height = cells.iter().map(Vec::len).max().unwrap_or(1);
     for line in 0..height {
         for (at, (column, cell)) in columns.iter().zip(&cells).enumerate() {
@@ -82,7 +83,13 @@ fn put_row(columns: &[Column], row: &[Cell], out: &mut impl Write) -> io::Result
             // As in psql, nothing follows the text of the last column.
             let after = if last { "" } else { after };
             write!(out, "{}{before}{text}{after}", if at == 0 { " " } else { "| " })?;
-            out.write_all(if goes_on { b"+" } else if last { b"" } else { b" " })?;
+            out.write_all(if goes_on {
+                b"+"
+            } else if last {
+                b""
+            } else {
+                b" "
+            })?;
         }
         out.write_all(b"\n")?;
     }

@@ -28,7 +28,7 @@ pub(super) fn kind(data_type: &DataType) -> Kind {
 }
 
 /// The rows of a batch.
-pub(super) struct Values<'a> {
+pub(in crate::cli) struct Values<'a> {
     encoder: RowEncoder<'a>,
     rows: usize,
 }
@@ -36,12 +36,12 @@ pub(super) struct Values<'a> {
 impl<'a> Values<'a> {
     /// # Errors
     /// A sentence, when a column is of a type that has no text form.
-    pub(super) fn new(batch: &RecordBatch, zone: &'a Zone) -> Result<Values<'a>, String> {
+    pub(in crate::cli) fn new(batch: &RecordBatch, zone: &'a Zone) -> Result<Values<'a>, String> {
         let formats = vec![Format::Text; batch.num_columns()];
         Ok(Values { encoder: RowEncoder::new(batch, &formats, zone)?, rows: batch.num_rows() })
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = Vec<Cell>> {
+    pub(in crate::cli) fn rows(&self) -> impl Iterator<Item = Vec<Cell>> {
         let mut message = BytesMut::new();
         (0..self.rows).map(move |row| {
             message.clear();
