@@ -48,6 +48,8 @@ pub struct Config {
     pub query: QueryConfig,
     /// The write path's part.
     pub ingest: IngestConfig,
+    /// The SQL front end's part.
+    pub sql: SqlConfig,
 }
 
 /// What concerns the files.
@@ -77,10 +79,21 @@ pub struct QueryConfig {
 /// What concerns writes over HTTP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IngestConfig {
-    /// Largest body of one request, after decompression.
+    /// Largest body of one request, as sent and after decompression.
     pub body_limit: Size,
     /// Bytes of bodies that may be in work at the same time; more are answered with 429.
     pub queue_limit: Size,
+    /// Requests that may be in work at the same time; more are answered with 429.
+    pub requests: usize,
+}
+
+/// What concerns SQL clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlConfig {
+    /// Clients that may be connected at the same time.
+    pub connections: usize,
+    /// Largest message of a client, such as a statement with its values.
+    pub message_limit: Size,
 }
 
 impl Default for Config {
@@ -99,7 +112,12 @@ impl Default for Config {
                 wal_file: Size::Bytes(64 << 20),
             },
             query: QueryConfig { memory_limit: Size::Percent(50), spill_limit: Size::Bytes(16 << 30), threads: 0 },
-            ingest: IngestConfig { body_limit: Size::Bytes(32 << 20), queue_limit: Size::Bytes(256 << 20) },
+            ingest: IngestConfig {
+                body_limit: Size::Bytes(64 << 20),
+                queue_limit: Size::Bytes(256 << 20),
+                requests: 512,
+            },
+            sql: SqlConfig { connections: 200, message_limit: Size::Bytes(256 << 20) },
         }
     }
 }

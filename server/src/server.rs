@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::ListenerExt;
 use plimsoll_engine::Engine;
 use plimsoll_engine::env::Clock;
 use plimsoll_query::Database;
@@ -23,9 +24,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::ingest::http::Ingest;
+use crate::ingest::{Ingest, IngestLimits};
 use crate::maintenance::Maintenance;
+use crate::pgwire::PgLimits;
 use crate::{Error, Result, ingest, pgwire, storage, telemetry};
+
+/// Time that the listeners get to close connections after their requests had theirs.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A server that runs until [`Server::stop`].
 #[derive(Debug)]
@@ -60,7 +65,7 @@ impl Server {
         let router = router(config, &engine, &clock);
         let mut listeners = JoinSet::new();
         listeners.spawn(serve_http(http, router, stopping.clone()));
-        listeners.spawn(pgwire::serve(pg, database.clone(), clock, stopping.clone()));
+        listeners.spawn(pgwire::serve(pg, database.clone(), clock, pg_limits(config), stopping.clone()));
         let (data, stop_timeout) = (config.data.clone(), config.stop_timeout);
         Ok(Server { pg_addr, http_addr, data, stop_timeout, engine, database, listeners, stopping, maintenance })
     }
@@ -87,7 +92,7 @@ impl Server {
     pub async fn stop(mut self) -> Result<()> {
         self.stopping.cancel();
         let finished = async { while self.listeners.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.stop_timeout, finished).await.is_err() {
+        if tokio::time::timeout(self.stop_timeout + FAREWELL, finished).await.is_err() {
             tracing::warn!(waited = ?self.stop_timeout, "requests are still under way; closing their connections");
             self.listeners.shutdown().await;
         }
@@ -122,11 +127,38 @@ fn local_addr(key: &'static str, listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|e| Error::Internal(format!("{key} has no address: {e}")))
 }
 
+/// The telemetry comes first: it installs the recorder that the others describe their metrics to.
 fn router(config: &Config, engine: &Arc<Engine>, clock: &Arc<dyn Clock>) -> Router {
-    let ingest = Ingest::new(Arc::clone(engine), Arc::clone(clock), ingest::http::Limits { body: 0, queue: 0 });
-    ingest::http::router(ingest).merge(telemetry::router(Arc::clone(engine), clock.as_ref()))
+    let metrics = telemetry::router(Arc::clone(engine), clock.as_ref());
+    let limits = ingest_limits(config);
+    let ingest = Ingest { engine: Arc::clone(engine), clock: Arc::clone(clock), limits };
+    ingest::http::router(ingest).merge(metrics)
+}
+
+fn ingest_limits(config: &Config) -> IngestLimits {
+    let body_bytes_max = storage::size_bytes(config.ingest.body_limit);
+    IngestLimits {
+        body_bytes_max,
+        decompressed_bytes_max: body_bytes_max,
+        in_flight_bytes_max: storage::size_bytes(config.ingest.queue_limit),
+        requests_max: config.ingest.requests,
+        ..IngestLimits::default()
+    }
+}
+
+fn pg_limits(config: &Config) -> PgLimits {
+    PgLimits {
+        connections_max: config.sql.connections,
+        message_bytes_max: storage::size_bytes(config.sql.message_limit),
+        grace: config.stop_timeout,
+        ..PgLimits::default()
+    }
 }
 
 async fn serve_http(listener: TcpListener, router: Router, stopping: CancellationToken) -> std::io::Result<()> {
+    // Small answers must not wait for more.
+    let listener = listener.tap_io(|stream| {
+        let _slower_but_fine = stream.set_nodelay(true);
+    });
     axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
 }

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plimsoll_engine::{Engine, Error as EngineError, Options};
+use plimsoll_engine::{Engine, Error as EngineError, Options, Recovery};
 use plimsoll_query::{Database, DatabaseOptions};
 use sysinfo::{MemoryRefreshKind, System};
 
-use crate::config::Config;
+use crate::config::{Config, Size};
 use crate::{Error, Result};
 
 const TMP: &str = "tmp";
@@ -33,12 +33,33 @@ pub(crate) fn open_engine(config: &Config) -> Result<Arc<Engine>> {
         ..Options::default()
     };
     let dir = &config.data;
-    Engine::open(dir, options).map(Arc::new).map_err(|source| match source {
+    let engine = Engine::open(dir, options).map_err(|source| open_error(dir, source))?;
+    say_recovered(engine.recovery());
+    Ok(Arc::new(engine))
+}
+
+/// Why a data directory cannot be opened; where a server holds it, with the way to ask that.
+pub(crate) fn open_error(dir: &Path, source: EngineError) -> Error {
+    match source {
         EngineError::Locked { holder, .. } => {
-            Error::InUse { what: "data directory", dir: dir.clone(), holder, ask: ask_server(dir) }
+            Error::InUse { what: "data directory", dir: dir.to_owned(), holder, ask: ask_server(dir) }
         }
-        source => Error::Open { dir: dir.clone(), source },
-    })
+        source => Error::Open { dir: dir.to_owned(), source },
+    }
+}
+
+/// What an operator should know about the last end: nothing after a graceful stop.
+fn say_recovered(recovery: &Recovery) {
+    if recovery.records_replayed > 0 {
+        tracing::info!(records = recovery.records_replayed, "replayed the log");
+    }
+    if let Some(torn) = &recovery.torn_tail {
+        let (file, at) = (torn.path.display(), torn.offset);
+        tracing::warn!(%file, at, bytes = torn.bytes, "cut off the end of a write that was never acknowledged");
+    }
+    for damage in &recovery.damaged_segments {
+        tracing::error!(%damage, "damaged: queries that need this segment fail, all others are answered");
+    }
 }
 
 /// Empties the directory for temporary files and puts the query layer on the engine.
@@ -67,6 +88,11 @@ fn threads(config: &Config) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     }
+}
+
+/// A size on this machine.
+pub(crate) fn size_bytes(size: Size) -> usize {
+    usize::try_from(size.bytes(memory_bytes())).unwrap_or(usize::MAX)
 }
 
 /// Memory that this process may use, in bytes: the machine's, or the container's where that is less.

@@ -13,8 +13,8 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics::{describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use plimsoll_engine::Engine;
 use plimsoll_engine::env::Clock;
+use plimsoll_engine::{Engine, Stats};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -52,7 +52,9 @@ fn recorder() -> &'static PrometheusHandle {
 fn describe() {
     describe_gauge!("plimsoll_build_info", "Always 1; the labels say what is running.");
     describe_gauge!("plimsoll_start_time_seconds", "When the server started, in seconds since the Unix epoch.");
-    describe_gauge!("plimsoll_tables", "Tables.");
+    for (name, about) in ENGINE_GAUGES {
+        describe_gauge!(name, about);
+    }
     describe_gauge!("process_resident_memory_bytes", "Memory that the process holds.");
     describe_gauge!("process_open_fds", "Files and sockets that the process holds open.");
     describe_counter!("plimsoll_maintenance_steps_total", "Steps of upkeep done.");
@@ -84,7 +86,9 @@ async fn metrics_page(State(observed): State<Arc<Observed>>) -> impl IntoRespons
 fn observe(observed: &Observed) {
     gauge!("plimsoll_build_info", "version" => env!("CARGO_PKG_VERSION"), "os" => std::env::consts::OS).set(1.0);
     gauge!("plimsoll_start_time_seconds").set(observed.start_ns as f64 / 1e9);
-    gauge!("plimsoll_tables").set(observed.engine.tables().len() as f64);
+    for (name, value) in engine_gauges(&observed.engine.stats()) {
+        gauge!(name).set(value);
+    }
     let process = Process::read();
     if let Some(bytes) = process.resident_bytes {
         gauge!("process_resident_memory_bytes").set(bytes as f64);
@@ -92,6 +96,34 @@ fn observe(observed: &Observed) {
     if let Some(open) = process.open_files {
         gauge!("process_open_fds").set(open as f64);
     }
+}
+
+/// Names of the engine's gauges and what they count, in the order of [`engine_gauges`].
+const ENGINE_GAUGES: [(&str, &str); 9] = [
+    ("plimsoll_tables", "Tables."),
+    ("plimsoll_series", "Series of all tables."),
+    ("plimsoll_segments", "Segments."),
+    ("plimsoll_segment_rows", "Rows in segments."),
+    ("plimsoll_segment_bytes", "Size of the segments on disk."),
+    ("plimsoll_damaged_segments", "Segments that were found damaged when the data directory was opened."),
+    ("plimsoll_memtable_bytes", "Memory of rows that are not in segments yet."),
+    ("plimsoll_wal_bytes", "Size of the log on disk."),
+    ("plimsoll_read_only", "1 while writes are refused because one failed on its way to the disk."),
+];
+
+fn engine_gauges(stats: &Stats) -> impl Iterator<Item = (&'static str, f64)> {
+    let values = [
+        stats.tables,
+        stats.series,
+        stats.segments,
+        stats.segment_rows,
+        stats.segment_bytes,
+        stats.damaged_segments,
+        stats.memtable_bytes,
+        stats.wal_bytes,
+        u64::from(stats.is_read_only),
+    ];
+    ENGINE_GAUGES.into_iter().zip(values).map(|((name, _), value)| (name, value as f64))
 }
 
 /// What the operating system says about this process, as far as it says anything.

@@ -34,7 +34,7 @@ fn help_names_every_command() {
         assert!(said(&output).contains(word), "no {word} in {}", said(&output));
     }
     assert!(refused(&["serve", "--prot", "1"], 2).contains("unexpected argument"));
-    assert!(refused(&["serf"], 2).contains("similar subcommand exists: 'serve'"));
+    assert!(refused(&["serv"], 2).contains("similar subcommand exists: 'serve'"));
 }
 
 #[test]

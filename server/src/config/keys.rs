@@ -118,12 +118,12 @@ pub(super) const KEYS: &[Key] = &[
         name: "query.threads",
         about: "Threads that run queries; 0 = one per core.",
         allowed: "a number from 0 to 1024",
-        set: |c, v| set(&mut c.query.threads, v.parse().ok().filter(|n| *n <= 1024)),
+        set: |c, v| set(&mut c.query.threads, number(v, 0, 1024)),
         show: |c| Value::Integer(c.query.threads as i64),
     },
     Key {
         name: "ingest.body_limit",
-        about: "Largest body of one write request, after decompression; larger ones are answered with 413.",
+        about: "Largest body of one write request, as sent and after decompression; larger ones are answered with 413.",
         allowed: SIZE,
         set: |c, v| set(&mut c.ingest.body_limit, parse_size(v)),
         show: |c| text(c.ingest.body_limit),
@@ -134,6 +134,27 @@ pub(super) const KEYS: &[Key] = &[
         allowed: SIZE,
         set: |c, v| set(&mut c.ingest.queue_limit, parse_size(v)),
         show: |c| text(c.ingest.queue_limit),
+    },
+    Key {
+        name: "ingest.requests",
+        about: "Write requests in work at the same time; beyond it requests are answered with 429.",
+        allowed: "a number from 1 to 100000",
+        set: |c, v| set(&mut c.ingest.requests, number(v, 1, 100_000)),
+        show: |c| Value::Integer(c.ingest.requests as i64),
+    },
+    Key {
+        name: "sql.connections",
+        about: "SQL clients connected at the same time; further ones are refused.",
+        allowed: "a number from 1 to 100000",
+        set: |c, v| set(&mut c.sql.connections, number(v, 1, 100_000)),
+        show: |c| Value::Integer(c.sql.connections as i64),
+    },
+    Key {
+        name: "sql.message_limit",
+        about: "Largest message of a SQL client: a statement with its values.",
+        allowed: SIZE,
+        set: |c, v| set(&mut c.sql.message_limit, parse_size(v)),
+        show: |c| text(c.sql.message_limit),
     },
 ];
 
@@ -176,6 +197,10 @@ fn set<T>(target: &mut T, value: Option<T>) -> Option<()> {
 
 fn text(value: impl ToString) -> Value {
     Value::String(value.to_string())
+}
+
+fn number(value: &str, min: usize, max: usize) -> Option<usize> {
+    value.parse().ok().filter(|number| (min..=max).contains(number))
 }
 
 fn address(value: &str) -> Option<SocketAddr> {

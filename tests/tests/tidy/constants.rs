@@ -8,7 +8,7 @@ use regex::Regex;
 use super::tree::Source;
 
 static STATED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"((?:[a-z_]+::)*)([A-Z][A-Z0-9_]+) = (0x[0-9a-fA-F_]+|[0-9][0-9_]*(?: << [0-9]+)?|b?"[^"]*")"#)
+    Regex::new(r#"((?:[a-z_]+::)*)([A-Z][A-Z0-9_]+) = (0x[0-9a-fA-F_]+|[0-9][0-9_]*(?: << [0-9]+)?|\*?b?"[^"]*")"#)
         .expect("a valid pattern")
 });
 
@@ -18,22 +18,26 @@ static WRITTEN: LazyLock<Regex> =
 /// What the page states and the code has otherwise or not at all.
 ///
 /// A constant that several files define with different values has to be named with its module.
-pub fn different(page: &str, formats: &[Source]) -> Vec<String> {
+pub fn different(page: &str, sources: &[Source]) -> Vec<String> {
     let mut different = Vec::new();
     for stated in STATED.captures_iter(page) {
-        let (module, name, value) = (stated[1].replace("::", "/"), &stated[2], normal(&stated[3]));
-        let in_module = |source: &&Source| {
-            source.path.trim_end_matches("format.rs").ends_with(module.trim_start_matches("format/"))
-        };
-        let found = formats.iter().filter(in_module).filter_map(|source| values(source).remove(name));
-        let found: Vec<String> = found.collect();
+        let (module, name, value) = (&stated[1], &stated[2], normal(&stated[3]));
+        let in_module = sources.iter().filter(|source| is_in(source, module));
+        let found: Vec<String> = in_module.filter_map(|source| values(source).remove(name)).collect();
         if found.is_empty() {
-            different.push(format!("{module}{name} is in no format.rs"));
+            different.push(format!("{module}{name} is not in the code"));
         } else if let Some(other) = found.iter().find(|found| **found != value) {
             different.push(format!("{module}{name} = {value} on the page, {other} in the code"));
         }
     }
     different
+}
+
+/// Whether a path such as `wal::` or `wal::format::` leads to the file.
+fn is_in(source: &Source, module: &str) -> bool {
+    let file = source.path.trim_end_matches(".rs");
+    let module = module.trim_end_matches(':').replace("::", "/");
+    module.is_empty() || file.ends_with(&format!("/{module}")) || file.contains(&format!("/{module}/"))
 }
 
 fn values(source: &Source) -> HashMap<String, String> {
@@ -72,7 +76,7 @@ fn a_constant_that_differs_is_named() {
         [
             "CHUNK = 512 on the page, 1024 in the code",
             "VERSION = 1 on the page, 2 in the code",
-            "GONE is in no format.rs"
+            "GONE is not in the code"
         ]
     );
 }
