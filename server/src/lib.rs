@@ -1,3 +1,19 @@
 //! The server: line protocol in over HTTP, SQL out over PostgreSQL's protocol, one data directory, one binary.
+//!
+//! [`Server`] is the whole of it as a value; `cli` is what the binary does with it. Storage is `plimsoll_engine`'s business
+//! and SQL is `plimsoll_query`'s.
 
+pub mod agent;
+pub mod cli;
+pub mod config;
+mod error;
+pub mod ingest;
+mod maintenance;
 pub mod pgwire;
+mod server;
+mod storage;
+mod telemetry;
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use server::Server;

@@ -1,3 +1,9 @@
-//! Everything that is tested across crates.
+//! Everything that is tested across crates: the binary as a process, the protocols through a running server, the seeds of
+//! the fuzz bodies, and the rules of the house.
 
+mod corpus;
+mod demo_cli;
+mod harness;
+mod http_to_sql;
 mod pg;
+mod tidy;
