@@ -16,6 +16,8 @@ pub mod env;
 mod error;
 mod files;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod maintain;
 mod manifest;

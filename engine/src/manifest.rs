@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::FileSystem;
 use crate::error::WriteError;
-use crate::model::{Column, TableId};
+use crate::model::{Column, TableId, TimeRange};
+use crate::segment::Published;
 use crate::wal::Lsn;
 use crate::{Error, Result, frame};
 
@@ -73,6 +74,13 @@ pub(crate) struct SegmentEntry {
     pub(crate) min_ns: i64,
     /// Latest timestamp, ns.
     pub(crate) max_ns: i64,
+}
+
+impl SegmentEntry {
+    /// What a segment of a table has to be to be this one.
+    pub(crate) fn published(&self, table: TableId) -> Published {
+        Published { table, rows: self.rows, time: TimeRange { min_ns: self.min_ns, max_ns: self.max_ns } }
+    }
 }
 
 /// Reads the manifest; `None` when there is none.

@@ -23,10 +23,9 @@ mod vector;
 mod verify;
 mod writer;
 
-pub(crate) use format::{ChunkInfo, Field};
-pub(crate) use reader::{Segment, Selection};
-pub(crate) use stats::{Scalar, Stats};
-pub(crate) use writer::{SegmentSummary, SegmentWriter};
+pub(crate) use format::ChunkInfo;
+pub(crate) use reader::{Published, Segment, Selection};
+pub(crate) use writer::SegmentWriter;
 
 #[cfg(test)]
 mod tests;

@@ -76,7 +76,7 @@ impl VerifyReport {
             let path = files::segment_path(dir, entry.file);
             progress(&path);
             self.count(fs, &path);
-            match Segment::open(fs, &path) {
+            match Segment::open(fs, &path, &entry.published(table.id)) {
                 Ok(segment) => {
                     let damages = segment.verify();
                     self.rows += if damages.is_empty() { entry.rows } else { 0 };

@@ -131,7 +131,7 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
     let mut segments = Vec::new();
     for segment in &entry.segments {
         let path = files::segment_path(dir, segment.file);
-        let file = Segment::open(fs, &path);
+        let file = Segment::open(fs, &path, &segment.published(entry.id));
         if let Err(error @ Error::Version { .. }) = file {
             return Err(error);
         }

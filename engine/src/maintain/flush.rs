@@ -12,7 +12,7 @@ use crate::files;
 use crate::index;
 use crate::manifest::{FileNumber, SegmentEntry, SeriesFileEntry, write_file};
 use crate::memtable::{Bounds, Run, union_of_fields};
-use crate::model::{FieldRef, SeriesId};
+use crate::model::{FieldRef, SeriesId, TableId};
 use crate::partition::{self, Partition};
 use crate::rows::{Key, merge};
 use crate::segment::{Segment, SegmentWriter};
@@ -78,7 +78,10 @@ fn write_all(
         let number = next_file();
         let path = files::segment_path(dir, number);
         match write_segment(fs, &path, table, partition, &runs) {
-            Ok(entry) => flushed.segments.push(Arc::new(open(fs, path, SegmentEntry { file: number, ..entry })?)),
+            Ok(entry) => {
+                let entry = SegmentEntry { file: number, ..entry };
+                flushed.segments.push(Arc::new(open(fs, path, table.core.id, entry)?));
+            }
             Err(error) => {
                 let _left_for_the_next_open = fs.remove(&path);
                 return Err(error);
@@ -88,8 +91,8 @@ fn write_all(
     write_series(fs, dir, table, next_file, flushed)
 }
 
-fn open(fs: &dyn FileSystem, path: PathBuf, entry: SegmentEntry) -> Result<LiveSegment> {
-    let file = Segment::open(fs, &path)?;
+fn open(fs: &dyn FileSystem, path: PathBuf, table: TableId, entry: SegmentEntry) -> Result<LiveSegment> {
+    let file = Segment::open(fs, &path, &entry.published(table))?;
     Ok(LiveSegment { entry, path, file: Ok(file) })
 }
 

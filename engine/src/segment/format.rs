@@ -73,7 +73,8 @@ impl Header {
         let mut cursor = checked(header).map_err(|e| corrupt(e.0))?;
         let (version, header) = Header::take_fields(&mut cursor).map_err(|e| corrupt(e.0))?;
         match version {
-            SEGMENT_VERSION => Ok(header),
+            SEGMENT_VERSION if header.tier == TIER_RAW => Ok(header),
+            SEGMENT_VERSION => Err(corrupt("unknown tier")),
             0 => Err(corrupt("unknown version 0")),
             found => Err(Error::Version { path: path.to_owned(), found, supported: SEGMENT_VERSION }),
         }

@@ -275,6 +275,6 @@ pub(super) fn take_statistics(
 ) -> Result<Vec<Stats>, Malformed> {
     let stats = |v: &VectorInfo| Stats::take(field.kind, v.rows, v.times.edges(), cursor);
     let stats = vectors.iter().map(stats).collect::<Result<_, _>>()?;
-    codec::finish(&cursor)?;
+    codec::finish(cursor)?;
     Ok(stats)
 }

@@ -20,6 +20,17 @@ use super::output::{self, Output};
 use super::stats::Stats;
 use super::vector::Vector;
 
+/// What the manifest knows of a segment: another file under its name must not be read in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// The table whose rows these are.
+    pub(crate) table: TableId,
+    /// Number of rows.
+    pub(crate) rows: u64,
+    /// Smallest and greatest timestamp.
+    pub(crate) time: TimeRange,
+}
+
 /// Which rows to read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection<'a> {
@@ -37,8 +48,8 @@ pub(crate) struct Segment(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     bytes: FileBytes,
-    header: Header,
-    table: ChunkTable,
+    table: TableId,
+    contents: ChunkTable,
 }
 
 impl Segment {
@@ -46,11 +57,15 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Version`], [`Error::Io`].
-    pub(crate) fn open(fs: &dyn FileSystem, path: &Path) -> Result<Segment> {
-        Segment::from_bytes(path, fs.read(path).map_err(|e| Error::io("read", path, e))?)
+    pub(crate) fn open(fs: &dyn FileSystem, path: &Path, published: &Published) -> Result<Segment> {
+        let segment = Segment::from_bytes(path, fs.read(path).map_err(|e| Error::io("read", path, e))?)?;
+        if segment.published() != *published {
+            return Err(Error::corrupt(path, 0, "segment header: not the segment that the manifest names"));
+        }
+        Ok(segment)
     }
 
-    /// Opens the bytes of the segment at a path.
+    /// Opens the bytes of whatever segment is at a path.
     ///
     /// # Errors
     /// As [`Segment::open`].
@@ -62,52 +77,28 @@ impl Segment {
         let tail =
             Tail::take(&bytes[tail_offset..], length).map_err(|e| corrupt(tail_offset as u64, "segment tail", e))?;
         let table_bytes = &bytes[tail.table_offset as usize..tail_offset];
-        let table = match crc32fast::hash(table_bytes) == tail.table_checksum {
+        let contents = match crc32fast::hash(table_bytes) == tail.table_checksum {
             true => ChunkTable::take(table_bytes, tail.table_offset),
             false => Err(Malformed("checksum mismatch")),
         };
-        let table = table.map_err(|e| corrupt(tail.table_offset, "chunk table", e))?;
-        Ok(Segment(Arc::new(Inner { path: path.to_owned(), bytes, header, table })))
+        let contents = contents.map_err(|e| corrupt(tail.table_offset, "chunk table", e))?;
+        Ok(Segment(Arc::new(Inner { path: path.to_owned(), bytes, table: header.table, contents })))
     }
 
-    /// The file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0.path
-    }
-
-    /// The table whose rows these are.
-    pub(crate) fn table(&self) -> TableId {
-        self.0.header.table
-    }
-
-    /// Its tier; 0 is data as it was written.
-    pub(crate) fn tier(&self) -> u8 {
-        self.0.header.tier
-    }
-
-    /// All rows.
-    pub(crate) fn rows(&self) -> u64 {
-        self.0.table.rows
-    }
-
-    /// Smallest and greatest timestamp.
-    pub(crate) fn time(&self) -> TimeRange {
-        self.0.table.time
-    }
-
-    /// Smallest and greatest series.
-    pub(crate) fn series(&self) -> (SeriesId, SeriesId) {
-        (self.0.table.series_min, self.0.table.series_max)
+    /// What the manifest should know of this segment.
+    pub(super) fn published(&self) -> Published {
+        let Inner { table, contents, .. } = &*self.0;
+        Published { table: *table, rows: contents.rows, time: contents.time }
     }
 
     /// The fields stored, by position; any other is NULL in every row.
     pub(crate) fn fields(&self) -> &[Field] {
-        &self.0.table.fields
+        &self.0.contents.fields
     }
 
     /// The chunks, in the order of (series, time).
     pub(crate) fn chunks(&self) -> &[ChunkInfo] {
-        &self.0.table.chunks
+        &self.0.contents.chunks
     }
 
     /// The rows of a chunk that match, with the columns at these positions of the table's schema.
@@ -127,24 +118,15 @@ impl Segment {
         Ok(Rows { series: picked.series, times: picked.times, columns })
     }
 
-    /// The statistics of a field over a chunk; `None` where the segment has no such field, and every value is NULL.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
-    pub(crate) fn stats(&self, chunk: usize, position: u32) -> Result<Option<Stats>> {
-        let nth = self.fields().iter().position(|f| f.position == position);
-        let Some(nth) = nth else { return Ok(None) };
-        Ok(Some(self.chunk(chunk)?.head.sections.swap_remove(nth).stats))
-    }
-
     /// The n-th chunk with its head read.
     pub(super) fn chunk(&self, nth: usize) -> Result<Chunk<'_>> {
         let inner = &*self.0;
-        let info = &inner.table.chunks[nth];
+        let info = &inner.contents.chunks[nth];
         let place = Place { length: info.head_length, checksum: info.head_checksum };
         let what = || format!("chunk {nth}, head");
         let bytes = inner.checked(info.offset, place).map_err(|e| inner.corrupt(info.offset, what(), e))?;
-        let head = Head::take(bytes, info, &inner.table.fields).map_err(|e| inner.corrupt(info.offset, what(), e))?;
+        let head =
+            Head::take(bytes, info, &inner.contents.fields).map_err(|e| inner.corrupt(info.offset, what(), e))?;
         Ok(Chunk { segment: inner, nth, info, head })
     }
 }
@@ -281,7 +263,7 @@ impl<'a> Chunk<'a> {
     }
 
     fn read_column(&self, position: u32, kind: FieldType, picked: &Picked) -> Result<ArrayRef> {
-        let fields = &self.segment.table.fields;
+        let fields = &self.segment.contents.fields;
         let Some(nth) = fields.iter().position(|f| f.position == position) else {
             return Ok(output::nulls(kind, picked.times.len()));
         };
@@ -302,7 +284,7 @@ impl<'a> Chunk<'a> {
         let Some(bytes) = self.head.sections[nth].bytes else { return Ok(None) };
         let before = self.head.sections[..nth].iter().filter_map(|s| s.bytes).map(|b| b.length).sum::<u64>();
         let offset = self.times_offset() + self.head.times_length() + before;
-        let field = self.segment.table.fields[nth];
+        let field = self.segment.contents.fields[nth];
         self.open_section(field, offset, bytes)
             .map(Some)
             .map_err(|e| self.corrupt(offset, &format!("column {}, directory", field.position), e))
