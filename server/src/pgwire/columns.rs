@@ -44,7 +44,8 @@ impl<'a> RowEncoder<'a> {
     /// A sentence, when a column is of a type that has no form here.
     pub(crate) fn new(batch: &RecordBatch, formats: &[Format], zone: &'a Zone) -> Result<RowEncoder<'a>, String> {
         let columns = batch.columns().iter().zip(formats);
-        let columns = columns.map(|(array, format)| Ok((Column::new(array)?, *format))).collect::<Result<_, String>>()?;
+        let columns =
+            columns.map(|(array, format)| Ok((Column::new(array)?, *format))).collect::<Result<_, String>>()?;
         Ok(RowEncoder { columns, zone })
     }
 
@@ -364,7 +365,9 @@ impl Values {
                 let days = to(&to(array, &DataType::Date32)?, &DataType::Int32)?;
                 Values::Date(days.as_primitive().clone())
             }
-            DataType::Time32(unit) => Values::Time(to(&to(array, &DataType::Int32)?, &DataType::Int64)?.as_primitive().clone(), *unit),
+            DataType::Time32(unit) => {
+                Values::Time(to(&to(array, &DataType::Int32)?, &DataType::Int64)?.as_primitive().clone(), *unit)
+            }
             DataType::Time64(unit) => Values::Time(int64(array)?, *unit),
             DataType::Interval(IntervalUnit::YearMonth) => Values::Months(array.as_primitive().clone()),
             DataType::Interval(IntervalUnit::DayTime) => Values::DayTime(array.as_primitive().clone()),

@@ -3,8 +3,8 @@
 //! They are told by their parsed form. What they do is in `session`.
 
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set,
-    SetSessionAuthorizationParamKind, Statement, TransactionAccessMode, TransactionMode, UnaryOperator, Value,
+    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, SetSessionAuthorizationParamKind,
+    Statement, TransactionAccessMode, TransactionMode, UnaryOperator, Value,
 };
 
 use super::settings::Scope;
@@ -14,18 +14,37 @@ use super::zone::Zone;
 /// A statement that the connection carries out itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
-    Set { name: String, arguments: Vec<String>, scope: Scope },
-    Reset { name: String, scope: Scope },
+    Set {
+        name: String,
+        arguments: Vec<String>,
+        scope: Scope,
+    },
+    Reset {
+        name: String,
+        scope: Scope,
+    },
     ResetAll,
-    Show { name: String },
+    Show {
+        name: String,
+    },
     ShowAll,
     /// Modes of the transaction that is open, or of all that the session will open.
-    SetTransaction { modes: Modes, scope: Scope },
+    SetTransaction {
+        modes: Modes,
+        scope: Scope,
+    },
     /// Accepted without effect, with the tag of the answer.
     Accept(&'static str),
-    Begin { modes: Modes, tag: &'static str },
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Begin {
+        modes: Modes,
+        tag: &'static str,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     Release(String),
     RollbackTo(String),
@@ -53,7 +72,9 @@ impl Command {
             Statement::Set(set) => self::set(set)?,
             Statement::Reset(reset) => match &reset.reset {
                 Reset::ALL => Command::ResetAll,
-                Reset::ConfigurationParameter(name) => Command::Reset { name: object_name(name), scope: Scope::Session },
+                Reset::ConfigurationParameter(name) => {
+                    Command::Reset { name: object_name(name), scope: Scope::Session }
+                }
             },
             Statement::ShowVariable { variable } => show(variable),
             Statement::StartTransaction { modes, begin, statements, .. } if statements.is_empty() => {

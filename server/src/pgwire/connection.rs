@@ -18,7 +18,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cancel::Cancel;
-use super::system;
 use super::columns::Format;
 use super::command::{rows_tag, writes};
 use super::rows::{Rows, SendError, Sending};
@@ -26,6 +25,7 @@ use super::session::{Arguments, Portal, Progress, Session};
 use super::sqlstate::{SqlError, code};
 use super::startup::{Client, greet};
 use super::statement::{Plan, Planned};
+use super::system;
 use super::wire::{Reader, WireError, Writer};
 use super::{Input, Output, Shared, telemetry};
 
@@ -261,7 +261,8 @@ impl Connection {
                 }
                 let now_ns = self.shared.times().now_ns;
                 let Connection { reader, session, cancel, shared, .. } = self;
-                let work = session.query.run(prepared, arguments, now_ns).map(|outcome| Ok(outcome.map_err(SqlError::from)?));
+                let work =
+                    session.query.run(prepared, arguments, now_ns).map(|outcome| Ok(outcome.map_err(SqlError::from)?));
                 match watched(work, reader, cancel, &shared.killed, deadline).await? {
                     Outcome::Done(command) => return Ok(Some(command.to_string())),
                     Outcome::Rows(stream) => portal.progress = Progress::Running(Rows::stream(stream)),
@@ -329,7 +330,8 @@ async fn watched<T>(
             None => std::future::pending().await,
         }
     };
-    let canceled = |why: &str| Stop::Error(SqlError::new(code::QUERY_CANCELED, format!("canceling statement due to {why}")));
+    let canceled =
+        |why: &str| Stop::Error(SqlError::new(code::QUERY_CANCELED, format!("canceling statement due to {why}")));
     tokio::select! {
         biased;
         () = cancel.requested() => Err(canceled("user request")),

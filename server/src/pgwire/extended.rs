@@ -7,7 +7,6 @@ use pgwire::messages::extendedquery::{
     Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, TARGET_TYPE_BYTE_STATEMENT,
 };
 
-use super::system;
 use super::columns::Format;
 use super::connection::{Connection, Stop, formats};
 use super::parameters::read;
@@ -15,6 +14,7 @@ use super::planning::too_many_statements;
 use super::session::{Arguments, Portal, Progress, no_statement};
 use super::sqlstate::{SqlError, code};
 use super::statement::{Plan, Planned, row_description};
+use super::system;
 
 impl Connection {
     pub(super) fn parse(&mut self, parse: Parse) -> Result<(), SqlError> {
@@ -73,9 +73,8 @@ impl Connection {
             return values.collect::<Result<_, _>>().map(Arguments::Catalog);
         }
         let zone = &self.session.zone;
-        let values = values.map(|((bytes, format), parameter)| {
-            read(bytes, format, parameter.type_oid, &parameter.data_type, zone)
-        });
+        let values = values
+            .map(|((bytes, format), parameter)| read(bytes, format, parameter.type_oid, &parameter.data_type, zone));
         values.collect::<Result<_, _>>().map(Arguments::Query)
     }
 
@@ -130,10 +129,7 @@ fn put_columns(writer: &mut super::wire::Writer<super::Output>, planned: &Planne
 fn ends_portals(planned: &Planned) -> bool {
     use super::command::Command;
     let Plan::Command(command) = &planned.plan else { return false };
-    matches!(
-        command,
-        Command::Commit { .. } | Command::Rollback { .. } | Command::DiscardAll | Command::Close(None)
-    )
+    matches!(command, Command::Commit { .. } | Command::Rollback { .. } | Command::DiscardAll | Command::Close(None))
 }
 
 fn no_portal(name: &str) -> SqlError {

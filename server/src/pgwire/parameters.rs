@@ -51,9 +51,7 @@ fn from_text(text: &str, wanted: &DataType, zone: &Zone) -> Result<ScalarValue, 
         DataType::Timestamp(_, Some(_)) => timestamptz(trimmed, zone).map(|ns| nanoseconds(ns, true)),
         DataType::Timestamp(_, None) => timestamp(trimmed).map(|ns| nanoseconds(ns, false)),
         DataType::Date32 | DataType::Date64 => date(trimmed).map(|days| ScalarValue::Date32(Some(days))),
-        DataType::Time32(_) | DataType::Time64(_) => {
-            time(trimmed).map(|us| ScalarValue::Time64Microsecond(Some(us)))
-        }
+        DataType::Time32(_) | DataType::Time64(_) => time(trimmed).map(|us| ScalarValue::Time64Microsecond(Some(us))),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             bytea(trimmed).map(|value| ScalarValue::Binary(Some(value)))
         }
@@ -64,7 +62,8 @@ fn from_text(text: &str, wanted: &DataType, zone: &Zone) -> Result<ScalarValue, 
 }
 
 fn from_binary(bytes: &[u8], type_oid: u32, wanted: &DataType) -> Result<ScalarValue, SqlError> {
-    let wrong = || SqlError::new(code::INVALID_BINARY, format!("incorrect binary data format for type {}", type_name(wanted)));
+    let wrong =
+        || SqlError::new(code::INVALID_BINARY, format!("incorrect binary data format for type {}", type_name(wanted)));
     let value = natural(bytes, type_oid).ok_or_else(wrong)?;
     let out_of_range = |_| SqlError::new(code::NUMERIC_RANGE, format!("{} out of range", type_name(wanted)));
     convert(value, wanted).map_err(out_of_range)
@@ -240,7 +239,9 @@ fn type_name(data_type: &DataType) -> &'static str {
         DataType::Timestamp(_, Some(_)) => "timestamp with time zone",
         DataType::Timestamp(_, None) => "timestamp without time zone",
         DataType::Date32 | DataType::Date64 => "date",
-        DataType::Time32(_) | DataType::Time64(TimeUnit::Microsecond | TimeUnit::Nanosecond) => "time without time zone",
+        DataType::Time32(_) | DataType::Time64(TimeUnit::Microsecond | TimeUnit::Nanosecond) => {
+            "time without time zone"
+        }
         DataType::Interval(_) | DataType::Duration(_) => "interval",
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytea",
         DataType::UInt64 | DataType::Decimal128(..) | DataType::Decimal256(..) => "numeric",

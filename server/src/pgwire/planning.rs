@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::system::{self, Times};
 use super::command::Command;
 use super::session::Session;
 use super::sqlstate::{SqlError, code};
 use super::statement::{Column, Parameter, Plan, Planned, query_columns};
+use super::system::{self, Times};
 use super::types::{oid, parameter_oid, parameter_type};
 
 /// Plans a statement that was parsed from `text`. `declared` are the types of the first parameters, 0 where they are to be
@@ -36,9 +36,8 @@ pub(super) fn plan(
         return Ok(Planned { text, plan, parameters, columns: Some(columns) });
     }
     let types = declared.iter().map(|declared| parameter_type(*declared)).collect::<Result<Vec<_>, u32>>();
-    let types = types.map_err(|type_oid| {
-        SqlError::unsupported(format!("parameters of type {type_oid} are not supported"))
-    })?;
+    let types =
+        types.map_err(|type_oid| SqlError::unsupported(format!("parameters of type {type_oid} are not supported")))?;
     let prepared = session.query.prepare(statement, &types, times.now_ns)?;
     let parameters = parameters(prepared.parameters(), declared);
     let columns = query_columns(&prepared);

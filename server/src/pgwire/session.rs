@@ -152,7 +152,9 @@ impl Session {
         }
         if self.in_block() {
             let hint = "Each write commits by itself: leave out BEGIN, or turn the client's autocommit mode on.";
-            return Err(SqlError::unsupported(format!("{word} inside a transaction block is not supported")).with_hint(hint));
+            return Err(
+                SqlError::unsupported(format!("{word} inside a transaction block is not supported")).with_hint(hint)
+            );
         }
         Ok(())
     }
@@ -272,9 +274,8 @@ impl Session {
     }
 
     fn show(&self, name: &str) -> Result<Reply, SqlError> {
-        let unknown = || {
-            SqlError::new(code::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
-        };
+        let unknown =
+            || SqlError::new(code::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""));
         let value = self.settings.get(name).ok_or_else(unknown)?;
         let shown_name = find(name).map_or(name, |definition| definition.name);
         let answer = Answer {

@@ -223,9 +223,17 @@ mod tests {
         for (name, value, said) in [
             ("foo", "1", "42704 unrecognized configuration parameter \"foo\""),
             ("timezone", "Bogus/Zone", "22023 invalid value for parameter \"TimeZone\": \"Bogus/Zone\""),
-            ("statement_timeout", "-1", "22023 -1 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)"),
+            (
+                "statement_timeout",
+                "-1",
+                "22023 -1 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)",
+            ),
             ("statement_timeout", "abc", "22023 invalid value for parameter \"statement_timeout\": \"abc\""),
-            ("extra_float_digits", "7", "22023 7 is outside the valid range for parameter \"extra_float_digits\" (-15 .. 3)"),
+            (
+                "extra_float_digits",
+                "7",
+                "22023 7 is outside the valid range for parameter \"extra_float_digits\" (-15 .. 3)",
+            ),
             ("jit", "o", "22023 parameter \"jit\" requires a Boolean value"),
             ("server_version", "x", "55P02 parameter \"server_version\" cannot be changed"),
             ("client_encoding", "xx", "22023 invalid value for parameter \"client_encoding\": \"xx\""),

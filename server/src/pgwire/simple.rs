@@ -9,8 +9,11 @@ use super::sqlstate::{SqlError, code};
 use super::statement::{Plan, Planned, row_description};
 
 impl Connection {
-    /// Answers a text of statements. The first error stops the rest; the statements before it have taken effect.
+    /// Answers a text of statements. The first error stops the rest; the statements before it have taken effect. The unnamed
+    /// statement and portal go, as in PostgreSQL.
     pub(super) async fn query(&mut self, text: &str) -> Result<(), Stop> {
+        self.session.statements.remove("");
+        self.session.portals.remove("");
         let statements = plimsoll_query::parse(text).map_err(SqlError::from)?;
         let text: Arc<str> = text.into();
         if statements.is_empty() {

@@ -103,7 +103,10 @@ fn client(major: u16, minor: u16, parameters: Vec<(String, String)>) -> Result<C
         }
     }
     if user.is_empty() {
-        return Err(SqlError::fatal(code::INVALID_AUTHORIZATION, "no PostgreSQL user name specified in startup packet"));
+        return Err(SqlError::fatal(
+            code::INVALID_AUTHORIZATION,
+            "no PostgreSQL user name specified in startup packet",
+        ));
     }
     if database.is_empty() {
         database.clone_from(&user);

@@ -32,10 +32,7 @@ pub(crate) enum Plan {
     /// The interpreter over the system catalogue.
     Catalog(Box<ast::Statement>),
     /// The query layer.
-    Query {
-        ast: Box<ast::Statement>,
-        prepared: Prepared,
-    },
+    Query { ast: Box<ast::Statement>, prepared: Prepared },
 }
 
 /// One parameter, as the client was told and as the statement takes it.

@@ -58,11 +58,7 @@ pub(crate) enum Opening {
     /// May the connection be encrypted with GSSAPI?
     Gss,
     /// A session, with the body after the version: `major`, `minor`, names and values.
-    Startup {
-        major: u16,
-        minor: u16,
-        parameters: Vec<(String, String)>,
-    },
+    Startup { major: u16, minor: u16, parameters: Vec<(String, String)> },
     /// Stop what another connection does.
     Cancel { pid: i32, secret: Vec<u8> },
 }
@@ -102,7 +98,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             return Err(WireError::Protocol(SqlError::protocol("invalid message length")));
         }
         if length > self.message_bytes_max {
-            let message = format!("message of {length} bytes is longer than the limit of {} bytes", self.message_bytes_max);
+            let message =
+                format!("message of {length} bytes is longer than the limit of {} bytes", self.message_bytes_max);
             return Err(WireError::Protocol(SqlError::fatal(code::LIMIT_EXCEEDED, message)));
         }
         if !self.fill_to(length + 1).await? {
@@ -351,7 +348,9 @@ mod tests {
     #[test]
     fn lengths_that_lead_outside_are_refused() {
         let bind = [0, 0, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff, 1, 0, 0];
-        for (kind, body) in [(b'B', &bind[..]), (b'P', b"a\0b\0\xff\xff"), (b'D', b""), (b'Q', b"no end"), (b'Q', b"a\0b")] {
+        for (kind, body) in
+            [(b'B', &bind[..]), (b'P', b"a\0b\0\xff\xff"), (b'D', b""), (b'Q', b"no end"), (b'Q', b"a\0b")]
+        {
             assert_eq!(decode(frame(kind, body)).unwrap_err().code, "08P01");
         }
         assert_eq!(decode(frame(b'Q', b"\xff\0")).unwrap_err().code, "22021");

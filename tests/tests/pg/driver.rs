@@ -96,9 +96,15 @@ async fn values_are_shown_as_postgresql_shows_them() {
     let server = PgServer::start().await;
     let client = server.connect().await;
     for (query, shown) in [
-        ("SELECT 1.5::float8, 'NaN'::float8, '-Infinity'::float8, 1e15::float8, 0.00001::float8", "1.5|NaN|-Infinity|1e+15|1e-05"),
+        (
+            "SELECT 1.5::float8, 'NaN'::float8, '-Infinity'::float8, 1e15::float8, 0.00001::float8",
+            "1.5|NaN|-Infinity|1e+15|1e-05",
+        ),
         ("SELECT true, false, NULL, 'x', 42, 1::bigint", "t|f|NULL|x|42|1"),
-        ("SELECT '2024-01-01 00:00:00.120Z'::timestamptz, '2024-01-01 00:00:00'::timestamp", "2024-01-01 00:00:00.12+00|2024-01-01 00:00:00"),
+        (
+            "SELECT '2024-01-01 00:00:00.120Z'::timestamptz, '2024-01-01 00:00:00'::timestamp",
+            "2024-01-01 00:00:00.12+00|2024-01-01 00:00:00",
+        ),
         ("SELECT date '2024-02-29', interval '1 day 02:03:04.5'", "2024-02-29|1 day 02:03:04.5"),
     ] {
         assert_eq!(text_rows(&client, query).await, [shown], "{query}");
@@ -112,7 +118,10 @@ async fn the_time_zone_of_the_session_shows() {
     let query = "SELECT time FROM cpu WHERE host = 'a' ORDER BY time LIMIT 1";
     assert_eq!(text_rows(&client, query).await, ["2024-01-01 05:30:00+05:30"]);
     assert_eq!(text_rows(&client, &format!("SET TIME ZONE 'UTC'; {query}")).await, ["2024-01-01 00:00:00+00"]);
-    assert_eq!(text_rows(&client, &format!("BEGIN; SET LOCAL timezone = 'Europe/Berlin'; {query}")).await, ["2024-01-01 01:00:00+01"]);
+    assert_eq!(
+        text_rows(&client, &format!("BEGIN; SET LOCAL timezone = 'Europe/Berlin'; {query}")).await,
+        ["2024-01-01 01:00:00+01"]
+    );
     assert_eq!(text_rows(&client, &format!("ROLLBACK; {query}")).await, ["2024-01-01 00:00:00+00"]);
     assert_eq!(text_rows(&client, "SHOW timezone").await, ["UTC"]);
     let other = server.connect().await;

@@ -78,19 +78,39 @@ LINE 1: SELECT * FORM cpu
 async fn several_statements_in_one_query() {
     let server = PgServer::with_cpu().await;
     check(&server, &["-At", "-c", "-- ping"], "").await;
-    check(&server, &["-At", "-c", "SET TIME ZONE 'Asia/Kolkata'; SELECT 1; SELECT max(time) FROM cpu"], "
+    check(
+        &server,
+        &["-At", "-c", "SET TIME ZONE 'Asia/Kolkata'; SELECT 1; SELECT max(time) FROM cpu"],
+        "
 SET
 1
 2024-01-01 05:32:00+05:30
-").await;
-    let script = ["-At", "-c", "CREATE TABLE t (time timestamptz, v bigint)", "-c", "INSERT INTO t VALUES ('2024-01-01Z', 1), ('2024-01-02Z', 2)", "-c", "TABLE t", "-c", "DROP TABLE t"];
-    check(&server, &script, "
+",
+    )
+    .await;
+    let script = [
+        "-At",
+        "-c",
+        "CREATE TABLE t (time timestamptz, v bigint)",
+        "-c",
+        "INSERT INTO t VALUES ('2024-01-01Z', 1), ('2024-01-02Z', 2)",
+        "-c",
+        "TABLE t",
+        "-c",
+        "DROP TABLE t",
+    ];
+    check(
+        &server,
+        &script,
+        "
 CREATE TABLE
 INSERT 0 2
 2024-01-01 00:00:00+00|1
 2024-01-02 00:00:00+00|2
 DROP TABLE
-").await;
+",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

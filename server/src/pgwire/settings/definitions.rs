@@ -44,8 +44,7 @@ pub(super) enum Kind {
 }
 
 const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
-const MESSAGES: &[&str] =
-    &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
+const MESSAGES: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
 
 /// Settings whose value a client is told at the start and whenever it changes.
 pub(crate) const REPORTED: &[&str] = &[
@@ -70,20 +69,35 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     define("bytea_output", "hex", Kind::First(&["hex", "escape"]), "Sets the output format for bytea."),
     define("check_function_bodies", "on", Kind::Bool, "Accepted, without effect."),
     define("client_encoding", "UTF8", Kind::Encoding, "Sets the client's character set encoding."),
-    define("client_min_messages", "notice", Kind::Words(MESSAGES), "Sets the message levels that are sent to the client."),
+    define(
+        "client_min_messages",
+        "notice",
+        Kind::Words(MESSAGES),
+        "Sets the message levels that are sent to the client.",
+    ),
     define("constraint_exclusion", "partition", Kind::Words(&["partition", "on", "off"]), "Accepted, without effect."),
     define("cursor_tuple_fraction", "0.1", Kind::Real, "Accepted, without effect."),
     define("DateStyle", "ISO, MDY", Kind::DateStyle, "Sets the display format for date and time values."),
     define("default_table_access_method", "heap", Kind::Text, "Accepted, without effect."),
     define("default_tablespace", "", Kind::Text, "Accepted, without effect."),
-    define("default_transaction_deferrable", "off", Kind::Bool, "Sets the default deferrable status of new transactions."),
+    define(
+        "default_transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Sets the default deferrable status of new transactions.",
+    ),
     define(
         "default_transaction_isolation",
         "read committed",
         Kind::Words(ISOLATION),
         "Sets the transaction isolation level of each new transaction.",
     ),
-    define("default_transaction_read_only", "off", Kind::Bool, "Sets the default read-only status of new transactions."),
+    define(
+        "default_transaction_read_only",
+        "off",
+        Kind::Bool,
+        "Sets the default read-only status of new transactions.",
+    ),
     define("effective_cache_size", "4GB", Kind::Size, "Accepted, without effect."),
     define("enable_bitmapscan", "on", Kind::Bool, "Accepted, without effect."),
     define("enable_hashagg", "on", Kind::Bool, "Accepted, without effect."),
@@ -123,7 +137,12 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     define("join_collapse_limit", "8", Kind::Integer(1, 2_147_483_647), "Accepted, without effect."),
     define("lc_collate", "C", Kind::Fixed, "Shows the collation order locale."),
     define("lc_ctype", "C", Kind::Fixed, "Shows the character classification and case conversion locale."),
-    define("lc_messages", "C", Kind::Words(&["C", "POSIX", "C.UTF-8", "en_US.UTF-8"]), "Sets the language of messages."),
+    define(
+        "lc_messages",
+        "C",
+        Kind::Words(&["C", "POSIX", "C.UTF-8", "en_US.UTF-8"]),
+        "Sets the language of messages.",
+    ),
     define("lc_monetary", "C", Kind::Text, "Accepted, without effect."),
     define("lc_numeric", "C", Kind::Text, "Accepted, without effect."),
     define("lc_time", "C", Kind::Text, "Accepted, without effect."),
@@ -132,18 +151,38 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     define("max_identifier_length", "63", Kind::Fixed, "Shows the maximum identifier length."),
     define("max_index_keys", "32", Kind::Fixed, "Shows the maximum number of index keys."),
     define("max_parallel_workers_per_gather", "2", Kind::Integer(0, 1024), "Accepted, without effect."),
-    define("password_encryption", "scram-sha-256", Kind::First(&["scram-sha-256", "md5"]), "Chooses how passwords are stored."),
-    define("plan_cache_mode", "auto", Kind::Words(&["auto", "force_generic_plan", "force_custom_plan"]), "Accepted, without effect."),
+    define(
+        "password_encryption",
+        "scram-sha-256",
+        Kind::First(&["scram-sha-256", "md5"]),
+        "Chooses how passwords are stored.",
+    ),
+    define(
+        "plan_cache_mode",
+        "auto",
+        Kind::Words(&["auto", "force_generic_plan", "force_custom_plan"]),
+        "Accepted, without effect.",
+    ),
     define("quote_all_identifiers", "off", Kind::Bool, "Accepted, without effect."),
     define("random_page_cost", "4", Kind::Real, "Accepted, without effect."),
     define("row_security", "on", Kind::Bool, "Accepted, without effect."),
-    define("search_path", "\"$user\", public", Kind::Names, "Sets the schema search order for names that are not schema-qualified."),
+    define(
+        "search_path",
+        "\"$user\", public",
+        Kind::Names,
+        "Sets the schema search order for names that are not schema-qualified.",
+    ),
     define("seq_page_cost", "1", Kind::Real, "Accepted, without effect."),
     define("server_encoding", "UTF8", Kind::Fixed, "Shows the server (database) character set encoding."),
     define("server_version", SERVER_VERSION, Kind::Fixed, "Shows the server version."),
     define("server_version_num", "150000", Kind::Fixed, "Shows the server version as an integer."),
     define("session_authorization", "", Kind::Fixed, "Shows the current session user name."),
-    define("session_replication_role", "origin", Kind::Words(&["origin", "replica", "local"]), "Accepted, without effect."),
+    define(
+        "session_replication_role",
+        "origin",
+        Kind::Words(&["origin", "replica", "local"]),
+        "Accepted, without effect.",
+    ),
     define(
         "standard_conforming_strings",
         "on",
@@ -151,7 +190,12 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "Causes '...' strings to treat backslashes literally.",
     ),
     define("statement_timeout", "0", Kind::Milliseconds, "Sets the maximum allowed duration of any statement."),
-    define("synchronous_commit", "on", Kind::Text, "Accepted, without effect: the server's durability holds for every session."),
+    define(
+        "synchronous_commit",
+        "on",
+        Kind::Text,
+        "Accepted, without effect: the server's durability holds for every session.",
+    ),
     define("synchronize_seqscans", "on", Kind::Bool, "Accepted, without effect."),
     define("tcp_keepalives_count", "0", Kind::Integer(0, 2_147_483_647), "Accepted, without effect."),
     define("tcp_keepalives_idle", "0", Kind::Integer(0, 2_147_483_647), "Accepted, without effect."),
@@ -161,10 +205,20 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     define("timezone_abbreviations", "Default", Kind::Text, "Accepted, without effect."),
     define("track_activities", "on", Kind::Bool, "Accepted, without effect."),
     define("transaction_deferrable", "off", Kind::Bool, "Sets whether the current transaction may be deferred."),
-    define("transaction_isolation", "read committed", Kind::Words(ISOLATION), "Sets the current transaction's isolation level."),
+    define(
+        "transaction_isolation",
+        "read committed",
+        Kind::Words(ISOLATION),
+        "Sets the current transaction's isolation level.",
+    ),
     define("transaction_read_only", "off", Kind::Bool, "Sets the current transaction's read-only status."),
     define("transform_null_equals", "off", Kind::First(&["off", "on"]), "Treats \"expr=NULL\" as \"expr IS NULL\"."),
-    define("work_mem", "4MB", Kind::Size, "Accepted, without effect: the server limits the memory of all queries together."),
+    define(
+        "work_mem",
+        "4MB",
+        Kind::Size,
+        "Accepted, without effect: the server limits the memory of all queries together.",
+    ),
     define("xmloption", "content", Kind::Words(&["content", "document"]), "Accepted, without effect."),
 ];
 
@@ -184,9 +238,10 @@ impl Definition {
     /// 22023 for a value that the setting does not take, 0A000 for one that is not offered here, 55P02 where none can be set.
     pub(super) fn accept(&self, arguments: &[&str]) -> Result<String, SqlError> {
         match (self.kind, arguments) {
-            (Kind::Fixed, _) => {
-                Err(SqlError::new(code::CANT_CHANGE_PARAMETER, format!("parameter \"{}\" cannot be changed", self.name)))
-            }
+            (Kind::Fixed, _) => Err(SqlError::new(
+                code::CANT_CHANGE_PARAMETER,
+                format!("parameter \"{}\" cannot be changed", self.name),
+            )),
             (Kind::Names, names) => Ok(names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")),
             (Kind::DateStyle, words) => self.date_style(&words.join(",")),
             (_, [value]) => self.accept_one(value),
@@ -241,7 +296,8 @@ impl Definition {
         if (min..=max).contains(&number) {
             return Ok(number);
         }
-        let message = format!("{number}{unit} is outside the valid range for parameter \"{}\" ({min} .. {max})", self.name);
+        let message =
+            format!("{number}{unit} is outside the valid range for parameter \"{}\" ({min} .. {max})", self.name);
         Err(SqlError::new(code::INVALID_PARAMETER_VALUE, message))
     }
 

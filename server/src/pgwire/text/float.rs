@@ -66,10 +66,7 @@ fn longer(
     shortest: &Scientific,
     fraction_digits_max: usize,
 ) -> Scientific {
-    (shortest.digits..=fraction_digits_max)
-        .map(rounded)
-        .find(|form| !binary.is_halfway(form))
-        .unwrap_or(*shortest)
+    (shortest.digits..=fraction_digits_max).map(rounded).find(|form| !binary.is_halfway(form)).unwrap_or(*shortest)
 }
 
 /// Decimal digits without their point, and the power of ten of the first one.
