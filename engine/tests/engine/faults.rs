@@ -27,7 +27,7 @@ impl Faulty {
 
     fn open(&mut self) -> Result<(), String> {
         match self.driver.open() {
-            Err(Error::Io { .. } | Error::DiskFull { .. }) if self.has_failed() => {
+            Err(Error::Io { .. } | Error::DiskFull { .. } | Error::Poisoned { .. }) if self.has_failed() => {
                 self.driver.open().map_err(|e| format!("open after a failed open: {e}"))?;
             }
             opened => opened.map_err(|e| format!("open: {e}"))?,
