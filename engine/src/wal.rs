@@ -112,7 +112,6 @@ impl Log {
         self.synced_lsn = self.synced_lsn.max(lsn);
         if self.next_lsn == lsn + 1 {
             self.open = None;
-            self.synced_lsn = lsn;
         }
         while let Some(file) = self.files.front() {
             let after = self.files.get(1).map_or(self.next_lsn, |next| next.first_lsn);

@@ -93,7 +93,7 @@ impl Driver {
         match step {
             Step::Write(points) => self.write(points, &expected)?,
             Step::CreateTable(name, columns) => {
-                self.same_refusal(self.engine().create_table(name, columns), &expected)?;
+                self.same_refusal(self.when_not_busy(|engine| engine.create_table(name, columns))?, &expected)?;
             }
             Step::DropTable(name) => self.drop_table(name, &expected)?,
             Step::Flush => self.engine().flush().map_err(Stop::Failed)?,
@@ -111,18 +111,23 @@ impl Driver {
 
     fn drop_table(&mut self, name: &str, expected: &Expected) -> Result<(), Stop> {
         let table = self.engine().table(name);
-        self.same_refusal(self.engine().drop_table(name), expected)?;
+        self.same_refusal(self.when_not_busy(|engine| engine.drop_table(name))?, expected)?;
         self.dropped.extend(table.map(|table| table.id));
         Ok(())
     }
 
-    /// Writes a batch; a full memtable is flushed first.
-    fn write(&mut self, points: &[Point<'_>], expected: &Expected) -> Result<(), Stop> {
-        let mut answer = self.engine().write(points);
-        if matches!(answer, Err(Error::Busy { .. })) {
-            self.maintain()?;
-            answer = self.engine().write(points);
+    /// Calls the engine; a full memtable is flushed first.
+    fn when_not_busy<T>(&self, call: impl Fn(&Engine) -> Result<T, Error>) -> Result<Result<T, Error>, Stop> {
+        let answer = call(self.engine());
+        if !matches!(answer, Err(Error::Busy { .. })) {
+            return Ok(answer);
         }
+        self.maintain()?;
+        Ok(call(self.engine()))
+    }
+
+    fn write(&mut self, points: &[Point<'_>], expected: &Expected) -> Result<(), Stop> {
+        let answer = self.when_not_busy(|engine| engine.write(points))?;
         let found = Expected::of(&answer.map_err(Stop::Failed)?);
         if found == *expected {
             return Ok(());
