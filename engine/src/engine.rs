@@ -157,10 +157,11 @@ impl Engine {
             }
             self.commit(record::drop_table(name), Change::Drop(name.to_owned()))?;
         }
-        // The drop is durable in the log. Space comes back now, or with the next flush if this fails.
+        // The drop is in the log. Space comes back now, or with the next flush if this fails.
         let flushed_lsn = self.state().flushed_lsn;
-        self.publish(&self.manifest(flushed_lsn))?;
-        self.remove_orphans()
+        let published = self.publish(&self.manifest(flushed_lsn));
+        let _later = published.and_then(|()| self.remove_orphans());
+        Ok(())
     }
 
     /// The tables, by name.
@@ -206,10 +207,14 @@ impl Engine {
         self.check_not_poisoned()?;
         let _one_at_a_time = self.flushing.lock().expect("a flush does not panic");
         let (lsn, tables) = self.freeze();
-        let mut flushed = Vec::new();
-        for table in tables {
-            flushed.push(flush_table(&*self.options.fs, &self.dir, table, &mut || self.new_file())?);
-        }
+        let written: Result<Vec<FlushedTable>> = tables
+            .into_iter()
+            .map(|table| flush_table(&*self.options.fs, &self.dir, table, &mut || self.new_file()))
+            .collect();
+        let flushed = written.inspect_err(|_| {
+            // What was written of other tables takes up space that may be short.
+            let _later = self.remove_orphans();
+        })?;
         if flushed.is_empty() && lsn == self.state().flushed_lsn {
             self.state_mut().frozen_lsn = None;
             return Ok(());
@@ -265,8 +270,9 @@ impl Engine {
         let (changes, waiters): (Vec<Change>, Vec<Waiter>) = entries.into_iter().map(Entry::split).unzip();
         if let Ok(last_lsn) = logged {
             let mut state = self.state_mut();
-            for change in changes {
-                state.apply(change);
+            let first_lsn = last_lsn + 1 - changes.len() as Lsn;
+            for (lsn, change) in (first_lsn..).zip(changes) {
+                state.apply(lsn, change);
             }
             state.applied_lsn = last_lsn;
         }
@@ -371,7 +377,9 @@ impl Engine {
         manifest
     }
 
+    /// Makes a manifest the live one. It may name tables and columns of any record that is applied, so these are synced first.
     fn publish(&self, manifest: &Manifest) -> Result<()> {
+        self.log().sync().map_err(|e| self.write_error(e))?;
         manifest::store(&*self.options.fs, &self.dir, manifest).map_err(|e| self.write_error(e))
     }
 
@@ -415,11 +423,14 @@ impl Engine {
 const LOG_FILES_MAX: u64 = 4;
 
 impl State {
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, lsn: Lsn, change: Change) {
         match change {
             Change::Insert(inserts) => {
                 for TableChange { core, insert, columns } in inserts {
                     let table = self.tables.get_mut(&core.name).expect("no table is dropped under a write");
+                    if table.schema().is_none() {
+                        table.created_lsn = lsn;
+                    }
                     table.show(&columns);
                     let before = table.memtable.memory_bytes() as u64;
                     table.memtable.insert(insert);
@@ -430,6 +441,7 @@ impl State {
             Change::Create(core) => {
                 let columns = ColumnSet::first(core.shape().schema.columns.len());
                 let mut table = Table::new(core);
+                table.created_lsn = lsn;
                 table.show(&columns);
                 self.tables.insert(table.core.name.clone(), table);
             }

@@ -45,6 +45,8 @@ pub(crate) struct Manifest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TableEntry {
     pub(crate) id: TableId,
+    /// The record that made it. Earlier ones that name it are about a table that was dropped.
+    pub(crate) created_lsn: Lsn,
     pub(crate) name: String,
     pub(crate) columns: Vec<Column>,
     /// Positions of columns that no logged write has named yet.

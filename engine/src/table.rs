@@ -10,6 +10,7 @@ use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
 use crate::memtable::{Memtable, MemtableView};
 use crate::model::{Column, ColumnKind, FieldType, TableId, TableSchema, check_name};
 use crate::segment::Segment;
+use crate::wal::Lsn;
 
 /// Most columns a table can have.
 const COLUMNS_MAX: usize = 4096;
@@ -137,6 +138,8 @@ pub(crate) struct Table {
     pub(crate) core: Arc<TableCore>,
     /// The visible schema; `None` until a write to the table, or its creation, is logged.
     schema: Option<Arc<TableSchema>>,
+    /// The record that made it visible.
+    pub(crate) created_lsn: Lsn,
     /// For each position of the core's schema, whether it is visible.
     visible: Vec<bool>,
     pub(crate) memtable: Memtable,
@@ -151,6 +154,7 @@ impl Table {
         Table {
             core: Arc::new(core),
             schema: None,
+            created_lsn: 0,
             visible: Vec::new(),
             memtable: Memtable::default(),
             segments: Arc::default(),
@@ -198,6 +202,7 @@ impl Table {
         let schema = self.core.shape().schema.clone();
         TableEntry {
             id: schema.id,
+            created_lsn: self.created_lsn,
             name: schema.name.clone(),
             columns: schema.columns.clone(),
             hidden: (0..schema.columns.len()).filter(|at| !self.visible.get(*at).is_some_and(|v| *v)).collect(),

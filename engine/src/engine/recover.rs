@@ -127,6 +127,7 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
     let mut visible = ColumnSet::default();
     (0..entry.columns.len()).filter(|at| !entry.hidden.contains(at)).for_each(|at| visible.insert(at as u32));
     table.show(&visible);
+    table.created_lsn = entry.created_lsn;
     table.series_files.clone_from(&entry.series_files);
     let mut segments = Vec::new();
     for segment in &entry.segments {
@@ -143,12 +144,13 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
 }
 
 impl State {
-    /// Does again what a record says; doing it twice changes nothing.
-    fn replay(&mut self, _lsn: Lsn, payload: &[u8]) -> Result<(), &'static str> {
+    /// Does again what a record says; doing it twice changes nothing. The manifest may be of a later time than the record: of
+    /// a table that was dropped and made anew since, it names the new one, and the record is about the old one.
+    fn replay(&mut self, lsn: Lsn, payload: &[u8]) -> Result<(), &'static str> {
         match record::decode(payload).map_err(|_| "malformed record")? {
             Record::Write(tables) => {
                 for rows in tables {
-                    let table = self.replayed_table(&rows.table)?;
+                    let Some(table) = self.replayed_table(&rows.table, lsn)? else { continue };
                     let rows = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
                     table.show(&rows.columns);
                     if let Some(insert) = Insert::new(rows.batch) {
@@ -158,26 +160,32 @@ impl State {
                 self.count_memtables();
             }
             Record::CreateTable { name, columns } => {
-                let table = self.replayed_table(&name)?;
+                let Some(table) = self.replayed_table(&name, lsn)? else { return Ok(()) };
                 let grown = table.core.grow(&super::kinds(&columns)).map_err(|_| "record does not fit the schema")?;
                 let mut named = ColumnSet::default();
                 columns.iter().filter_map(|c| grown.column(&c.name, None)).for_each(|(at, _)| named.insert(at));
                 table.show(&named);
             }
             Record::DropTable { name } => {
-                self.tables.remove(&name);
+                if self.tables.get(&name).is_some_and(|table| table.created_lsn <= lsn) {
+                    self.tables.remove(&name);
+                }
                 self.count_memtables();
             }
         }
         Ok(())
     }
 
-    fn replayed_table(&mut self, name: &str) -> Result<&mut Table, &'static str> {
+    /// The table that a record is about; `None` when it is gone.
+    fn replayed_table(&mut self, name: &str, lsn: Lsn) -> Result<Option<&mut Table>, &'static str> {
         if !self.tables.contains_key(name) {
             let core = TableCore::new(TableId(self.next_table), name).map_err(|_| "record names no valid table")?;
             self.next_table += 1;
-            self.tables.insert(name.to_owned(), Table::new(core));
+            let mut table = Table::new(core);
+            table.created_lsn = lsn;
+            self.tables.insert(name.to_owned(), table);
         }
-        Ok(self.tables.get_mut(name).expect("just inserted"))
+        let table = self.tables.get_mut(name).expect("just inserted");
+        Ok(Some(table).filter(|table| table.created_lsn <= lsn))
     }
 }

@@ -40,7 +40,8 @@ pub struct TornTail {
 /// What takes the payload of each record; it may find it malformed.
 pub(crate) type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> std::result::Result<(), &'static str> + 'a;
 
-/// Hands every record after `flushed_lsn` to `visit`, and cuts a torn tail off.
+/// Hands every record after `flushed_lsn` to `visit`, and cuts a torn tail off. What it read is durable when it returns: a
+/// process that was killed may have left records that were never synced, and the records to come will say that they were.
 pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, flushed_lsn: Lsn, visit: &mut Visit<'_>) -> Result<Replayed> {
     let mut replayed = check(fs, dir, flushed_lsn, visit)?;
     // Cuts a torn tail off. It also syncs what a killed process appended and the system still holds only in memory.

@@ -7,7 +7,7 @@ use plimsoll_engine::env::sim::{Random, SimFileSystem};
 use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{Engine, Error, Point, Snapshot, TableId, Written};
 
-use crate::check::{self, Dump};
+use crate::check::{self, Dump, Names};
 use crate::history::{START_NS, Sizes, Step};
 
 /// Steps of maintenance after which there must be none left for so small a world.
@@ -41,6 +41,8 @@ impl Stop {
 pub(crate) struct Driver {
     pub(crate) fs: SimFileSystem,
     pub(crate) naive: Naive,
+    /// Which names the engine must show.
+    pub(crate) names: Names,
     sizes: Sizes,
     engine: Option<Engine>,
     held: Vec<(Snapshot, Naive)>,
@@ -50,7 +52,8 @@ pub(crate) struct Driver {
 impl Driver {
     /// A driver of an engine that is not open yet.
     pub(crate) fn closed(fs: &SimFileSystem, sizes: Sizes, naive: Naive) -> Driver {
-        Driver { fs: fs.clone(), naive, sizes, engine: None, held: Vec::new(), dropped: BTreeSet::new() }
+        let (held, dropped) = (Vec::new(), BTreeSet::new());
+        Driver { fs: fs.clone(), naive, names: Names::Exact, sizes, engine: None, held, dropped }
     }
 
     /// Opens the engine, after closing it when it is open.
@@ -76,9 +79,9 @@ impl Driver {
 
     /// Compares the engine and every held snapshot with their plain twins.
     pub(crate) fn check(&self, random: &mut Random) -> Result<(), String> {
-        check::same(&self.engine().snapshot(), &self.naive, random, 3)?;
+        check::same(&self.engine().snapshot(), &self.naive, self.names, random)?;
         for (snapshot, naive) in &self.held {
-            check::same(snapshot, naive, random, 1).map_err(|why| format!("snapshot held: {why}"))?;
+            check::same(snapshot, naive, self.names, random).map_err(|why| format!("snapshot held: {why}"))?;
         }
         Ok(())
     }
@@ -90,7 +93,7 @@ impl Driver {
         match step {
             Step::Write(points) => self.write(points, &expected)?,
             Step::CreateTable(name, columns) => {
-                self.same_refusal(self.engine().create_table(name, columns), &expected)?;
+                self.same_refusal(self.when_not_busy(|engine| engine.create_table(name, columns))?, &expected)?;
             }
             Step::DropTable(name) => self.drop_table(name, &expected)?,
             Step::Flush => self.engine().flush().map_err(Stop::Failed)?,
@@ -108,18 +111,23 @@ impl Driver {
 
     fn drop_table(&mut self, name: &str, expected: &Expected) -> Result<(), Stop> {
         let table = self.engine().table(name);
-        self.same_refusal(self.engine().drop_table(name), expected)?;
+        self.same_refusal(self.when_not_busy(|engine| engine.drop_table(name))?, expected)?;
         self.dropped.extend(table.map(|table| table.id));
         Ok(())
     }
 
-    /// Writes a batch; a full memtable is flushed first.
-    fn write(&mut self, points: &[Point<'_>], expected: &Expected) -> Result<(), Stop> {
-        let mut answer = self.engine().write(points);
-        if matches!(answer, Err(Error::Busy { .. })) {
-            self.maintain()?;
-            answer = self.engine().write(points);
+    /// Calls the engine; a full memtable is flushed first.
+    fn when_not_busy<T>(&self, call: impl Fn(&Engine) -> Result<T, Error>) -> Result<Result<T, Error>, Stop> {
+        let answer = call(self.engine());
+        if !matches!(answer, Err(Error::Busy { .. })) {
+            return Ok(answer);
         }
+        self.maintain()?;
+        Ok(call(self.engine()))
+    }
+
+    fn write(&mut self, points: &[Point<'_>], expected: &Expected) -> Result<(), Stop> {
+        let answer = self.when_not_busy(|engine| engine.write(points))?;
         let found = Expected::of(&answer.map_err(Stop::Failed)?);
         if found == *expected {
             return Ok(());
@@ -150,10 +158,24 @@ impl Driver {
 }
 
 /// What a step answers: points accepted, and refusals by position.
-#[derive(Debug, Default, PartialEq, Eq)]
+///
+/// A point that is wrong in two ways may be refused for either: a column given twice, or something else.
+#[derive(Debug, Default)]
 pub(crate) struct Expected {
     accepted: usize,
     refusals: Vec<(usize, String)>,
+}
+
+impl PartialEq for Expected {
+    fn eq(&self, other: &Expected) -> bool {
+        let alike = |one: &(usize, String), other: &(usize, String)| {
+            let is_doubled = |refusal: &(usize, String)| refusal.1.ends_with("is given twice");
+            one.0 == other.0 && (one.1 == other.1 || is_doubled(one) || is_doubled(other))
+        };
+        self.accepted == other.accepted
+            && self.refusals.len() == other.refusals.len()
+            && self.refusals.iter().zip(&other.refusals).all(|(one, other)| alike(one, other))
+    }
 }
 
 impl Expected {

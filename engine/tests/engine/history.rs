@@ -21,6 +21,17 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// 2026-01-01 00:00:00 UTC.
 pub(crate) const START_NS: i64 = 1_767_225_600 * SECOND_NS;
 
+/// How orderly the writers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum World {
+    /// Every column is always of one kind.
+    Tame,
+    /// Columns are at times used as another kind.
+    Rough,
+    /// As rough, with large batches.
+    Bulky,
+}
+
 /// One call of a user of the engine.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
@@ -82,12 +93,11 @@ impl Sizes {
 }
 
 /// A history of `length` steps.
-pub(crate) fn history(random: &mut Random, length: usize) -> Vec<Step> {
-    let bulk = random.one_in(12);
-    (0..length).map(|_| step(random, bulk)).collect()
+pub(crate) fn history(random: &mut Random, length: usize, world: World) -> Vec<Step> {
+    (0..length).map(|_| step(random, world)).collect()
 }
 
-fn step(random: &mut Random, bulk: bool) -> Step {
+fn step(random: &mut Random, world: World) -> Step {
     match random.below(24) {
         0 => Step::CreateTable(table(random), columns(random)),
         1 if random.one_in(2) => Step::DropTable(table(random)),
@@ -96,19 +106,19 @@ fn step(random: &mut Random, bulk: bool) -> Step {
         7 | 8 => Step::Restart,
         9 => Step::Hold,
         10 => Step::Release,
-        _ => Step::Write(points(random, bulk)),
+        _ => Step::Write(points(random, world)),
     }
 }
 
 /// A batch.
-pub(crate) fn points(random: &mut Random, bulk: bool) -> Vec<Point<'static>> {
+pub(crate) fn points(random: &mut Random, world: World) -> Vec<Point<'static>> {
     let count = match random.below(12) {
         0 => 0,
-        1 if bulk => 300 + random.below(1500),
+        1 if world == World::Bulky => 300 + random.below(1500),
         2 => 40,
         _ => 1 + random.below(6),
     };
-    (0..count).map(|_| point(random)).collect()
+    (0..count).map(|_| point(random, world)).collect()
 }
 
 fn table(random: &mut Random) -> String {
@@ -132,31 +142,32 @@ fn columns(random: &mut Random) -> Vec<Column> {
     (0..random.below(4)).map(|_| column(random)).collect()
 }
 
-fn point(random: &mut Random) -> Point<'static> {
-    let tags = (0..random.below(3)).map(|_| (tag_name(random).into(), name(random, &TAG_VALUES).into())).collect();
+fn point(random: &mut Random, world: World) -> Point<'static> {
+    let tags =
+        (0..random.below(3)).map(|_| (tag_name(random, world).into(), name(random, &TAG_VALUES).into())).collect();
     let fields = match random.below(50) {
         0 => 0,
         _ => 1 + random.below(3),
     };
-    let fields = (0..fields).map(|_| field(random)).collect();
+    let fields = (0..fields).map(|_| field(random, world)).collect();
     Point { table: table(random).into(), tags, fields, time_ns: time(random) }
 }
 
-fn tag_name(random: &mut Random) -> &'static str {
+fn tag_name(random: &mut Random, world: World) -> &'static str {
     match random.below(80) {
-        0 => FIELDS[0].0,
+        0 if world != World::Tame => FIELDS[0].0,
         1 => "time",
         2 => "",
         _ => name(random, &TAGS),
     }
 }
 
-fn field(random: &mut Random) -> (std::borrow::Cow<'static, str>, Value<'static>) {
+fn field(random: &mut Random, world: World) -> (std::borrow::Cow<'static, str>, Value<'static>) {
     let (name, mostly) = *random.pick(&FIELDS);
     match random.below(40) {
-        0 => (name.into(), value(*random.pick(&TYPES), random)),
-        1 => (TAGS[0].into(), value(mostly, random)),
-        2 => (format!("extra_{}", random.below(10)).into(), value(mostly, random)),
+        0 if world != World::Tame => (name.into(), value(*random.pick(&TYPES), random)),
+        1 if world != World::Tame => (TAGS[0].into(), value(mostly, random)),
+        2 => (format!("extra {} {name}", random.below(2)).into(), value(mostly, random)),
         _ => (name.into(), value(mostly, random)),
     }
 }

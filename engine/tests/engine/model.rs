@@ -5,7 +5,7 @@ use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{Durability, Error, ScanRequest, TagMatcher, TagTest, TimeRange};
 
 use crate::driver::{Driver, Stop};
-use crate::history::{Sizes, Step, history};
+use crate::history::{Sizes, Step, World, history};
 use crate::seeds::{for_seeds, shortest};
 
 /// Walks through the steps and compares after each one.
@@ -29,7 +29,8 @@ fn reads_as_the_plain_twin() {
             sizes.durability = Durability::Interval;
         }
         let length = 10 + random.below(40);
-        shortest(history(random, length), |steps| walk(seed, sizes, steps))
+        let world = if random.one_in(12) { World::Bulky } else { World::Rough };
+        shortest(history(random, length, world), |steps| walk(seed, sizes, steps))
     });
 }
 

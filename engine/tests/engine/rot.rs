@@ -13,13 +13,13 @@ use plimsoll_engine::{Engine, Error};
 
 use crate::check::Dump;
 use crate::driver::{Driver, Stop, dir};
-use crate::history::{Sizes, Step, history, points};
+use crate::history::{Sizes, Step, World, history, points};
 use crate::seeds::{caught, for_seeds};
 
 /// Damages per database.
 const DAMAGES: usize = 150;
 
-/// A write at the end of the last log: where its record is, and what the database held before it.
+/// A change at the end of the last log: where its record is, and what the database held before it.
 struct Tail {
     file: PathBuf,
     record: Range<usize>,
@@ -41,13 +41,13 @@ fn database(seed: u64) -> Result<Closed, String> {
     let sizes = Sizes { memtable_flush_bytes: 8 << 10, memtable_limit_bytes: 64 << 20, ..Sizes::random(random) };
     let mut driver = Driver::closed(&fs, sizes, Naive::default());
     driver.open().map_err(|e| e.to_string())?;
-    for step in history(random, 14) {
-        driver.step(&step).map_err(Stop::text)?;
-    }
+    let mut steps = history(random, 14, World::Rough);
+    let writes = random.below(6);
+    steps.extend((0..writes).map(|_| Step::Write(points(random, World::Rough))));
     let mut tails = Vec::new();
-    for _ in 0..random.below(6) {
+    for step in steps {
         let (before, files) = (Dump::of(&driver.naive), fs.files());
-        driver.step(&Step::Write(points(random, false))).map_err(Stop::text)?;
+        driver.step(&step).map_err(Stop::text)?;
         tails.extend(grown(&files, &fs.files()).map(|(file, record)| Tail { file, record, before }));
     }
     let whole = Dump::of(&driver.naive);

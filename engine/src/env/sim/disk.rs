@@ -55,8 +55,6 @@ pub(super) struct Pending {
     pub(super) dir: PathBuf,
     /// Names and what they stand for afterwards.
     pub(super) edits: Vec<(PathBuf, Option<Node>)>,
-    /// Its sync failed: no later sync makes it durable.
-    pub(super) lost: bool,
 }
 
 /// Names and bytes.
@@ -149,7 +147,7 @@ impl Disk {
 
     fn change(&mut self, dir: &Path, edits: Vec<(PathBuf, Option<Node>)>) {
         apply(&mut self.live, &edits);
-        self.pending.push(Pending { dir: dir.to_owned(), edits, lost: false });
+        self.pending.push(Pending { dir: dir.to_owned(), edits });
     }
 
     pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
@@ -158,18 +156,13 @@ impl Disk {
         }
         let durable = &mut self.durable;
         self.pending.retain(|change| {
-            let synced = change.dir == dir && !change.lost;
+            let synced = change.dir == dir;
             if synced {
                 apply(durable, &change.edits);
             }
             !synced
         });
         Ok(())
-    }
-
-    /// A sync of the directory that fails.
-    pub(super) fn lose_dir(&mut self, dir: &Path) {
-        self.pending.iter_mut().filter(|change| change.dir == dir).for_each(|change| change.lost = true);
     }
 
     /// Adds as many bytes as there is room for.

@@ -56,7 +56,8 @@ pub enum Fault {
     Enospc,
     /// Half of an append is written, then it fails.
     ShortWrite,
-    /// A sync fails and what it was to make durable never will be: later syncs succeed without it.
+    /// A sync fails. The bytes that it was to make durable never will be: later syncs of the file succeed without them. Names
+    /// that the sync of a directory was to make durable stay as they are, for file systems keep those in a journal.
     FailedSync,
     /// A rename fails; the names are as before.
     FailedRename,
@@ -316,10 +317,7 @@ impl FileSystem for SimFileSystem {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let (mut machine, dir) = (self.machine(), plain(dir));
-        if let Some(fault) = machine.begin(OperationKind::SyncDir, &dir)? {
-            machine.disk.lose_dir(&dir);
-            return Err(error(fault));
-        }
+        machine.begin_whole(OperationKind::SyncDir, &dir)?;
         machine.disk.sync_dir(&dir)
     }
 
