@@ -5,7 +5,10 @@ mod segment;
 
 pub use segment::{segment, vector};
 
+/// What a fuzzer calls.
+pub type Body = fn(&[u8]);
+
 /// Every body, by the name of its corpus directory and of its fuzz target.
-pub fn targets() -> Vec<(&'static str, fn(&[u8]))> {
+pub fn targets() -> Vec<(&'static str, Body)> {
     vec![("segment", segment), ("vector", vector)]
 }
