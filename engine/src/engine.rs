@@ -196,7 +196,8 @@ impl Engine {
         if self.poison.get().is_none() && (bytes >= self.options.memtable_flush_bytes || is_frozen || log_is_long) {
             self.flush()?;
         }
-        Ok(Maintained { more: self.state().memtable_bytes >= self.options.memtable_flush_bytes })
+        let is_flushable = self.poison.get().is_none();
+        Ok(Maintained { more: is_flushable && self.state().memtable_bytes >= self.options.memtable_flush_bytes })
     }
 
     /// Flushes everything written so far to segments, so that the next open replays nothing.
@@ -207,13 +208,12 @@ impl Engine {
         self.check_not_poisoned()?;
         let _one_at_a_time = self.flushing.lock().expect("a flush does not panic");
         let (lsn, tables) = self.freeze();
-        let written: Result<Vec<FlushedTable>> = tables
-            .into_iter()
-            .map(|table| flush_table(&*self.options.fs, &self.dir, table, &mut || self.new_file()))
-            .collect();
+        let first_file = self.next_file.load(Ordering::Relaxed);
+        let mut write = |table| flush_table(&*self.options.fs, &self.dir, table, &mut || self.new_file());
+        let written: Result<Vec<FlushedTable>> = tables.into_iter().map(&mut write).collect();
         let flushed = written.inspect_err(|_| {
             // What was written of other tables takes up space that may be short.
-            let _later = self.remove_orphans();
+            let _later = recover::remove_files(&*self.options.fs, &self.dir, |number| number >= first_file);
         })?;
         if flushed.is_empty() && lsn == self.state().flushed_lsn {
             self.state_mut().frozen_lsn = None;

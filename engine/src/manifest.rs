@@ -64,6 +64,8 @@ pub(crate) struct SeriesFileEntry {
     pub(crate) file: FileNumber,
     /// Series in all files up to and including this one.
     pub(crate) series_end: u32,
+    /// Checksum of the whole file, so that it is this file and no other.
+    pub(crate) checksum: u32,
 }
 
 /// One segment.
@@ -76,12 +78,15 @@ pub(crate) struct SegmentEntry {
     pub(crate) min_ns: i64,
     /// Latest timestamp, ns.
     pub(crate) max_ns: i64,
+    /// Checksum of its chunk table, so that it is this segment and no other.
+    pub(crate) checksum: u32,
 }
 
 impl SegmentEntry {
     /// What a segment of a table has to be to be this one.
     pub(crate) fn published(&self, table: TableId) -> Published {
-        Published { table, rows: self.rows, time: TimeRange { min_ns: self.min_ns, max_ns: self.max_ns } }
+        let time = TimeRange { min_ns: self.min_ns, max_ns: self.max_ns };
+        Published { table, rows: self.rows, time, checksum: self.checksum }
     }
 }
 

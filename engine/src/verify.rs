@@ -61,7 +61,7 @@ impl VerifyReport {
         for file in &table.series_files {
             let path = files::series_path(dir, file.file);
             progress(&path);
-            let loaded = fs.read(&path).map_err(|e| Error::io("read", &path, e));
+            let loaded = index::file::read(fs, &path, file);
             let loaded = loaded.and_then(|bytes| index::file::load(&path, &bytes, &mut index));
             self.count(fs, &path);
             if let Err(error) = loaded {

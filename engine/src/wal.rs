@@ -67,7 +67,9 @@ impl Log {
 
     /// Adds records; they are not durable before [`Log::sync`]. Returns the number of the last one.
     pub(crate) fn append<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Result<Lsn, WriteError> {
-        if self.open.is_none() || self.files.back().is_some_and(|f| f.bytes >= self.file_bytes_max) {
+        // A file without records would have the name of the next one.
+        let is_full = |file: &LogFile| file.bytes >= self.file_bytes_max && file.first_lsn < self.next_lsn;
+        if self.open.is_none() || self.files.back().is_some_and(is_full) {
             self.begin_file()?;
         }
         let mut bytes = Vec::new();

@@ -104,10 +104,15 @@ fn load_or_begin(fs: &dyn FileSystem, dir: &Path) -> Result<Manifest> {
 
 /// Removes files that no manifest names: they are left over from a flush that did not finish.
 pub(crate) fn remove_orphans(fs: &dyn FileSystem, dir: &Path, live: &HashSet<FileNumber>) -> Result<()> {
+    remove_files(fs, dir, |number| !live.contains(&number))
+}
+
+/// Removes the series files and segments with certain numbers.
+pub(crate) fn remove_files(fs: &dyn FileSystem, dir: &Path, is_removed: impl Fn(FileNumber) -> bool) -> Result<()> {
     for name in [files::SERIES_DIR, files::SEGMENTS_DIR] {
         let sub = dir.join(name);
         for file in fs.list(&sub).map_err(|e| Error::io("list", &sub, e))? {
-            if files::number_of(&file).is_some_and(|number| !live.contains(&number)) {
+            if files::number_of(&file).is_some_and(&is_removed) {
                 manifest::remove_if_exists(fs, &sub.join(file))?;
             }
         }
@@ -119,7 +124,7 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
     let mut index = TagIndex::default();
     for file in &entry.series_files {
         let path = files::series_path(dir, file.file);
-        let bytes = fs.read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let bytes = index::file::read(fs, &path, file)?;
         index::file::load(&path, &bytes, &mut index)?;
     }
     let schema = TableSchema { id: entry.id, name: entry.name.clone(), columns: entry.columns.clone() };

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use super::TagIndex;
 use crate::bytes::{Cursor, Short, put_text, put_varint};
+use crate::env::{FileBytes, FileSystem};
+use crate::manifest::SeriesFileEntry;
 use crate::model::SeriesId;
 use crate::pack::{pack, unpack};
 use crate::{Error, Result, frame};
@@ -48,6 +50,15 @@ pub(crate) fn encode(index: &TagIndex, first: u32, end: u32) -> Vec<u8> {
     }
     body.extend_from_slice(&series);
     frame::encode(SERIES_MAGIC, SERIES_VERSION, &pack(&body, ZSTD_LEVEL))
+}
+
+/// The bytes of the file that a manifest entry names, and of no other.
+pub(crate) fn read(fs: &dyn FileSystem, path: &Path, entry: &SeriesFileEntry) -> Result<FileBytes> {
+    let file = fs.read(path).map_err(|e| Error::io("read", path, e))?;
+    if crc32fast::hash(&file) != entry.checksum {
+        return Err(Error::corrupt(path, 0, "checksum mismatch"));
+    }
+    Ok(file)
 }
 
 /// Adds the series of a file to an index that holds exactly the series before them.

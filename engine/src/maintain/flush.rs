@@ -120,6 +120,7 @@ fn write_segment(
         bytes: summary.bytes,
         min_ns: summary.time.min_ns,
         max_ns: summary.time.max_ns,
+        checksum: summary.checksum,
     })
 }
 
@@ -160,6 +161,6 @@ fn write_series(
     if join {
         flushed.replaced = flushed.series_files.drain(..).map(|f| f.file).collect();
     }
-    flushed.series_files.push(SeriesFileEntry { file: number, series_end });
+    flushed.series_files.push(SeriesFileEntry { file: number, series_end, checksum: crc32fast::hash(&bytes) });
     Ok(())
 }

@@ -29,6 +29,8 @@ pub(crate) struct Published {
     pub(crate) rows: u64,
     /// Smallest and greatest timestamp.
     pub(crate) time: TimeRange,
+    /// Checksum of the chunk table, and through the checksums there of everything.
+    pub(crate) checksum: u32,
 }
 
 /// Which rows to read.
@@ -50,6 +52,7 @@ struct Inner {
     bytes: FileBytes,
     table: TableId,
     contents: ChunkTable,
+    checksum: u32,
 }
 
 impl Segment {
@@ -82,13 +85,19 @@ impl Segment {
             false => Err(Malformed("checksum mismatch")),
         };
         let contents = contents.map_err(|e| corrupt(tail.table_offset, "chunk table", e))?;
-        Ok(Segment(Arc::new(Inner { path: path.to_owned(), bytes, table: header.table, contents })))
+        Ok(Segment(Arc::new(Inner {
+            path: path.to_owned(),
+            bytes,
+            table: header.table,
+            contents,
+            checksum: tail.table_checksum,
+        })))
     }
 
     /// What the manifest should know of this segment.
     pub(super) fn published(&self) -> Published {
-        let Inner { table, contents, .. } = &*self.0;
-        Published { table: *table, rows: contents.rows, time: contents.time }
+        let Inner { table, contents, checksum, .. } = &*self.0;
+        Published { table: *table, rows: contents.rows, time: contents.time, checksum: *checksum }
     }
 
     /// The fields stored, by position; any other is NULL in every row.

@@ -198,7 +198,7 @@ fn check_round_trip(rows: &[Row], piece: usize) -> Segment {
     let segment = disk.open();
     assert_eq!(summary.rows, rows.len() as u64);
     assert_eq!(summary.bytes, disk.bytes().len() as u64);
-    let published = Published { table: TableId(3), rows: summary.rows, time: summary.time };
+    let published = Published { table: TableId(3), rows: summary.rows, time: summary.time, checksum: summary.checksum };
     assert!(Segment::open(&disk.fs, &disk.path, &published).is_ok());
     let verified = segment.verify();
     assert!(verified.is_empty(), "{verified:?}");
@@ -454,12 +454,13 @@ fn damage_is_told_by_what_and_where() {
 fn another_segment_under_the_name_is_refused() {
     let disk = Disk::new();
     let summary = disk.write(&sample(2, 3), 4);
-    let published = Published { table: TableId(3), rows: summary.rows, time: summary.time };
+    let published = Published { table: TableId(3), rows: summary.rows, time: summary.time, checksum: summary.checksum };
     let later = TimeRange { max_ns: i64::MAX, ..summary.time };
     for other in [
         Published { table: TableId(4), ..published },
         Published { rows: 5, ..published },
         Published { time: later, ..published },
+        Published { checksum: !summary.checksum, ..published },
     ] {
         let refused = Segment::open(&disk.fs, &disk.path, &other).unwrap_err();
         assert!(refused.to_string().contains("not the segment that the manifest names"), "{refused}");

@@ -34,6 +34,8 @@ pub(crate) struct SegmentSummary {
     pub(crate) series_min: SeriesId,
     /// Greatest series; less than `series_min` when there are no rows.
     pub(crate) series_max: SeriesId,
+    /// Checksum of the chunk table, and through the checksums there of everything.
+    pub(crate) checksum: u32,
 }
 
 /// A segment being written. Dropped without [`SegmentWriter::finish`] it leaves a file that no reader accepts.
@@ -92,11 +94,12 @@ impl SegmentWriter {
         let mut end = Vec::new();
         self.table.put(&mut end);
         let (table_offset, table_length) = (self.offset, end.len() as u64);
-        Tail { table_offset, table_length, table_checksum: crc32fast::hash(&end) }.put(&mut end);
+        let checksum = crc32fast::hash(&end);
+        Tail { table_offset, table_length, table_checksum: checksum }.put(&mut end);
         self.append_bytes(&end)?;
         self.file.sync().map_err(|e| Error::io("sync", &self.path, e))?;
         let ChunkTable { rows, time, series_min, series_max, .. } = self.table;
-        Ok(SegmentSummary { rows, bytes: self.offset, time, series_min, series_max })
+        Ok(SegmentSummary { rows, bytes: self.offset, time, series_min, series_max, checksum })
     }
 
     fn append_run(&mut self, series: SeriesId, rows: &Rows, mut range: Range<usize>) -> Result<()> {

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use super::format::{WAL_HEADER_BYTES, WAL_RECORD_HEADER_BYTES, is_file_name, read_file_header, read_record};
 use super::{LogFile, Lsn};
 use crate::env::{FileBytes, FileSystem};
+use crate::manifest::write_file;
 use crate::{Error, Result};
 
 /// Farthest that the number of a record behind a damaged one can lie ahead.
 const RECORDS_AHEAD_MAX: u64 = 1 << 24;
+
+/// Name under which the last log file is written anew.
+const COPY_NAME: &str = "copy.tmp";
 
 /// What a log held.
 #[derive(Debug)]
@@ -40,21 +44,39 @@ pub struct TornTail {
 /// What takes the payload of each record; it may find it malformed.
 pub(crate) type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> std::result::Result<(), &'static str> + 'a;
 
-/// Hands every record after `flushed_lsn` to `visit`, and cuts a torn tail off. What it read is durable when it returns: a
-/// process that was killed may have left records that were never synced, and the records to come will say that they were.
+/// Hands every record after `flushed_lsn` to `visit`, and cuts a torn tail off.
+///
+/// What it read is durable when it returns, for the records to come will say that it is. A process that was killed may have
+/// left records that were never synced, or whose sync has failed; a sync that failed cannot be tried again, so the last file
+/// is written anew.
 pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, flushed_lsn: Lsn, visit: &mut Visit<'_>) -> Result<Replayed> {
     let mut replayed = check(fs, dir, flushed_lsn, visit)?;
-    // Cuts a torn tail off. It also syncs what a killed process appended and the system still holds only in memory.
-    if let Some(last) = replayed.files.last() {
-        fs.truncate(&last.path, last.bytes).map_err(|e| Error::io("truncate", &last.path, e))?;
-    }
-    fs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
     // A file without records would stand where the next one is begun.
     let is_empty = |file: &LogFile| file.bytes <= WAL_HEADER_BYTES as u64;
     while let Some(file) = replayed.files.pop_if(|file| is_empty(file)) {
         fs.remove(&file.path).map_err(|e| Error::io("remove", &file.path, e))?;
     }
+    if let Some(last) = replayed.files.last() {
+        renew(fs, dir, last)?;
+    }
+    fs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
     Ok(replayed)
+}
+
+/// Replaces a log file by a copy of its whole records, which is synced before it takes the name.
+fn renew(fs: &dyn FileSystem, dir: &Path, file: &LogFile) -> Result<()> {
+    let bytes = fs.read(&file.path).map_err(|e| Error::io("read", &file.path, e))?;
+    let whole = bytes.get(..file.bytes as usize).unwrap_or(&bytes);
+    let copy = dir.join(COPY_NAME);
+    match write_file(fs, &copy, whole) {
+        Ok(()) => fs.rename(&copy, &file.path).map_err(|e| Error::io("rename", &copy, e)),
+        // Without room for a copy the file itself has to do.
+        Err(Error::DiskFull { .. }) => {
+            drop(bytes);
+            fs.truncate(&file.path, file.bytes).map_err(|e| Error::io("truncate", &file.path, e))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads and checks a log without changing it.

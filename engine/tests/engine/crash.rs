@@ -133,11 +133,11 @@ fn survives(seed: u64, durability: Durability) -> Result<(), String> {
 
 #[test]
 fn acknowledged_writes_survive() {
-    for_seeds(25, |seed| survives(seed, Durability::Synced));
+    for_seeds(8, |seed| survives(seed, Durability::Synced));
 }
 
 /// What is lost of writes that were acknowledged before their sync are the last ones, and whole batches.
 #[test]
 fn interval_durability_loses_only_the_end() {
-    for_seeds(10, |seed| survives(seed, Durability::Interval));
+    for_seeds(4, |seed| survives(seed, Durability::Interval));
 }

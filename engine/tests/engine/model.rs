@@ -22,7 +22,7 @@ fn walk(seed: u64, sizes: Sizes, steps: &[Step]) -> Result<(), String> {
 
 #[test]
 fn reads_as_the_plain_twin() {
-    for_seeds(300, |seed| {
+    for_seeds(100, |seed| {
         let random = &mut Random::new(seed);
         let mut sizes = Sizes::random(random);
         if random.one_in(4) {

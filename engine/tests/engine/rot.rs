@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_engine::env::sim::{Random, SECTOR_BYTES, SimFileSystem};
 use plimsoll_engine::naive::Naive;
-use plimsoll_engine::{Engine, Error};
+use plimsoll_engine::{Engine, Error, verify};
 
 use crate::check::Dump;
 use crate::driver::{Driver, Stop, dir};
@@ -149,6 +149,13 @@ impl Closed {
     }
 
     fn look(&self, fs: &SimFileSystem, file: &Path, before: &[u8], now: &[u8]) -> Result<(), String> {
+        let report = verify(&fs.kill(), dir(), &mut |_| {}).map_err(|e| format!("verify: {e}"))?;
+        for error in &report.damages {
+            names(error, file).map_err(|why| format!("verify: {why}"))?;
+        }
+        if report.damages.is_empty() && report.torn_tail.is_none() {
+            return self.is_whole(fs).map_err(|why| format!("verify finds nothing, but: {why}"));
+        }
         let engine = match Engine::open(dir(), self.sizes.on(fs.clone())) {
             Ok(engine) => engine,
             Err(error) => return names(&error, file).map_err(|why| format!("open: {why}")),
@@ -158,6 +165,13 @@ impl Closed {
             Ok(_) => self.read(&engine, file, before, now).map_err(|why| format!("after a flush: {why}")),
             Err(error) => names(&error, file).map_err(|why| format!("flush: {why}")),
         }
+    }
+
+    /// Nothing is lost.
+    fn is_whole(&self, fs: &SimFileSystem) -> Result<(), String> {
+        let engine = Engine::open(dir(), self.sizes.on(fs.clone())).map_err(|e| e.to_string())?;
+        let found = Dump::read(&engine.snapshot()).map_err(|e| e.to_string())?;
+        found.differs(&self.whole).map_or(Ok(()), Err)
     }
 
     fn read(&self, engine: &Engine, file: &Path, before: &[u8], now: &[u8]) -> Result<(), String> {
