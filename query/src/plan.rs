@@ -230,8 +230,8 @@ async fn explain(
         DisplayableExecutionPlan::new(physical.as_ref()).indent(false).to_string()
     };
     let schema = Arc::new(Schema::new(vec![Field::new(QUERY_PLAN, DataType::Utf8, false)]));
-    let lines = Arc::new(StringArray::from_iter_values(text.lines()));
-    let batch = RecordBatch::try_new(schema.clone(), vec![lines]).map_err(|e| Error::Internal(e.to_string()))?;
+    let lines: StringArray = text.lines().map(Some).collect();
+    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(lines)]).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
 }
 
