@@ -231,7 +231,8 @@ async fn explain(
     };
     let schema = Arc::new(Schema::new(vec![Field::new(QUERY_PLAN, DataType::Utf8, false)]));
     let lines: StringArray = text.lines().map(Some).collect();
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(lines)]).map_err(|e| Error::Internal(e.to_string()))?;
+    let batch =
+        RecordBatch::try_new(schema.clone(), vec![Arc::new(lines)]).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
 }
 

@@ -52,7 +52,6 @@ impl Parameters {
         Ok(())
     }
 
-
     /// Number of parameters.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

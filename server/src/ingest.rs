@@ -1,0 +1,61 @@
+//! Points from outside: line protocol, and the HTTP endpoints that take it.
+//!
+//! ```text
+//! request ─► body (bounded, gunzipped) ─► line_protocol ─► batches ─► Engine::write ─► answer: what was stored, what not
+//!            admission: requests and bytes in flight, 429 beyond
+//! ```
+//!
+//! There is one database. Clients name databases, buckets and organisations; every name is accepted, and all lead to it.
+
+mod admission;
+pub mod http;
+pub mod line_protocol;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_engine::Engine;
+use plimsoll_engine::env::Clock;
+
+/// What the ingest endpoints work on.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// Where points go.
+    pub engine: Arc<Engine>,
+    /// Gives points without a timestamp theirs.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds of what is taken on at once.
+    pub limits: IngestLimits,
+}
+
+/// Bounds of what the ingest endpoints take on. Beyond them they answer 413 (one body too large), 429 (too much at once) or 408
+/// (too slow), and nothing of the request is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestLimits {
+    /// Bytes of one body as it is sent.
+    pub body_bytes_max: usize,
+    /// Bytes of one body after decompression.
+    pub decompressed_bytes_max: usize,
+    /// Requests whose bodies have arrived and that wait or are at work.
+    pub requests_max: usize,
+    /// Requests at work at once: decompressing, parsing, writing. The others wait their turn.
+    pub writers_max: usize,
+    /// Bytes of all bodies held at once, as sent and decompressed. Raised to what one request may hold, if it is less.
+    pub in_flight_bytes_max: usize,
+    /// Time in which one body has to arrive.
+    pub receive_max: Duration,
+}
+
+impl Default for IngestLimits {
+    fn default() -> IngestLimits {
+        IngestLimits {
+            body_bytes_max: 64 << 20,
+            decompressed_bytes_max: 64 << 20,
+            requests_max: 512,
+            writers_max: 32,
+            in_flight_bytes_max: 256 << 20,
+            receive_max: Duration::from_secs(60),
+        }
+    }
+}

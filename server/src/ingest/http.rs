@@ -1,0 +1,237 @@
+//! The HTTP endpoints that InfluxDB's clients know: `/write`, `/api/v2/write`, `/ping`, `/health`, and as much of `/query` as they
+//! send before they write.
+//!
+//! | endpoint | stored | some lines refused | too much at once | disk full | after a failed write |
+//! |---|---|---|---|---|---|
+//! | `POST /write?db=&precision=` | 204 | 400 `{"error": ...}` and `X-Influxdb-Error` | 429 | 507 | 503 |
+//! | `POST /api/v2/write?bucket=&precision=` | 204 | 400 `{"code": ..., "message": ...}` | 429 | 507 | 503 |
+//!
+//! Invariants
+//! - 204 means that every line is durable. 400 names the lines that are not stored; all others are.
+//! - 408, 413, 415 and a broken gzip body store nothing. 429, 5xx may have stored the first batches of a large body and say so;
+//!   sending the same body again is harmless, since a point replaces itself.
+//! - Nothing here blocks the runtime: bodies are decompressed, parsed and written on blocking threads.
+
+mod answer;
+mod body;
+mod statement;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use serde_json::json;
+
+use super::Ingest;
+use super::admission::Admission;
+use super::line_protocol::Precision;
+use super::store::{Stored, store};
+use answer::{Form, Problem, json_response};
+use body::Received;
+
+/// The version that clients are told: the InfluxDB whose manners these endpoints have, and that it is not one.
+const VERSION: &str = "1.8.10-plimsoll";
+
+/// The paths served here, for those who lost their way.
+const ENDPOINTS: &str = "POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query";
+
+/// What the one database is called where a client asks.
+const DATABASE: &str = "plimsoll";
+
+/// Bytes of a form sent to `/query`.
+const FORM_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a wrong path that its answer repeats; a path is ASCII.
+const PATH_BYTES_SHOWN_MAX: usize = 100;
+
+/// The endpoints as a router, with a 404 that names them for every other path.
+pub fn router(state: Ingest) -> Router {
+    describe_metrics();
+    let shared = Arc::new(Shared { admission: Admission::new(&state.limits), ingest: state });
+    Router::new()
+        .route("/write", post(write_v1).fallback(wrong_method))
+        .route("/api/v2/write", post(write_v2).fallback(wrong_method))
+        .route("/ping", get(ping).fallback(wrong_method))
+        .route("/health", get(health).fallback(wrong_method))
+        .route("/query", get(query).post(query).fallback(wrong_method))
+        .fallback(unknown_path)
+        .layer(map_response(name_ourselves))
+        .with_state(shared)
+}
+
+#[derive(Debug)]
+struct Shared {
+    ingest: Ingest,
+    admission: Admission,
+}
+
+type App = State<Arc<Shared>>;
+
+async fn write_v1(State(shared): App, request: Request) -> Response {
+    observe("/write", async { answer::written(write(&shared, Form::V1, request).await, Form::V1) }).await
+}
+
+async fn write_v2(State(shared): App, request: Request) -> Response {
+    observe("/api/v2/write", async { answer::written(write(&shared, Form::V2, request).await, Form::V2) }).await
+}
+
+async fn write(shared: &Arc<Shared>, form: Form, request: Request) -> Result<(), Problem> {
+    let (head, body) = request.into_parts();
+    let precision = match precision(form, &head.uri) {
+        Ok(precision) => precision,
+        Err(problem) => {
+            body::discard(&head.headers, body);
+            return Err(problem);
+        }
+    };
+    let received = body::receive(&shared.ingest.limits, &shared.admission, &head.headers, body).await?;
+    let turn = shared.admission.turn().await?;
+    let shared = Arc::clone(shared);
+    let work = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        write_received(&shared, received, precision)
+    });
+    work.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a write did not end");
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+    })
+}
+
+/// The blocking half of a write.
+fn write_received(shared: &Shared, received: Received, precision: Precision) -> Result<(), Problem> {
+    let text = received.decode(&shared.ingest.limits, &shared.admission)?;
+    counter!("plimsoll_ingest_bytes_total").increment(text.bytes.len() as u64);
+    let stored = store(&shared.ingest.engine, &text.bytes, shared.ingest.clock.now_ns(), precision);
+    counter!("plimsoll_ingest_points_total").increment(stored.accepted as u64);
+    counter!("plimsoll_ingest_rejected_points_total").increment(stored.refused.lines as u64);
+    match stored {
+        Stored { failure: Some(error), accepted, .. } => Err(Problem::failed(&error, accepted)),
+        Stored { refused, .. } => match refused.message() {
+            Some(message) => Err(Problem::new(StatusCode::BAD_REQUEST, message)),
+            None => Ok(()),
+        },
+    }
+}
+
+/// The unit of a request's timestamps; nanoseconds unless it says otherwise. As influxd does, `/write` insists on a database.
+fn precision(form: Form, uri: &Uri) -> Result<Precision, Problem> {
+    let bad = |message: String| Problem::new(StatusCode::BAD_REQUEST, message);
+    if form == Form::V1 && parameter(uri, "db").is_none_or(|db| db.is_empty()) {
+        return Err(bad("database is required".to_owned()));
+    }
+    let Some(word) = parameter(uri, "precision").filter(|word| !word.is_empty()) else {
+        return Ok(Precision::default());
+    };
+    let precision = word.parse::<Precision>().map_err(|error| error.to_string());
+    match (form, precision) {
+        (Form::V1, Ok(precision)) => Ok(precision),
+        (Form::V1, Err(error)) => Err(bad(format!("{error}: use ns, us, ms, s, m or h"))),
+        (Form::V2, Ok(precision)) if matches!(word.as_str(), "ns" | "us" | "ms" | "s") => Ok(precision),
+        (Form::V2, Ok(_)) => Err(bad(format!("invalid precision \"{word}\": use ns, us, ms or s"))),
+        (Form::V2, Err(error)) => Err(bad(format!("{error}: use ns, us, ms or s"))),
+    }
+}
+
+/// The first value of a query parameter.
+fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+async fn ping(uri: Uri) -> Response {
+    observe("/ping", async {
+        match parameter(&uri, "verbose").as_deref() {
+            None | Some("" | "0" | "false") => StatusCode::NO_CONTENT.into_response(),
+            Some(_) => json_response(StatusCode::OK, &json!({ "version": VERSION })),
+        }
+    })
+    .await
+}
+
+async fn health() -> Response {
+    observe("/health", async {
+        let health = json!({
+            "name": "influxdb",
+            "message": "ready for queries and writes",
+            "status": "pass",
+            "checks": [],
+            "version": VERSION,
+            "commit": concat!("v", env!("CARGO_PKG_VERSION")),
+        });
+        json_response(StatusCode::OK, &health)
+    })
+    .await
+}
+
+async fn query(State(shared): App, request: Request) -> Response {
+    observe("/query", async {
+        answer_query(&shared, request).await.unwrap_or_else(|problem| problem.response(Form::V1))
+    })
+    .await
+}
+
+async fn answer_query(shared: &Shared, request: Request) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let text = match parameter(&head.uri, "q") {
+        Some(text) => text,
+        None => body::form_value(&shared.ingest.limits, body, FORM_BYTES_MAX, "q").await?,
+    };
+    let statements =
+        statement::parse(&text).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let results: Vec<_> = statements.iter().enumerate().map(|(id, statement)| statement.answer(id, DATABASE)).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "results": results })))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let message = format!("method not allowed: {method} {}; the endpoints are {ENDPOINTS}", shown(&uri));
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, message).response(Form::of_path(uri.path()))
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    let message = format!("not found: {}; the endpoints are {ENDPOINTS}", shown(&uri));
+    Problem::new(StatusCode::NOT_FOUND, message).response(Form::of_path(uri.path()))
+}
+
+/// A path as a message repeats it.
+fn shown(uri: &Uri) -> &str {
+    uri.path().get(..PATH_BYTES_SHOWN_MAX).unwrap_or(uri.path())
+}
+
+/// Clients ask every answer whom they talk to.
+async fn name_ourselves(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("x-influxdb-version", HeaderValue::from_static(VERSION));
+    headers.insert("x-influxdb-build", HeaderValue::from_static("OSS"));
+    response
+}
+
+/// Counts and times a request.
+async fn observe(endpoint: &'static str, answer: impl Future<Output = Response>) -> Response {
+    let start = Instant::now();
+    let response = answer.await;
+    let status = response.status().as_str().to_owned();
+    counter!("plimsoll_ingest_requests_total", "endpoint" => endpoint, "status" => status).increment(1);
+    histogram!("plimsoll_ingest_request_seconds", "endpoint" => endpoint).record(start.elapsed());
+    response
+}
+
+fn describe_metrics() {
+    describe_counter!(
+        "plimsoll_ingest_requests_total",
+        "Requests to the ingest endpoints, by endpoint and HTTP status."
+    );
+    describe_counter!("plimsoll_ingest_points_total", "Points stored.");
+    describe_counter!("plimsoll_ingest_rejected_points_total", "Lines refused: malformed, or not fitting their table.");
+    describe_counter!("plimsoll_ingest_bytes_total", Unit::Bytes, "Line protocol received, after decompression.");
+    describe_histogram!("plimsoll_ingest_request_seconds", Unit::Seconds, "Time from a request's head to its answer.");
+}
+
+#[cfg(test)]
+mod tests;
