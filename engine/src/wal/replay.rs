@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::format::{WAL_HEADER_BYTES, WAL_RECORD_HEADER_BYTES, is_file_name, read_file_header, read_record};
+use super::format::{
+    WAL_HEADER_BYTES, WAL_RECORD_HEADER_BYTES, file_name, is_file_name, read_file_header, read_record,
+};
 use super::{LogFile, Lsn};
 use crate::env::{FileBytes, FileSystem};
 use crate::manifest::write_file;
@@ -102,7 +104,9 @@ struct File {
 
 impl File {
     fn read(&self, flushed_lsn: Lsn, replayed: &mut Replayed, visit: &mut Visit<'_>) -> Result<()> {
-        let Some(first_lsn) = read_file_header(&self.path, &self.bytes)? else {
+        // A header that was not synced may be what an older file left in its place.
+        let is_named = |first_lsn: &Lsn| self.path.ends_with(file_name(*first_lsn));
+        let Some(first_lsn) = read_file_header(&self.path, &self.bytes)?.filter(is_named) else {
             replayed.torn = Some(self.torn_at(0, 0..Lsn::MAX, 0)?);
             replayed.files.push(LogFile { path: self.path.clone(), first_lsn: replayed.next_lsn, bytes: 0 });
             return Ok(());

@@ -2,6 +2,7 @@
 //! and the engine opens by itself, also when recovery is cut short.
 
 use plimsoll_engine::Durability;
+use plimsoll_engine::env::FileSystem;
 use plimsoll_engine::env::sim::{Random, SimFileSystem};
 use plimsoll_engine::naive::Naive;
 
@@ -140,4 +141,20 @@ fn acknowledged_writes_survive() {
 #[test]
 fn interval_durability_loses_only_the_end() {
     for_seeds(4, |seed| survives(seed, Durability::Interval));
+}
+
+/// The disk may show what an older file had there in place of a header that was not synced when power failed. That file was
+/// taken for a log with a gap, and the database did not open.
+#[test]
+fn a_header_of_an_older_log_file_is_none() {
+    let fs = SimFileSystem::new();
+    let mut driver = Driver::closed(&fs, Sizes::large(), Naive::default());
+    driver.open().unwrap();
+    let write = Step::Write(points(&mut Random::new(1), World::Tame));
+    driver.step(&write).map_err(Stop::text).unwrap();
+    driver.close();
+    let log = |number: usize| crate::driver::dir().join(format!("wal/{number:020}.wal"));
+    let header = fs.read_all(&log(1)).unwrap()[..24].to_vec();
+    FileSystem::create(&fs, &log(2)).unwrap().append(&header).unwrap();
+    recover(&fs, Sizes::large(), &Candidates::of(vec![driver.naive.clone()])).unwrap();
 }

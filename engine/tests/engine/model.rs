@@ -2,10 +2,10 @@
 
 use plimsoll_engine::env::sim::{Random, SimFileSystem};
 use plimsoll_engine::naive::Naive;
-use plimsoll_engine::{Durability, Error, ScanRequest, TagMatcher, TagTest, TimeRange};
+use plimsoll_engine::{Durability, Error, Point, ScanRequest, TagMatcher, TagTest, TimeRange, Value};
 
 use crate::driver::{Driver, Stop};
-use crate::history::{Sizes, Step, World, history};
+use crate::history::{START_NS, Sizes, Step, World, history};
 use crate::seeds::{for_seeds, shortest};
 
 /// Walks through the steps and compares after each one.
@@ -58,4 +58,23 @@ fn two_engines_do_not_share_a_directory() {
     assert!(matches!(second.open(), Err(Error::Locked { .. })));
     first.close();
     second.open().unwrap();
+}
+
+/// The manifest that a drop publishes names tables of later records than it covers. Replay took the rows of a dropped table
+/// for rows of the new one of that name, whose column had another type: the database did not open.
+#[test]
+fn a_table_made_anew_is_not_mixed_up_with_the_old_one() {
+    let write = |table: &'static str, value: Value<'static>| {
+        let fields = vec![("x".into(), value)];
+        Step::Write(vec![Point { table: table.into(), tags: Vec::new(), fields, time_ns: START_NS }])
+    };
+    let steps = [
+        write("other", Value::Boolean(true)),
+        write("cpu", Value::Integer(1)),
+        Step::DropTable("cpu".to_owned()),
+        write("cpu", Value::Text("new".into())),
+        Step::DropTable("other".to_owned()),
+        Step::Restart,
+    ];
+    walk(0, Sizes::large(), &steps).unwrap();
 }
