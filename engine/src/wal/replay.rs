@@ -115,8 +115,10 @@ impl File {
         let end = replayed.end_lsn.unwrap_or(0);
         let missing = end.max(flushed_lsn + 1);
         if first_lsn < end || first_lsn > missing {
-            let what = format!("log file begins with record {first_lsn}, but record {missing} is missing");
-            return Err(Error::corrupt(&self.path, 0, what));
+            let what = format!("record {missing} is missing, the next one is {first_lsn}");
+            // What is missing is the end of the file before, or a whole file.
+            let (path, offset) = replayed.files.last().map_or((&self.path, 0), |before| (&before.path, before.bytes));
+            return Err(Error::corrupt(path, offset, what));
         }
         let mut expected = first_lsn;
         let mut at = WAL_HEADER_BYTES;
