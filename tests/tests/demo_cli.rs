@@ -190,14 +190,56 @@ fn the_demo_shows_this_machine_and_goes_on_where_it_left_off() {
     }
 }
 
-#[test]
-fn a_sound_directory_is_verified() {
+/// A data directory with a flushed point in it.
+fn filled() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     let mut server = serve(dir.path());
     let (_, addr) = server.addresses();
-    http(addr, "POST", "/write?db=b", "t,h=a v=1.5 0\n").expect("an answer");
+    assert_eq!(http(addr, "POST", "/write?db=b", "t,h=a v=1.5 0\n").expect("an answer").0, 204);
     server.signal("TERM");
     server.end();
+    dir
+}
+
+/// Writes bytes over those of a file from `offset` on.
+fn overwrite(file: &Path, offset: usize, bytes: &[u8]) {
+    let mut content = fs::read(file).expect("the file is there");
+    content[offset..offset + bytes.len()].copy_from_slice(bytes);
+    fs::write(file, content).expect("and can be written");
+}
+
+#[test]
+fn a_sound_directory_is_verified() {
+    let dir = filled();
     let output = run(&["verify", dir.path().to_str().expect("the path is text")]);
     assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("1 rows of segments checked: everything is as it was written"), "{}", said(&output));
+}
+
+#[test]
+fn damage_is_named_and_the_rest_is_answered() {
+    let dir = filled();
+    let data = dir.path().to_str().expect("the path is text");
+    let segment = fs::read_dir(dir.path().join("segments")).expect("there are segments").next().expect("one");
+    let segment = segment.expect("it can be listed").path();
+    let middle = fs::metadata(&segment).expect("it is there").len() / 2;
+    overwrite(&segment, usize::try_from(middle).expect("it is small"), b"\xff\x00\xff");
+    let message = refused(&["verify", data], 1);
+    let named = format!("damaged: {}: ", segment.display());
+    assert!(message.lines().any(|line| line.starts_with(&named) && line.contains(" at ")), "{message}");
+    assert_eq!(sql(dir.path(), "csv", "SELECT 1 AS one"), "one\n1\n");
+    assert!(refused(&["sql", "--data", data, "-c", "SELECT v FROM t"], 1).contains(&segment.display().to_string()));
+}
+
+#[test]
+fn a_data_directory_of_a_newer_version_is_left_alone() {
+    const VERSION_OFFSET: usize = 8;
+    let dir = filled();
+    let data = dir.path().to_str().expect("the path is text");
+    let manifest = dir.path().join("MANIFEST");
+    overwrite(&manifest, VERSION_OFFSET, &99_u32.to_le_bytes());
+    let before = fs::read(&manifest).expect("it is there");
+    let message = refused(&[&["serve", "--data", data][..], &ANY_PORTS].concat(), 1);
+    assert!(message.contains("MANIFEST: format version 99 is newer than this program reads"), "{message}");
+    assert_eq!(fs::read(&manifest).expect("it is there"), before);
 }

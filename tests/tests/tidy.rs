@@ -140,6 +140,23 @@ fn constants_in_the_file_format_are_those_of_the_code() {
     none("docs/file-format.md and the code disagree", &constants::different(&page, &engine));
 }
 
+/// Cargo is told which files are tests, so a file that nobody names would never run.
+#[test]
+fn every_test_file_is_run() {
+    let (manifest, main) =
+        (tree::read(&root().join("tests/Cargo.toml")), tree::read(&root().join("tests/tests/main.rs")));
+    let forgotten = |name: &&str| {
+        !manifest.contains(&format!("path = \"tests/{name}.rs\"")) && !main.contains(&format!("mod {name};"))
+    };
+    let sources = tree::sources();
+    let names = sources.iter().filter_map(|source| source.path.strip_prefix("tests/tests/")?.strip_suffix(".rs"));
+    let forgotten = names.filter(|name| !name.contains('/')).filter(forgotten);
+    none(
+        "a test file is neither a [[test]] nor a module of main.rs",
+        &forgotten.map(str::to_owned).collect::<Vec<_>>(),
+    );
+}
+
 #[test]
 fn every_crate_takes_the_lint_table() {
     let crates = ["engine", "query", "server", "benches", "fuzz", "tests"];

@@ -1,5 +1,6 @@
 //! The table of keys: the one place that knows their names, their meaning and what they may be.
 
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -195,7 +196,7 @@ fn set<T>(target: &mut T, value: Option<T>) -> Option<()> {
     Some(())
 }
 
-fn text(value: impl ToString) -> Value {
+fn text(value: impl Display) -> Value {
     Value::String(value.to_string())
 }
 

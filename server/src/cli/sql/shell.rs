@@ -109,7 +109,7 @@ impl Shell<'_> {
                 say(if self.timing { "Timing is on." } else { "Timing is off." })?;
             }
             ("\\d" | "\\dt", "") => {
-                describe::tables(&self.asked.engine, &mut io::stdout().lock()).map_err(Error::Output)?
+                describe::tables(&self.asked.engine, &mut io::stdout().lock()).map_err(Error::Output)?;
             }
             ("\\d", table) => self.describe(table)?,
             _ => say(&format!("invalid command {name}; \\? for help"))?,
