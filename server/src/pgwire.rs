@@ -57,6 +57,9 @@ use startup::{Client, Purpose};
 use system::Times;
 use wire::{Reader, WireError, Writer};
 
+pub(crate) use columns::{Format, RowEncoder};
+pub(crate) use zone::Zone;
+
 /// The reading half of a client's socket, encrypted or not.
 type Input = Box<dyn AsyncRead + Send + Unpin>;
 
