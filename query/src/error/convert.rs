@@ -187,6 +187,7 @@ fn from_text(text: &str) -> Option<Error> {
         let column = between(text, "column \"", "\"").or_else(|| between(text, "references: ", " must appear"));
         let message = match column {
             Some(column) => {
+                let column = column.split(' ').next().unwrap_or(column);
                 format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function")
             }
             None => sentence(text),
@@ -211,6 +212,13 @@ fn from_text(text: &str) -> Option<Error> {
             position: None,
             hint,
         });
+    }
+    if let Some(data_type) = text
+        .strip_prefix("Cannot create filter with non-boolean predicate ")
+        .and_then(|rest| rest.rsplit_once(" returning "))
+    {
+        let message = format!("argument of WHERE must be type boolean, not type {}", pg_name(data_type.1));
+        return Some(Error::Type { message, position: None, hint: None });
     }
     let operation = text
         .split_once("Cannot infer common argument type for ")
@@ -275,9 +283,16 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 
 /// `f(Int64, Utf8)` with PostgreSQL's names of types.
 fn signature(call: &str) -> String {
-    let Some((name, arguments)) = call.trim_end_matches(')').split_once('(') else { return call.to_owned() };
-    let arguments: Vec<_> = arguments.split(", ").filter(|a| !a.is_empty()).map(pg_name).collect();
-    format!("{name}({})", arguments.join(", "))
+    let Some((name, arguments)) = call.strip_suffix(')').and_then(|call| call.split_once('(')) else {
+        return call.to_owned();
+    };
+    let mut depth = 0;
+    let outermost_comma = |c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    };
+    let arguments = arguments.split(outermost_comma).map(str::trim).filter(|argument| !argument.is_empty());
+    format!("{name}({})", arguments.map(pg_name).collect::<Vec<_>>().join(", "))
 }
 
 /// A type's name in an Arrow message, as PostgreSQL names it; other words stay.

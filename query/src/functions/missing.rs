@@ -2,7 +2,9 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
 
 use crate::Error;
 use crate::error::type_name;
@@ -32,7 +34,9 @@ pub(crate) struct Missing {
 
 impl Missing {
     pub(crate) fn new(name: &str, similar: Option<String>) -> Missing {
-        Missing { name: name.to_owned(), similar, signature: Signature::user_defined(Volatility::Volatile) }
+        let signature =
+            Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Volatile);
+        Missing { name: name.to_owned(), similar, signature }
     }
 
     fn error(&self, types: &[DataType]) -> DataFusionError {
@@ -47,10 +51,6 @@ impl ScalarUDFImpl for Missing {
 
     fn signature(&self) -> &Signature {
         &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        Err(self.error(types))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

@@ -2,7 +2,7 @@
 
 /// The name closest to `wanted`, when no more than a third of it has to change.
 pub(crate) fn most_similar<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = wanted.chars().count().max(3) / 3;
+    let bound = (wanted.chars().count() + 1) / 3;
     let wanted = wanted.to_lowercase();
     let near = names.map(|name| (distance(&wanted, &name.to_lowercase()), name)).filter(|(far, _)| *far <= bound);
     near.min().map(|(_, name)| name)

@@ -62,6 +62,10 @@ impl VisitorMut for Rewriter {
         if select.into.is_some() {
             return refuse("SELECT INTO is not supported", "Use CREATE TABLE and INSERT INTO ... SELECT.");
         }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> Flow {
         hide_duplicates(&mut select.projection);
         ControlFlow::Continue(())
     }
@@ -73,6 +77,10 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
         let outcome = match expr {
+            Expr::Function(function) if counts_unsigned(function) => {
+                *expr = bigint(expr.clone());
+                Ok(None)
+            }
             Expr::Function(function) => function_call(function).map(|new| new.map(|f| *expr = f)),
             Expr::Interval(interval) => literal_interval(interval).map(Some),
             Expr::Cast { .. } => cast_to_interval(expr).map(|new| new.map(|i| *expr = i)),
@@ -128,25 +136,23 @@ fn limit_placeholders(query: &Query) -> Vec<String> {
     exprs.into_iter().flatten().filter_map(placeholder).collect()
 }
 
-/// `ORDER BY count` after `SELECT host, count(*)` means the second column; DataFusion knows it only by its number.
+/// `ORDER BY count` after `SELECT host, count(*)` means the second column. DataFusion has another name for it, so both
+/// places get a hidden one.
 fn order_by_output_name(query: &mut Query) {
     let names = body_names(&query.body);
-    let Some(SetExpr::Select(select)) = leftmost(&mut query.body) else { return };
     let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|o| &mut o.kind) else { return };
-    let computed = |at: usize| match select.projection.get(at) {
-        Some(SelectItem::UnnamedExpr(expr)) => !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)),
-        _ => false,
-    };
-    let before_wildcard = names.iter().position(Option::is_none).unwrap_or(names.len());
+    let Some(SetExpr::Select(select)) = leftmost(&mut query.body) else { return };
     for key in keys {
-        let Expr::Identifier(ident) = &key.expr else { continue };
+        let Expr::Identifier(ident) = &mut key.expr else { continue };
         let name = folded(ident);
         let mut matching = (0..names.len()).filter(|&at| names[at].as_ref() == Some(&name));
-        if let (Some(at), None) = (matching.next(), matching.next())
-            && at < before_wildcard
-            && computed(at)
+        let (Some(at), None) = (matching.next(), matching.next()) else { continue };
+        if let SelectItem::UnnamedExpr(expr) = &select.projection[at]
+            && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
         {
-            key.expr = number(at + 1);
+            let hidden = Ident::with_quote('"', format!("{name}{HIDDEN}{at}"));
+            *ident = hidden.clone();
+            select.projection[at] = SelectItem::ExprWithAlias { expr: expr.clone(), alias: hidden };
         }
     }
 }
@@ -210,14 +216,22 @@ fn hide_duplicates(projection: &mut [SelectItem]) {
 /// What DataFusion will call an item, as (qualifier, name).
 fn planner_name(item: &SelectItem) -> Option<(Option<String>, String)> {
     match item {
-        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some((None, folded(ident))),
-        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+        SelectItem::UnnamedExpr(expr) => expression_key(expr),
+        SelectItem::ExprWithAlias { alias, .. } => Some((None, folded(alias))),
+        _ => None,
+    }
+}
+
+fn expression_key(expr: &Expr) -> Option<(Option<String>, String)> {
+    match expr {
+        Expr::Identifier(ident) => Some((None, folded(ident))),
+        Expr::CompoundIdentifier(parts) => {
             let (last, qualifier) = parts.split_last()?;
             Some((Some(qualifier.iter().map(folded).collect::<Vec<_>>().join(".")), folded(last)))
         }
-        SelectItem::UnnamedExpr(expr) => Some((None, expr.to_string().to_lowercase())),
-        SelectItem::ExprWithAlias { alias, .. } => Some((None, folded(alias))),
-        _ => None,
+        // A cast is called what its inside is called.
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => expression_key(expr),
+        other => Some((None, other.to_string().to_lowercase())),
     }
 }
 
@@ -249,6 +263,22 @@ fn function_call(function: &mut Function) -> Result<Option<Expr>> {
         "time_bucket" => name_to_position(arguments).map(|()| None),
         "date_trunc" => Ok(date_trunc_in_zone(arguments)),
         _ => Ok(None),
+    }
+}
+
+/// Functions that give a bigint in PostgreSQL and an unsigned integer in DataFusion.
+fn counts_unsigned(function: &Function) -> bool {
+    let name = last_part(&function.name).map(folded).unwrap_or_default();
+    matches!(name.as_str(), "row_number" | "rank" | "dense_rank" | "ntile" | "approx_distinct" | "regr_count")
+}
+
+fn bigint(expr: Expr) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
     }
 }
 

@@ -50,6 +50,15 @@ impl Read {
     fn tag(tag: &str, test: TagTest) -> Option<Read> {
         Some(Read { time: TimeRange::ALL, tags: vec![TagMatcher { tag: tag.to_owned(), test }], exact: true })
     }
+
+    /// The tag and its values, when the filter is nothing but a list of them.
+    fn one_of(&self) -> Option<(String, Vec<String>)> {
+        match (self.tags.as_slice(), self.exact && self.time == TimeRange::ALL) {
+            ([TagMatcher { tag, test: TagTest::Equals(value) }], true) => Some((tag.clone(), vec![value.clone()])),
+            ([TagMatcher { tag, test: TagTest::In(values) }], true) => Some((tag.clone(), values.clone())),
+            _ => None,
+        }
+    }
 }
 
 /// `None` when the engine can do nothing with the filter.
@@ -85,8 +94,14 @@ fn both(left: Option<Read>, right: Option<Read>) -> Option<Read> {
     }
 }
 
-/// One of the two holds: the time is within the span of both.
+/// One of the two holds: a tag has one of several values, or the time is within the span of both.
 fn either(left: Read, right: Read) -> Option<Read> {
+    if let (Some((tag, mut values)), Some((same, more))) = (left.one_of(), right.one_of())
+        && tag == same
+    {
+        values.extend(more);
+        return Read::tag(&tag, TagTest::In(values));
+    }
     let time = match (left.time.is_empty(), right.time.is_empty()) {
         (true, _) => right.time,
         (_, true) => left.time,
@@ -228,6 +243,11 @@ mod tests {
         assert_eq!(count(col("host").eq(lit("a"))), (Exact, 1));
         assert_eq!(count(col("host").not_eq(lit("a"))), (Exact, 1));
         assert_eq!(count(col("host").in_list(vec![lit("a"), lit("b")], true)), (Exact, 1));
+        assert_eq!(
+            count(col("host").eq(lit("a")).or(col("host").eq(lit("b"))).or(col("host").eq(lit("c")))),
+            (Exact, 1)
+        );
+        assert_eq!(count(col("host").eq(lit("a")).or(col("host").not_eq(lit("b")))), (Unsupported, 0));
         assert_eq!(count(col("host").like(lit("web%"))), (Exact, 1));
         assert_eq!(count(col("host").is_null()), (Exact, 1));
         assert_eq!(count(col("host").like(lit("w_b%"))), (Unsupported, 0));
