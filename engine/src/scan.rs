@@ -119,6 +119,11 @@ pub struct ScanPart {
 const BATCH_ROWS_MAX: usize = 8192;
 
 impl ScanPart {
+    /// Rows that the part may hold: an estimate for planners, no bound.
+    pub fn rows_about(&self) -> usize {
+        self.units.iter().map(|unit| unit.rows_about).sum()
+    }
+
     /// The schema of every batch.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()

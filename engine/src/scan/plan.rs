@@ -40,11 +40,13 @@ pub(super) fn units(reader: &Reader) -> Result<Vec<Unit>> {
     for (partition, sources) in sources_by_partition(reader)? {
         let time = partition::range(partition).intersect(&reader.time);
         let mut lo: Key = (SeriesId(0), i64::MIN);
-        for hi in cuts(reader, &sources, &time) {
-            units.push(Unit { time, sources: sources.clone(), lo, hi: Some(hi) });
+        let cuts = cuts(reader, &sources, &time);
+        let rows_about = rows_about(reader, &sources) / (cuts.len() + 1);
+        for hi in cuts {
+            units.push(Unit { time, sources: sources.clone(), lo, hi: Some(hi), rows_about });
             lo = hi;
         }
-        units.push(Unit { time, sources, lo, hi: None });
+        units.push(Unit { time, sources, lo, hi: None, rows_about });
     }
     Ok(units)
 }
@@ -76,6 +78,21 @@ fn sources_by_partition(reader: &Reader) -> Result<BTreeMap<Partition, Vec<Sourc
         }
     }
     Ok(partitions)
+}
+
+/// Rows that the sources may hold, with the share of the series that is wanted.
+fn rows_about(reader: &Reader, sources: &[Source]) -> usize {
+    let in_source = |source: &Source| match source {
+        Source::Segment { nth, chunks } => match &reader.view.segments[*nth].file {
+            Ok(segment) => chunks.iter().map(|chunk| segment.chunks()[*chunk].rows as usize).sum(),
+            Err(_) => 0,
+        },
+        Source::Run(run) => run.rows.len() / run.partitions().len().max(1),
+    };
+    let rows: usize = sources.iter().map(in_source).sum();
+    let all = u64::from(reader.view.core.index().len()).max(1);
+    let wanted = reader.selected.as_ref().map_or(all, |s| s.len().min(all));
+    usize::try_from(rows as u128 * u128::from(wanted) / u128::from(all)).unwrap_or(rows)
 }
 
 /// Keys at which the rows of the sources are cut into units.

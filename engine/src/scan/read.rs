@@ -32,6 +32,8 @@ pub(super) struct Unit {
     pub(super) lo: Key,
     /// Exclusive; `None` for no end.
     pub(super) hi: Option<Key>,
+    /// Rows that the unit may hold, roughly.
+    pub(super) rows_about: usize,
 }
 
 /// Something that holds rows.

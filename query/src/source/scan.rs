@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimestampNanosecondType};
-use datafusion::common::internal_err;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Statistics, internal_err};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
@@ -32,6 +34,8 @@ pub(super) struct ScanExec {
     request: ScanRequest,
     /// Parts not yet handed to a stream; a partition that is run again begins its scan anew.
     parts: Mutex<Vec<Option<ScanPart>>>,
+    /// Rows that each part may hold, roughly.
+    rows_about: Vec<usize>,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -54,6 +58,7 @@ impl ScanExec {
         ScanExec {
             snapshot,
             request,
+            rows_about: parts.iter().map(ScanPart::rows_about).collect(),
             parts: Mutex::new(parts.into_iter().map(Some).collect()),
             limit,
             properties: Arc::new(properties),
@@ -115,6 +120,20 @@ impl ExecutionPlan for ScanExec {
             rows_left: self.limit.unwrap_or(usize::MAX),
             metrics: BaselineMetrics::new(&self.metrics, partition),
         }))
+    }
+
+    /// An estimate of the rows, so that a join holds the smaller side in memory.
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        arguments: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let rows = match arguments.partition() {
+            Some(partition) => self.rows_about.get(partition).copied().unwrap_or(0),
+            None => self.rows_about.iter().sum(),
+        };
+        let unknown = Statistics::new_unknown(&self.schema());
+        Ok(Arc::new(unknown.with_num_rows(Precision::Inexact(rows.min(self.limit.unwrap_or(usize::MAX))))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
