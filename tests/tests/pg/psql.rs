@@ -1,16 +1,16 @@
 //! psql 15 as people use it. Without it these tests say so and pass, unless `PLIMSOLL_REQUIRE_CLIENTS=1`.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::server::PgServer;
 
 /// What psql printed, errors included; `None` where there is no psql.
 async fn psql(server: &PgServer, arguments: &[&str]) -> Option<String> {
     let port = server.addr.port().to_string();
-    let mut command = tokio::process::Command::new("psql");
+    let mut command = Command::new("psql");
     command.args(["-X", "-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", "postgres"]).args(arguments);
     command.env_remove("PGOPTIONS").env("PGCONNECT_TIMEOUT", "60").env("PSQL_PAGER", "").stdin(Stdio::null());
-    match command.output().await {
+    match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
         Ok(output) => {
             let printed = [output.stdout, output.stderr].concat();
             Some(String::from_utf8(printed).unwrap())
