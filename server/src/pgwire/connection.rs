@@ -136,7 +136,7 @@ impl Connection {
             };
             match message {
                 Ok(message) => return Ok(message),
-                Err(WireError::Io(_)) => return Err(Stop::Closed),
+                Err(WireError::Gone) => return Err(Stop::Closed),
                 Err(WireError::Protocol(error)) => return Err(Stop::Fatal(error)),
                 Err(WireError::Text { .. }) if self.skipping => {}
                 Err(WireError::Text { kind, error }) => self.refuse(&error, kind == b'Q').await?,

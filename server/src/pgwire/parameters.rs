@@ -52,6 +52,7 @@ fn from_text(text: &str, wanted: &DataType, zone: &Zone) -> Result<ScalarValue, 
         DataType::Timestamp(_, None) => timestamp(trimmed).map(|ns| nanoseconds(ns, false)),
         DataType::Date32 | DataType::Date64 => date(trimmed).map(|days| ScalarValue::Date32(Some(days))),
         DataType::Time32(_) | DataType::Time64(_) => time(trimmed).map(|us| ScalarValue::Time64Microsecond(Some(us))),
+        DataType::Interval(_) => interval(trimmed),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             bytea(trimmed).map(|value| ScalarValue::Binary(Some(value)))
         }
@@ -182,6 +183,70 @@ fn time(text: &str) -> Option<i64> {
     Some(i64::from(time.num_seconds_from_midnight()) * SECOND_US + i64::from(time.nanosecond()) / 1000)
 }
 
+/// Units of an interval: months, days and nanoseconds of each.
+const INTERVAL_UNITS: &[(&[&str], (f64, f64, f64))] = &[
+    (&["year", "years", "y", "yr", "yrs"], (12.0, 0.0, 0.0)),
+    (&["month", "months", "mon", "mons"], (1.0, 0.0, 0.0)),
+    (&["week", "weeks", "w"], (0.0, 7.0, 0.0)),
+    (&["day", "days", "d"], (0.0, 1.0, 0.0)),
+    (&["hour", "hours", "h", "hr", "hrs"], (0.0, 0.0, 3600e9)),
+    (&["minute", "minutes", "min", "mins", "m"], (0.0, 0.0, 60e9)),
+    (&["second", "seconds", "sec", "secs", "s"], (0.0, 0.0, 1e9)),
+    (&["millisecond", "milliseconds", "ms"], (0.0, 0.0, 1e6)),
+    (&["microsecond", "microseconds", "us"], (0.0, 0.0, 1e3)),
+];
+
+/// Reads `1 day 02:03:04.5`, `1 year -2 mons`, `3h`, with an `ago` that turns it around. Fractions belong to clocks and to
+/// units of a week and less.
+fn interval(text: &str) -> Option<ScalarValue> {
+    let text = text.to_ascii_lowercase().replace(',', " ");
+    let (text, sign) = match text.strip_suffix("ago") {
+        Some(before) => (before, -1.0),
+        None => (text.as_str(), 1.0),
+    };
+    let (mut months, mut days, mut ns) = (0.0, 0.0, 0.0);
+    let mut words = text.split_ascii_whitespace().peekable();
+    words.peek()?;
+    while let Some(word) = words.next() {
+        if word.contains(':') {
+            ns += clock_ns(word)?;
+            continue;
+        }
+        let unit_at = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
+        let (number, unit) = word.split_at(unit_at);
+        let number: f64 = number.parse().ok()?;
+        let unit = match unit {
+            "" => words.next().unwrap_or("seconds"),
+            unit => unit,
+        };
+        let (_, (unit_months, unit_days, unit_ns)) = INTERVAL_UNITS.iter().find(|(names, _)| names.contains(&unit))?;
+        months += number * unit_months;
+        let part_days = number * unit_days;
+        days += part_days.trunc();
+        ns += number * unit_ns + part_days.fract() * 86_400e9;
+    }
+    let whole = |value: f64, max: f64| (value.is_finite() && value.abs() <= max).then_some(value * sign);
+    let (months, days, ns) = (whole(months, 2e9)?, whole(days, 2e9)?, whole(ns, 9e18)?);
+    if months.fract() != 0.0 {
+        return None;
+    }
+    let value = IntervalMonthDayNanoType::make_value(months as i32, days as i32, ns.round() as i64);
+    Some(ScalarValue::IntervalMonthDayNano(Some(value)))
+}
+
+/// Nanoseconds of `[+-]hh:mm[:ss[.fraction]]`.
+fn clock_ns(text: &str) -> Option<f64> {
+    let (sign, clock) = match text.strip_prefix('-') {
+        Some(clock) => (-1.0, clock),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut parts = clock.splitn(3, ':');
+    let hours: u32 = parts.next()?.parse().ok()?;
+    let minutes: u32 = parts.next()?.parse().ok().filter(|minutes| *minutes < 60)?;
+    let seconds: f64 = parts.next().unwrap_or("0").parse().ok().filter(|seconds| (0.0..60.0).contains(seconds))?;
+    Some(sign * (f64::from(hours) * 3600e9 + f64::from(minutes) * 60e9 + (seconds * 1e9).round()))
+}
+
 fn bytea(text: &str) -> Option<Vec<u8>> {
     let Some(digits) = text.strip_prefix("\\x") else { return escaped_bytea(text) };
     let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
@@ -310,7 +375,28 @@ mod tests {
         assert_eq!(text("1970-01-02", &DataType::Date32), Ok(ScalarValue::Date32(Some(1))));
         let time = DataType::Time64(TimeUnit::Microsecond);
         assert_eq!(text("02:03:04.5", &time), Ok(ScalarValue::Time64Microsecond(Some(7_384_500_000))));
-        assert!(text("1 day 02:03:04", &DataType::Interval(IntervalUnit::MonthDayNano)).is_ok());
+    }
+
+    #[test]
+    fn intervals() {
+        const HOUR_NS: i64 = 3_600_000_000_000;
+        for (sent, months, days, ns) in [
+            ("1 day 02:03:04.5", 0, 1, 2 * HOUR_NS + 184_500_000_000),
+            ("1 day, 2:03:04", 0, 1, 2 * HOUR_NS + 184_000_000_000),
+            ("-1 year 2 mons -3 days +04:05:06.000001", -10, -3, 4 * HOUR_NS + 306_000_001_000),
+            ("1h", 0, 0, HOUR_NS),
+            ("90", 0, 0, 90_000_000_000),
+            ("2 weeks ago", 0, -14, 0),
+            ("1.5 days", 0, 1, 12 * HOUR_NS),
+            ("-00:30", 0, 0, -HOUR_NS / 2),
+        ] {
+            let value = IntervalMonthDayNanoType::make_value(months, days, ns);
+            let read = text(sent, &DataType::Interval(IntervalUnit::MonthDayNano));
+            assert_eq!(read, Ok(ScalarValue::IntervalMonthDayNano(Some(value))), "{sent}");
+        }
+        for sent in ["", "soon", "1 fortnight", "1:99", "day", "1e400 s"] {
+            assert_eq!(text(sent, &DataType::Interval(IntervalUnit::MonthDayNano)), Err("22007"), "{sent}");
+        }
     }
 
     #[test]

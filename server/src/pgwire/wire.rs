@@ -34,7 +34,7 @@ const GSS_CODE: u32 = 80_877_104;
 #[derive(Debug)]
 pub(crate) enum WireError {
     /// The client is gone.
-    Io(io::Error),
+    Gone,
     /// The client does not speak the protocol; it is told so.
     Protocol(SqlError),
     /// A message holds text that is not UTF-8. The message is refused, the connection goes on.
@@ -46,8 +46,8 @@ pub(crate) enum WireError {
 }
 
 impl From<io::Error> for WireError {
-    fn from(error: io::Error) -> WireError {
-        WireError::Io(error)
+    fn from(_: io::Error) -> WireError {
+        WireError::Gone
     }
 }
 

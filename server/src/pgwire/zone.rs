@@ -107,6 +107,9 @@ fn posix(text: &str) -> Option<Zone> {
     let mut seconds = 0;
     let mut unit_s = 3600;
     for part in digits.split(':') {
+        if unit_s == 0 {
+            return None;
+        }
         let all_digits = (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
         let value: i32 = all_digits.then(|| part.parse().ok())??;
         let limit = if unit_s == 3600 { 167 } else { 59 };

@@ -10,8 +10,7 @@ async fn psql(server: &PgServer, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("psql");
     command.args(["-X", "-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", "postgres"]).args(arguments);
     command.env_remove("PGOPTIONS").env("PGCONNECT_TIMEOUT", "60").env("PSQL_PAGER", "").stdin(Stdio::null());
-    let finished = tokio::task::spawn_blocking(move || command.output()).await;
-    match finished.expect("no panic") {
+    match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
         Ok(output) => {
             let printed = [output.stdout, output.stderr].concat();
             Some(String::from_utf8(printed).unwrap())
