@@ -39,7 +39,8 @@ pub struct IngestLimits {
     pub decompressed_bytes_max: usize,
     /// Requests whose bodies have arrived and that wait or are at work.
     pub requests_max: usize,
-    /// Requests at work at once: decompressing, parsing, writing. The others wait their turn.
+    /// Requests at work at once: decompressing, parsing, writing. The others wait their turn. Each may hold some ten megabytes of
+    /// parsed points besides its body.
     pub writers_max: usize,
     /// Bytes of all bodies held at once, as sent and decompressed. Raised to what one request may hold, if it is less.
     pub in_flight_bytes_max: usize,
@@ -53,7 +54,7 @@ impl Default for IngestLimits {
             body_bytes_max: 64 << 20,
             decompressed_bytes_max: 64 << 20,
             requests_max: 512,
-            writers_max: 32,
+            writers_max: 16,
             in_flight_bytes_max: 256 << 20,
             receive_max: Duration::from_secs(60),
         }

@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    fn check(body: &str, expected: Expect) {
+    fn check(body: &str, expected: &Expect) {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(dir.path(), Options::default()).unwrap();
         let stored = store(&engine, body.as_bytes(), 7, Precision::Nanosecond);
@@ -112,13 +112,13 @@ mod tests {
     fn all_good() {
         check(
             "m f=1 1\nm f=2 2\n",
-            expect![[r#"
+            &expect![[r#"
             2 stored
         "#]],
         );
         check(
             "# nothing\n",
-            expect![[r#"
+            &expect![[r#"
             0 stored
         "#]],
         );
@@ -128,7 +128,7 @@ mod tests {
     fn some_malformed() {
         check(
             "bad line\nm f=1 1\nm f=1 x",
-            expect![[r#"
+            &expect![[r#"
             1 stored
             partial write: unable to parse 'bad line': invalid field format (line 1, column 9)
             unable to parse 'm f=1 x': bad timestamp (line 3, column 7) dropped=0"#]],
@@ -139,7 +139,7 @@ mod tests {
     fn all_malformed() {
         check(
             "bad line\nm f=1 x",
-            expect![[r#"
+            &expect![[r#"
             0 stored
             unable to parse 'bad line': invalid field format (line 1, column 9)
             unable to parse 'm f=1 x': bad timestamp (line 2, column 7)"#]],
@@ -150,7 +150,7 @@ mod tests {
     fn some_do_not_fit() {
         check(
             "m f=1 1\nm f=\"x\" 2\nm f=3i 3\nbad\nm f=t 4",
-            expect![[r#"
+            &expect![[r#"
             2 stored
             partial write: field type conflict: input field "f" on measurement "m" is type string, already exists as type float (line 2)
             unable to parse 'bad': missing fields (line 4, column 4)
@@ -184,7 +184,7 @@ mod tests {
         body.push_str("bad\nm f=t");
         check(
             &body,
-            expect![[r#"
+            &expect![[r#"
             25000 stored
             partial write: unable to parse 'bad': missing fields (line 25001, column 4)
             field type conflict: input field "f" on measurement "m" is type boolean, already exists as type float (line 25002) dropped=1"#]],

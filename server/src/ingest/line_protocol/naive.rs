@@ -302,7 +302,7 @@ fn refused_end(body: &[u8], from: usize, section: Section) -> usize {
             match string_value(&body[at..]) {
                 Ok((rest, _)) => at = body.len() - rest.len(),
                 Err(Err::Failure(refused)) if refused.section == Section::Fields => {
-                    at = body.len() - refused.from.len()
+                    at = body.len() - refused.from.len();
                 }
                 Err(_) => in_open_string = true,
             }

@@ -11,7 +11,7 @@ use super::{BatchLimits, Parsed, Precision, Reader, naive, parse, print};
 
 const NOW_NS: i64 = 77;
 
-fn check(body: &str, expected: Expect) {
+fn check(body: &str, expected: &Expect) {
     expected.assert_eq(&describe(&parse(body.as_bytes(), NOW_NS, Precision::Nanosecond)));
 }
 
@@ -37,7 +37,7 @@ fn describe(parsed: &Parsed<'_>) -> String {
 fn a_point_with_everything() {
     check(
         r#"weather,city=Oslo,site=roof\ 2 celsius=-3.5,readings=12i,note="snow, \"a lot\"",up=t,left=7u 1700000000000000000"#,
-        expect![[r#"
+        &expect![[r#"
             1: "weather", "city" = "Oslo", "site" = "roof 2" | "celsius" = Float(-3.5) | "readings" = Integer(12) | "note" = Text("snow, \"a lot\"") | "up" = Boolean(true) | "left" = Unsigned(7) @ 1700000000000000000
         "#]],
     );
@@ -47,7 +47,7 @@ fn a_point_with_everything() {
 fn no_tags_and_no_timestamp() {
     check(
         "m f=1",
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Float(1.0) @ 77
     "#]],
     );
@@ -57,21 +57,21 @@ fn no_tags_and_no_timestamp() {
 fn escapes() {
     check(
         r#"a\,b\ c\=d,t\,\ \=k=v\,\ \=w f\,\ \=n="\"\\\n\,""#,
-        expect![[r#"
+        &expect![[r#"
         1: "a,b c\\=d", "t, =k" = "v, =w" | "f, =n" = Text("\"\\\\n\\,") @ 77
     "#]],
     );
     // A backslash that escapes nothing stands for itself, and so does each but the last of several.
     check(
         r"C:\dir\file,path=C:\\Win\\ dows,q=\x f\g=1",
-        expect![[r#"
+        &expect![[r#"
         1: "C:\\dir\\file", "path" = "C:\\\\Win\\ dows", "q" = "\\x" | "f\\g" = Float(1.0) @ 77
     "#]],
     );
     // Two characters that Telegraf sends for a line end.
     check(
         r"m,t=a\nb\tc\rd\fe f=1",
-        expect![[r#"
+        &expect![[r#"
         1: "m", "t" = "a\\nb\\tc\\rd\\fe" | "f" = Float(1.0) @ 77
     "#]],
     );
@@ -81,7 +81,7 @@ fn escapes() {
 fn quotes_are_ordinary_outside_values() {
     check(
         r#""m",t="a" "f"=1"#,
-        expect![[r#"
+        &expect![[r#"
         1: "\"m\"", "t" = "\"a\"" | "\"f\"" = Float(1.0) @ 77
     "#]],
     );
@@ -91,7 +91,7 @@ fn quotes_are_ordinary_outside_values() {
 fn strings_hold_line_ends() {
     check(
         "m f=\"one\ntwo\r\n# three\n\n\",g=2 5\nn f=1 6\nm f=x",
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Text("one\ntwo\r\n# three\n\n") | "g" = Float(2.0) @ 5
         6: "n" | "f" = Float(1.0) @ 6
         7:5: "m f=x": invalid boolean
@@ -103,14 +103,14 @@ fn strings_hold_line_ends() {
 fn blank_lines_comments_and_spaces() {
     check(
         "\n# comment\n\r\n  \t\n   m   f=1   5   \r\n  # more\r\nm f=2\t\n",
-        expect![[r#"
+        &expect![[r#"
         5: "m" | "f" = Float(1.0) @ 5
         7:5: "m f=2\t": invalid number
     "#]],
     );
     check(
         "m f=1,g=t,h=\"x\"\r\nm f=2 5\r\n\r\n",
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Float(1.0) | "g" = Boolean(true) | "h" = Text("x") @ 77
         2: "m" | "f" = Float(2.0) @ 5
     "#]],
@@ -119,8 +119,8 @@ fn blank_lines_comments_and_spaces() {
 
 #[test]
 fn nothing() {
-    check("", expect![""]);
-    check("\n\n# only a comment", expect![""]);
+    check("", &expect![""]);
+    check("\n\n# only a comment", &expect![""]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn numbers() {
     let body: String = values.split(' ').map(|value| format!("m f={value}\n")).collect();
     check(
         &body,
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Float(1.0) @ 77
         2: "m" | "f" = Float(1.0) @ 77
         3: "m" | "f" = Float(100000.0) @ 77
@@ -154,7 +154,7 @@ fn booleans() {
     let body: String = "t T true True TRUE f F false False FALSE".split(' ').map(|v| format!("m f={v}\n")).collect();
     check(
         &body,
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Boolean(true) @ 77
         2: "m" | "f" = Boolean(true) @ 77
         3: "m" | "f" = Boolean(true) @ 77
@@ -175,7 +175,7 @@ fn refused_values() {
     let body: String = values.split(' ').map(|value| format!("m f={value}\n")).collect();
     check(
         &body,
-        expect![[r#"
+        &expect![[r#"
         1:5: "m f=NaN": invalid number
         2:5: "m f=nan": invalid number
         3:5: "m f=Inf": invalid number
@@ -238,7 +238,7 @@ fn refused_lines() {
     ];
     check(
         &lines.join("\n"),
-        expect![[r#"
+        &expect![[r#"
         1:2: "m": missing fields
         2:3: "m ": missing fields
         3:6: "m,t=a": missing fields
@@ -273,7 +273,7 @@ fn refused_timestamps() {
     body.push_str("m f=1 5 6\nm f=1 5 # no comment\nm f=1 9223372036854775807\nm f=1 -9223372036854775808");
     check(
         &body,
-        expect![[r#"
+        &expect![[r#"
         13: "m" | "f" = Float(1.0) @ 9223372036854775807
         14: "m" | "f" = Float(1.0) @ -9223372036854775808
         1:7: "m f=1 x": bad timestamp
@@ -296,7 +296,7 @@ fn refused_timestamps() {
 fn good_lines_around_bad_ones() {
     check(
         "m f=1 1\nbad line\nm f=2 2\n\n# c\nm f=3 x\nm f=4 4\nbad",
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Float(1.0) @ 1
         3: "m" | "f" = Float(2.0) @ 2
         7: "m" | "f" = Float(4.0) @ 4
@@ -311,7 +311,7 @@ fn good_lines_around_bad_ones() {
 fn an_open_quote_spoils_its_own_line_only() {
     check(
         "m f=1 1\nm f=\"open\nm f=2 2\nm f=3 3",
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Float(1.0) @ 1
         3: "m" | "f" = Float(2.0) @ 2
         4: "m" | "f" = Float(3.0) @ 3
@@ -320,7 +320,7 @@ fn an_open_quote_spoils_its_own_line_only() {
     );
     check(
         "m f=1 1\nm f=\"open\nm f=2 2\nm g=\"closed\" 3\nm f=4 4",
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Float(1.0) @ 1
         3: "m" | "f" = Float(2.0) @ 2
         4: "m" | "g" = Text("closed") @ 3
@@ -330,7 +330,7 @@ fn an_open_quote_spoils_its_own_line_only() {
     );
     check(
         "m f=1 1\nm f=x,g=\"open\nm f=2 2\nm f=\"a\"b 3\nm f=\"c\" 4",
-        expect![[r#"
+        &expect![[r#"
         1: "m" | "f" = Float(1.0) @ 1
         3: "m" | "f" = Float(2.0) @ 2
         5: "m" | "f" = Text("c") @ 4
@@ -344,7 +344,7 @@ fn an_open_quote_spoils_its_own_line_only() {
 fn text_in_a_string_is_never_a_point() {
     check(
         "m f=1x,g=\"\ncpu h=1\n\" 1\nm,= g=\"\ncpu h=1\n\" 1\nm g=\"\ncpu h=1\n\" x\nm f=2",
-        expect![[r#"
+        &expect![[r#"
         10: "m" | "f" = Float(2.0) @ 77
         1:5: "m f=1x,g=\"\ncpu h=1\n\" 1": invalid number
         4:3: "m,= g=\"\ncpu h=1\n\" 1": missing tag key
