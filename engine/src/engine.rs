@@ -68,7 +68,7 @@ struct State {
 #[derive(Debug)]
 enum Change {
     Insert(Vec<TableChange>),
-    Create(TableCore),
+    Create(Box<TableCore>),
     Drop(String),
 }
 
@@ -140,7 +140,7 @@ impl Engine {
         core.grow(&kinds(columns))?;
         let core = TableCore::new(self.new_table_id(), name)?;
         core.grow(&kinds(columns))?;
-        self.commit(record::create_table(name, columns), Change::Create(core))
+        self.commit(record::create_table(name, columns), Change::Create(Box::new(core)))
     }
 
     /// Removes a table and all its data.
@@ -209,7 +209,7 @@ impl Engine {
         let _one_at_a_time = self.flushing.lock().expect("a flush does not panic");
         let (lsn, tables) = self.freeze();
         let first_file = self.next_file.load(Ordering::Relaxed);
-        let mut write = |table| flush_table(&*self.options.fs, &self.dir, table, &mut || self.new_file());
+        let mut write = |table| flush_table(&*self.options.fs, &self.dir, &table, &mut || self.new_file());
         let written: Result<Vec<FlushedTable>> = tables.into_iter().map(&mut write).collect();
         let flushed = written.inspect_err(|_| {
             // What was written of other tables takes up space that may be short.
@@ -440,7 +440,7 @@ impl State {
             }
             Change::Create(core) => {
                 let columns = ColumnSet::first(core.shape().schema.columns.len());
-                let mut table = Table::new(core);
+                let mut table = Table::new(*core);
                 table.created_lsn = lsn;
                 table.show(&columns);
                 self.tables.insert(table.core.name.clone(), table);

@@ -5,6 +5,8 @@
 //! - Data is durable after [`AppendFile::sync`]; a name is durable after [`FileSystem::sync_dir`] of its directory.
 //! - A map is only made of a file that no one appends to any more.
 
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place that touches files")]
+
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -84,7 +86,6 @@ pub enum LockAttempt {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealFileSystem;
 
-#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place that touches files")]
 impl FileSystem for RealFileSystem {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)
@@ -152,7 +153,6 @@ impl FileSystem for RealFileSystem {
 }
 
 #[derive(Debug)]
-#[expect(clippy::disallowed_types, reason = "the one place that touches files")]
 struct RealAppendFile(File);
 
 impl AppendFile for RealAppendFile {
@@ -167,7 +167,7 @@ impl AppendFile for RealAppendFile {
 
 /// The open file is the lock: closing it gives the lock back.
 #[derive(Debug)]
-#[expect(clippy::disallowed_types, dead_code, reason = "held for its lock alone")]
+#[expect(dead_code, reason = "held for its lock alone")]
 struct RealFileLock(File);
 
 impl FileLock for RealFileLock {}

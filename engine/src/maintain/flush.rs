@@ -47,7 +47,7 @@ pub(crate) struct FlushedTable {
 pub(crate) fn flush_table(
     fs: &dyn FileSystem,
     dir: &Path,
-    table: TableToFlush,
+    table: &TableToFlush,
     next_file: &mut dyn FnMut() -> FileNumber,
 ) -> Result<FlushedTable> {
     let mut flushed = FlushedTable {
@@ -56,7 +56,7 @@ pub(crate) fn flush_table(
         series_files: table.series_files.clone(),
         replaced: Vec::new(),
     };
-    let written = write_all(fs, dir, &table, next_file, &mut flushed);
+    let written = write_all(fs, dir, table, next_file, &mut flushed);
     if written.is_err() {
         for segment in &flushed.segments {
             let _left_for_the_next_open = fs.remove(&segment.path);

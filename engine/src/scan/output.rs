@@ -55,8 +55,8 @@ impl Output {
     }
 
     /// Builds the batch; `rows` has the columns of `fields`.
-    pub(super) fn batch(&self, rows: Rows, index: &TagIndex) -> RecordBatch {
-        let series_of_rows = self.columns.iter().any(|c| matches!(c, From::Tag(_))).then(|| nth_series_of_rows(&rows));
+    pub(super) fn batch(&self, rows: &Rows, index: &TagIndex) -> RecordBatch {
+        let series_of_rows = self.columns.iter().any(|c| matches!(c, From::Tag(_))).then(|| nth_series_of_rows(rows));
         let arrays = self.columns.iter().map(|column| -> ArrayRef {
             match column {
                 From::Time => {

@@ -77,7 +77,7 @@ impl Reader {
             let none = |(_, kind): &FieldRef| arrow_array::new_empty_array(&kind.arrow());
             found.push(Rows { columns: self.output.fields.iter().map(none).collect(), ..Rows::default() });
         }
-        Ok(self.output.batch(merge(found), &self.view.core.index()))
+        Ok(self.output.batch(&merge(found), &self.view.core.index()))
     }
 
     fn read_chunks(&self, nth: usize, chunks: &[usize], unit: &Unit, found: &mut Vec<Rows>) -> Result<()> {
@@ -95,7 +95,7 @@ impl Reader {
             let start = rows.lower_bound(unit.lo);
             let end = unit.hi.map_or(rows.len(), |hi| rows.lower_bound(hi));
             let whole = start == 0 && end == rows.len();
-            found.push(if whole { rows } else { rows.select(&[start..end], &rows.columns) });
+            found.push(if whole { rows } else { rows.select(std::slice::from_ref(&(start..end)), &rows.columns) });
         }
         Ok(())
     }
