@@ -155,17 +155,21 @@ async fn ping(uri: Uri) -> Response {
     .await
 }
 
-async fn health() -> Response {
+async fn health(State(shared): App) -> Response {
     observe("/health", async {
+        let (code, status, message) = match shared.ingest.engine.stats().is_read_only {
+            false => (StatusCode::OK, "pass", "ready for queries and writes"),
+            true => (StatusCode::SERVICE_UNAVAILABLE, "fail", "a write to disk has failed: ready for queries, not for writes"),
+        };
         let health = json!({
             "name": "influxdb",
-            "message": "ready for queries and writes",
-            "status": "pass",
+            "message": message,
+            "status": status,
             "checks": [],
             "version": VERSION,
             "commit": concat!("v", env!("CARGO_PKG_VERSION")),
         });
-        json_response(StatusCode::OK, &health)
+        json_response(code, &health)
     })
     .await
 }

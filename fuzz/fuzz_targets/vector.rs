@@ -1,0 +1,4 @@
+//! `cargo fuzz run vector --features libfuzzer`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| plimsoll_fuzz::vector(bytes));
