@@ -9,42 +9,50 @@ use std::time::Duration;
 use metrics::{counter, gauge};
 use plimsoll_engine::env::Clock;
 use plimsoll_engine::{Engine, Error};
+use tokio_util::sync::CancellationToken;
 
-/// How long the thread rests when nothing waits.
-const REST: Duration = Duration::from_secs(1);
+/// How long the thread rests when nothing waits: short enough that a burst of writes does not fill the memtable meanwhile.
+const REST: Duration = Duration::from_millis(200);
+
+/// How long it rests after a failure, before it tries again.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The running thread. Dropping it stops it too, without waiting.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     signals: Arc<Signals>,
+    ended: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Signals {
-    state: Mutex<State>,
+    stop: Mutex<bool>,
     changed: Condvar,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct State {
-    stop: bool,
-    woken: bool,
 }
 
 impl Maintenance {
     /// Starts the thread.
     pub(crate) fn start(engine: Arc<Engine>, clock: Arc<dyn Clock>) -> std::io::Result<Maintenance> {
         let signals = Arc::new(Signals::default());
-        let theirs = Arc::clone(&signals);
-        let body = move || run(&engine, clock.as_ref(), &theirs);
+        let ended = CancellationToken::new();
+        let (theirs, end) = (Arc::clone(&signals), ended.clone().drop_guard());
+        let body = move || {
+            let _said_even_after_a_panic = end;
+            run(&engine, clock.as_ref(), &theirs);
+        };
         let thread = thread::Builder::new().name("maintenance".to_owned()).spawn(body)?;
-        Ok(Maintenance { signals, thread: Some(thread) })
+        Ok(Maintenance { signals, ended, thread: Some(thread) })
+    }
+
+    /// Returns when the thread has ended, which before [`Maintenance::stop`] means that it panicked.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Stops after the step under way and waits for it.
     pub(crate) fn stop(mut self) {
-        self.signals.set(State { stop: true, woken: true });
+        self.signals.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -55,31 +63,24 @@ impl Maintenance {
 
 impl Drop for Maintenance {
     fn drop(&mut self) {
-        self.signals.set(State { stop: true, woken: true });
+        self.signals.stop();
     }
 }
 
 impl Signals {
-    fn set(&self, state: State) {
-        *self.lock() = state;
+    fn stop(&self) {
+        *self.lock() = true;
         self.changed.notify_all();
     }
 
-    /// Waits until woken or until the rest is over; false means stop.
-    fn rest(&self) -> bool {
-        let idle = |state: &mut State| !state.woken;
-        let waited = self.changed.wait_timeout_while(self.lock(), REST, idle);
-        let mut state = waited.expect("no thread panics while it holds the signals").0;
-        state.woken = false;
-        !state.stop
+    /// Waits until the rest is over or until it has to stop; false means stop.
+    fn rest(&self, rest: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), rest, |stop| !*stop);
+        !*waited.expect("no thread panics while it holds the signals").0
     }
 
-    fn stopped(&self) -> bool {
-        self.lock().stop
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread panics while it holds the signals")
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.stop.lock().expect("no thread panics while it holds the signals")
     }
 }
 
@@ -89,9 +90,12 @@ fn run(engine: &Engine, clock: &dyn Clock, signals: &Signals) {
         let step = engine.maintain(clock.now_ns());
         counter!("plimsoll_maintenance_steps_total").increment(1);
         failure.note(step.as_ref().err());
-        let more = step.is_ok_and(|done| done.more);
-        let go_on = if more { !signals.stopped() } else { signals.rest() };
-        if !go_on {
+        let rest = match step {
+            Ok(done) if done.more => Duration::ZERO,
+            Ok(_) => REST,
+            Err(_) => REST_AFTER_FAILURE,
+        };
+        if !signals.rest(rest) {
             return;
         }
     }

@@ -75,9 +75,13 @@ impl Server {
         &self.database
     }
 
-    /// Returns when a listener has ended by itself, which it should not.
+    /// Returns when a part has ended by itself, which none should.
     pub async fn failed(&mut self) -> Error {
-        match self.listeners.join_next().await {
+        let ended = tokio::select! {
+            ended = self.listeners.join_next() => ended,
+            () = self.maintenance.ended() => return Error::Internal("the maintenance thread has ended".to_owned()),
+        };
+        match ended {
             Some(Ok(Err(error))) => Error::Internal(format!("a listener failed: {error}")),
             Some(Err(error)) => Error::Internal(format!("a listener failed: {error}")),
             Some(Ok(Ok(()))) | None => Error::Internal("a listener ended by itself".to_owned()),

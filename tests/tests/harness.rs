@@ -16,6 +16,8 @@ pub fn plimsoll(arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PLIMSOLL_")) {
         command.env_remove(name);
     }
+    // A bare machine has no certificates, and nothing here needs them.
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
     command.args(arguments).stdin(Stdio::null());
     command
 }

@@ -25,7 +25,8 @@ pub(super) fn judge(status: u16, retry_after: Option<&str>, body: &str) -> Verdi
     match status {
         200..=299 => Verdict::Done,
         413 => Verdict::Split,
-        429 | 500..=599 => Verdict::Later { after: retry_after.and_then(seconds), why: why() },
+        // A redirection means that the URL is wrong: whoever sets it right finds the data still there.
+        300..=399 | 429 | 500..=599 => Verdict::Later { after: retry_after.and_then(seconds), why: why() },
         _ => Verdict::Refused { why: why() },
     }
 }
@@ -77,11 +78,11 @@ mod tests {
     fn answers_are_judged_by_what_can_still_happen() {
         assert_eq!(judge(204, None, ""), Verdict::Done);
         assert_eq!(judge(413, None, "too large"), Verdict::Split);
-        for status in [429, 500, 503, 507] {
+        for status in [307, 429, 500, 503, 507] {
             let after = Some(Duration::from_secs(7));
             assert_eq!(judge(status, Some(" 7 "), "busy\n"), Verdict::Later { after, why: format!("{status} busy") });
         }
-        for status in [301, 400, 401, 404, 422] {
+        for status in [400, 401, 404, 422] {
             assert_eq!(judge(status, None, "no"), Verdict::Refused { why: format!("{status} no") });
         }
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
 use super::retry::{Verdict, judge};
@@ -39,8 +40,12 @@ impl Sender {
         })?;
         // Another part of the process may have chosen one before; any will do.
         let _already_chosen = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build();
-        let client = client.map_err(|e| Error::Internal(format!("cannot set up HTTP: {}", chain(&e))))?;
+        let mut builder = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().redirect(Policy::none());
+        if url.scheme() == "http" {
+            // The machine's certificates are not needed, and a bare machine has none.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|e| Error::Internal(format!("cannot set up HTTP: {}", chain(&e))))?;
         Ok(Sender { client, url })
     }
 

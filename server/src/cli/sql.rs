@@ -19,7 +19,7 @@ use plimsoll_query::{Error as QueryError, Outcome, Prepared, Session, Statement}
 
 use super::{SqlArgs, load, runtime};
 use crate::pgwire::Zone;
-use crate::{Config, Error, Result, storage};
+use crate::{Config, Error, Result, storage, telemetry};
 use print::{Heading, Printer};
 
 pub(super) use print::Format;
@@ -27,6 +27,7 @@ pub(super) use values::Values;
 
 pub(super) fn run(args: SqlArgs, environment: Vec<(String, String)>) -> Result<()> {
     let (config, _not_ours) = load(Config::default(), args.config, None, environment)?;
+    telemetry::start_logging(config.log, "warn");
     if !config.data.is_dir() {
         return Err(Error::Usage(format!("there is no data directory {}", config.data.display())));
     }
@@ -34,8 +35,10 @@ pub(super) fn run(args: SqlArgs, environment: Vec<(String, String)>) -> Result<(
     let database = storage::open_database(&config, &engine)?;
     let asked = Asked { runtime: runtime()?, engine, session: database.session(), format: args.format };
     let outcome = answer(&asked, &args.command, args.file.as_deref());
-    let flushed = asked.engine.flush();
-    outcome.and(flushed.map_err(Error::Engine))
+    if let Err(error) = asked.engine.flush() {
+        tracing::warn!(%error, "what was acknowledged is in the log, but could not be flushed");
+    }
+    outcome
 }
 
 fn answer(asked: &Asked, commands: &[String], file: Option<&Path>) -> Result<()> {

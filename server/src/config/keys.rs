@@ -72,7 +72,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "storage.durability",
         about: "When a write is acknowledged: synced = it is on the disk; interval = it is handed to the operating\n\
-                system and synced about once a second (a power loss may lose that second).",
+                system and synced several times a second (a power loss may lose what came since).",
         allowed: "synced or interval",
         set: |c, v| {
             let known = [("synced", Durability::Synced), ("interval", Durability::Interval)];
