@@ -11,7 +11,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A command of the binary under test; nothing of the surrounding configuration reaches it.
-pub fn plimsoll(arguments: &[&str]) -> Command {
+pub(crate) fn plimsoll(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll-under-test"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PLIMSOLL_")) {
         command.env_remove(name);
@@ -23,17 +23,17 @@ pub fn plimsoll(arguments: &[&str]) -> Command {
 }
 
 /// Runs a command to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     plimsoll(arguments).output().expect("the binary can be run")
 }
 
 /// What a finished command said, for messages and for tests of its words.
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
 }
 
 /// A process that is running; killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
@@ -41,7 +41,7 @@ pub struct Running {
 
 impl Running {
     /// Starts a command and reads its output.
-    pub fn start(arguments: &[&str]) -> Running {
+    pub(crate) fn start(arguments: &[&str]) -> Running {
         let mut command = plimsoll(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary can be run");
         let (sender, lines) = channel();
@@ -59,7 +59,7 @@ impl Running {
     }
 
     /// Waits for a line that holds `text` and gives it.
-    pub fn line(&mut self, text: &str) -> String {
+    pub(crate) fn line(&mut self, text: &str) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {
@@ -74,7 +74,7 @@ impl Running {
     }
 
     /// Waits for the line that says where a server listens; gives (SQL, HTTP).
-    pub fn addresses(&mut self) -> (SocketAddr, SocketAddr) {
+    pub(crate) fn addresses(&mut self) -> (SocketAddr, SocketAddr) {
         let line = self.line(" ready ");
         let of = |key: &str| {
             let value = line.split_whitespace().find_map(|word| word.strip_prefix(key));
@@ -84,20 +84,20 @@ impl Running {
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill =
             Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &self.child.id().to_string()]).status();
         assert!(kill.expect("sh can be run").success(), "the process can be signalled");
     }
 
     /// Ends the process without warning.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process has ended");
     }
 
     /// Waits for the end; gives the exit status and every line.
-    pub fn end(mut self) -> (ExitStatus, Vec<String>) {
+    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.seen.push(line);
         }
@@ -114,7 +114,7 @@ impl Drop for Running {
 }
 
 /// One HTTP request; gives the status and the body, or the reason why there is no answer.
-pub fn http(addr: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+pub(crate) fn http(addr: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(stream, "{method} {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;

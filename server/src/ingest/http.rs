@@ -159,7 +159,11 @@ async fn health(State(shared): App) -> Response {
     observe("/health", async {
         let (code, status, message) = match shared.ingest.engine.stats().is_read_only {
             false => (StatusCode::OK, "pass", "ready for queries and writes"),
-            true => (StatusCode::SERVICE_UNAVAILABLE, "fail", "a write to disk has failed: ready for queries, not for writes"),
+            true => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "fail",
+                "a write to disk has failed: ready for queries, not for writes",
+            ),
         };
         let health = json!({
             "name": "influxdb",

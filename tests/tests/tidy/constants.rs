@@ -18,7 +18,7 @@ static WRITTEN: LazyLock<Regex> =
 /// What the page states and the code has otherwise or not at all.
 ///
 /// A constant that several files define with different values has to be named with its module.
-pub fn different(page: &str, sources: &[Source]) -> Vec<String> {
+pub(crate) fn different(page: &str, sources: &[Source]) -> Vec<String> {
     let mut different = Vec::new();
     for stated in STATED.captures_iter(page) {
         let (module, name, value) = (&stated[1], &stated[2], normal(&stated[3]));

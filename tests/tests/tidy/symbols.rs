@@ -33,7 +33,7 @@ const FOREIGN: [&str; 12] = [
 ];
 
 /// What the documents name and no source defines: page and symbol.
-pub fn missing(documents: &[(String, String)], sources: &[Source]) -> Vec<String> {
+pub(crate) fn missing(documents: &[(String, String)], sources: &[Source]) -> Vec<String> {
     let defined = definitions(sources);
     let mut missing = Vec::new();
     for (page, text) in documents {

@@ -10,15 +10,15 @@ const CRATES: [&str; 6] = ["engine", "query", "server", "benches", "fuzz", "test
 const TEXTS: [&str; 6] = ["rs", "md", "toml", "py", "slt", "sh"];
 
 /// A Rust file.
-pub struct Source {
+pub(crate) struct Source {
     /// From the root of the repository.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// Lines of tests, with their numbers: all of a test file, or what follows `#[cfg(test)]`.
-    pub fn test_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn test_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let whole = self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.ends_with("tests.rs");
         let start = if whole { Some(0) } else { self.text.lines().position(|line| line.trim() == "#[cfg(test)]") };
         (1..).zip(self.text.lines()).skip(start.unwrap_or(usize::MAX))
@@ -26,29 +26,29 @@ impl Source {
 }
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the repository").to_owned()
 }
 
 /// The text of a file that has to be there.
-pub fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// Every Rust file of every crate.
-pub fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let files = CRATES.iter().flat_map(|name| files(&root().join(name)));
     let rust = files.filter(|path| extension(path) == "rs");
     rust.map(|path| Source { text: read(&path), path: relative(&path) }).collect()
 }
 
 /// Every Markdown page: path and text.
-pub fn documents() -> Vec<(String, String)> {
+pub(crate) fn documents() -> Vec<(String, String)> {
     texts().into_iter().filter(|(path, _)| path.ends_with(".md")).collect()
 }
 
 /// Every text file: path and text.
-pub fn texts() -> Vec<(String, String)> {
+pub(crate) fn texts() -> Vec<(String, String)> {
     let mut paths: Vec<PathBuf> =
         CRATES.iter().chain(&["docs", ".ci"]).flat_map(|name| files(&root().join(name))).collect();
     paths.extend(["README.md", "Cargo.toml"].map(|name| root().join(name)).into_iter().filter(|path| path.exists()));
