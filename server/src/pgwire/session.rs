@@ -123,9 +123,10 @@ impl Session {
 
     /// Notes that a statement failed: an open block fails with it.
     pub(crate) fn fail(&mut self) {
-        if let Transaction::Open(block) = std::mem::replace(&mut self.transaction, Transaction::None) {
-            self.transaction = Transaction::Failed(block);
-        }
+        self.transaction = match std::mem::replace(&mut self.transaction, Transaction::None) {
+            Transaction::Open(block) => Transaction::Failed(block),
+            as_it_is => as_it_is,
+        };
         self.follow_zone();
     }
 
@@ -391,9 +392,10 @@ impl Session {
         block.savepoints.truncate(at + 1);
         let mark = block.savepoints[at].1.clone();
         self.settings.roll_back_to(mark);
-        if let Transaction::Failed(block) = std::mem::replace(&mut self.transaction, Transaction::None) {
-            self.transaction = Transaction::Open(block);
-        }
+        self.transaction = match std::mem::replace(&mut self.transaction, Transaction::None) {
+            Transaction::Failed(block) => Transaction::Open(block),
+            as_it_is => as_it_is,
+        };
         Ok(Reply::tag("ROLLBACK"))
     }
 

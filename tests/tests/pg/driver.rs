@@ -67,7 +67,7 @@ async fn errors_have_code_text_and_position() {
         ("SELEC 1", "42601", "syntax error at or near \"SELEC\"", Some(1)),
         ("SELECT * FROM cpuu", "42P01", "relation \"cpuu\" does not exist", Some(15)),
         ("SELECT usge FROM cpu", "42703", "column \"usge\" does not exist", Some(8)),
-        ("SELECT nope(1)", "42883", "function nope(integer) does not exist", Some(8)),
+        ("SELECT nope(usage) FROM cpu", "42883", "function nope(double precision) does not exist", Some(8)),
         ("SELECT 1/0", "22012", "division by zero", None),
         ("SET nope = 1", "42704", "unrecognized configuration parameter \"nope\"", None),
         ("SHOW nope", "42704", "unrecognized configuration parameter \"nope\"", None),

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// A connection without a driver.
 pub(crate) struct Raw {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 /// One message of the server: its type and body.
@@ -33,7 +33,7 @@ impl Message {
 
 impl Raw {
     pub(crate) async fn open(addr: SocketAddr) -> Raw {
-        Raw { stream: TcpStream::connect(addr).await.unwrap() }
+        Raw { stream: BufReader::with_capacity(1 << 16, TcpStream::connect(addr).await.unwrap()) }
     }
 
     /// A session that is ready for its first query.
