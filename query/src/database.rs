@@ -14,6 +14,7 @@ use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::prelude::SessionConfig;
 use plimsoll_engine::Engine;
 
+use crate::cooperative::CooperativeJoins;
 use crate::functions::{ExactSums, Functions, IntegersByRounding};
 use crate::{Error, Result, Session};
 
@@ -113,6 +114,7 @@ impl Settings {
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             // The optimizer looks this one up by name; queries find functions in `functions`.
             .with_aggregate_functions(vec![first_value_udaf()])
+            .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .build();
         use datafusion::logical_expr::registry::FunctionRegistry;
         state.register_function_rewrite(Arc::new(IntegersByRounding::new()))?;
