@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plimsoll::{Config, Server};
 use plimsoll_engine::env::SystemClock;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::harness::http;
@@ -87,7 +88,7 @@ async fn wrong_sql_says_where_and_changes_nothing() {
     assert_eq!(post(&server, "/write?db=b", "t,h=a v=1 1\n").await.0, 204);
     for (sql, state) in [("SELEC 1", "42601"), ("SELECT nothing FROM t", "42703"), ("SELECT 1 FROM nothing", "42P01")] {
         let error = client.simple_query(sql).await.expect_err("it is wrong");
-        assert_eq!(error.code().map(|code| code.code()), Some(state), "{sql}: {error:?}");
+        assert_eq!(error.code().map(SqlState::code), Some(state), "{sql}: {error:?}");
     }
     assert_eq!(rows(&client, "SELECT v FROM t").await, [["1"]]);
     drop(client);
