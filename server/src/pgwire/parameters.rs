@@ -183,8 +183,11 @@ fn time(text: &str) -> Option<i64> {
     Some(i64::from(time.num_seconds_from_midnight()) * SECOND_US + i64::from(time.nanosecond()) / 1000)
 }
 
-/// Units of an interval: months, days and nanoseconds of each.
-const INTERVAL_UNITS: &[(&[&str], (f64, f64, f64))] = &[
+/// Spellings of a unit of an interval, and its months, days and nanoseconds.
+type IntervalUnitOf = (&'static [&'static str], (f64, f64, f64));
+
+/// The units of an interval.
+const INTERVAL_UNITS: &[IntervalUnitOf] = &[
     (&["year", "years", "y", "yr", "yrs"], (12.0, 0.0, 0.0)),
     (&["month", "months", "mon", "mons"], (1.0, 0.0, 0.0)),
     (&["week", "weeks", "w"], (0.0, 7.0, 0.0)),

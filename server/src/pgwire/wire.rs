@@ -121,7 +121,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Ok(_) => {}
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// True when a whole or partial message waits.

@@ -182,11 +182,11 @@ fn put_offset(offset_s: i32, out: &mut BytesMut) {
     out.put_u8(if offset_s < 0 { b'-' } else { b'+' });
     let offset_s = offset_s.unsigned_abs();
     put_two((offset_s / 3600) as u8, out);
-    if offset_s % 3600 != 0 {
+    if !offset_s.is_multiple_of(3600) {
         out.put_u8(b':');
         put_two((offset_s / 60 % 60) as u8, out);
     }
-    if offset_s % 60 != 0 {
+    if !offset_s.is_multiple_of(60) {
         out.put_u8(b':');
         put_two((offset_s % 60) as u8, out);
     }
