@@ -84,6 +84,14 @@ impl Functions {
             || self.windows.contains_key(name)
     }
 
+    /// The name of the function that a name or an alias stands for.
+    pub(crate) fn own_name(&self, name: &str) -> Option<&str> {
+        let scalar = self.scalars.get(name).map(|f| f.name());
+        let aggregate = || self.aggregates.get(name).map(|f| f.name());
+        let window = || self.windows.get(name).map(|f| f.name());
+        scalar.or_else(aggregate).or_else(window)
+    }
+
     /// Every name that can be called.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.scalars.keys().chain(self.higher_order.keys());

@@ -41,7 +41,7 @@ impl Insert {
     /// Whatever is wrong with the statement.
     pub(crate) fn plan(insert: &ast::Insert, lowering: &Lowering<'_>, parameters: &mut Parameters) -> Result<Insert> {
         let mut query = source(insert)?.clone();
-        let integers = rewrite(&mut query)?;
+        let integers = rewrite(&mut query, &lowering.settings.functions)?;
         let (table, columns) = target_columns(insert, lowering)?;
         let width = width(&query, lowering, parameters)?;
         let columns = fit(columns, width, insert.columns.is_empty())?;

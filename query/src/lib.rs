@@ -18,6 +18,7 @@ mod lower;
 mod plan;
 mod session;
 mod source;
+mod stack;
 mod statement;
 
 pub use database::{Database, DatabaseOptions};

@@ -167,7 +167,7 @@ impl Plan {
 /// Plans a query twice when it has parameters: once to learn their types, once with them.
 fn read(query: &Query, lowering: &Lowering<'_>, parameters: &mut Parameters) -> Result<Reading> {
     let mut query = query.clone();
-    let integers = rewrite(&mut query)?;
+    let integers = rewrite(&mut query, &lowering.settings.functions)?;
     let mut plan = lowering.query(&query, parameters, None)?;
     parameters.infer(&plan, &integers)?;
     if parameters.len() > 0 {

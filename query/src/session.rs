@@ -18,6 +18,7 @@ use crate::database::Settings;
 use crate::lower::{Lowering, locate};
 use crate::plan::Plan;
 use crate::source::RunSnapshot;
+use crate::stack::{OnDeepStack, STACK_BYTES, on_deep_stack};
 use crate::{Database, DatabaseOptions, Error, Result, Statement};
 
 /// One connection's view of a database.
@@ -56,6 +57,7 @@ impl Session {
         let statements = crate::parse(text)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.database.threads())
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
@@ -101,7 +103,7 @@ impl Session {
         let state = self.state(&snapshot, now_ns);
         let lowering = Lowering { settings: &self.settings, state: &state, snapshot: &snapshot };
         let (plan, columns, parameters) =
-            Plan::new(statement, &lowering, parameter_types).map_err(|e| locate(e, statement.ast()))?;
+            on_deep_stack(|| Plan::new(statement, &lowering, parameter_types).map_err(|e| locate(e, statement.ast())))?;
         let zone = self.settings.time_zone.clone();
         Ok(Prepared { inner: Arc::new(Inner { statement: statement.clone(), plan, columns, parameters, zone }) })
     }
@@ -114,7 +116,7 @@ impl Session {
         let snapshot = self.database.engine().snapshot();
         let state = self.state(&snapshot, now_ns);
         let fresh = self.refresh(prepared, &snapshot, now_ns)?;
-        fresh.inner.plan.run(&fresh, parameters, &state, self.database.engine()).await
+        OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, self.database.engine()))).await
     }
 
     /// The statement as planned, or planned anew when a table or the time zone has changed since.

@@ -7,23 +7,25 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError};
 
+use crate::stack::on_deep_stack;
 use crate::{Error, Result};
 
-/// Deepest nesting of queries, parentheses and expressions.
-const NESTING_MAX: usize = 100;
+mod bounds;
+mod grammar;
 
-/// Most operators that may follow one another without a comma or a parenthesis: each one nests the expression deeper.
-const CHAIN_MAX: usize = 1_000;
+use bounds::check_bounds;
+use grammar::Grammar;
+
+/// Deepest nesting of queries, parentheses and expressions.
+const NESTING_MAX: usize = 64;
 
 /// One parsed statement and where it stands in the text it came from.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    ast: ast::Statement,
+    ast: Arc<ast::Statement>,
     source: Arc<str>,
     bytes: Range<usize>,
     offset: usize,
@@ -52,11 +54,14 @@ impl Statement {
 /// [`Error::Syntax`] for the first statement that is not SQL; nothing of the text is returned then.
 pub fn parse(text: &str) -> Result<Vec<Statement>> {
     let tokens = tokenize(text)?;
-    check_chains(&tokens, text)?;
+    check_bounds(&tokens, text)?;
+    on_deep_stack(|| parse_tokens(tokens, text))
+}
+
+fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str) -> Result<Vec<Statement>> {
     let source: Arc<str> = text.into();
     let mut cursor = Cursor::new(text);
-    let mut parser =
-        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&Grammar).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
     let mut statements = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
@@ -71,9 +76,16 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
         if !matches!(next.token, Token::EOF | Token::SemiColon) {
             return Err(near(next, text));
         }
-        let end = cursor.advance(parser.get_current_token().span.end);
-        statements.push(Statement { ast, source: source.clone(), bytes: start..end, offset });
+        let end = cursor.advance(last_read(&parser).span.end);
+        statements.push(Statement { ast: Arc::new(ast), source: source.clone(), bytes: start..end, offset });
     }
+}
+
+/// The last token that the parser has taken that is not white space.
+fn last_read<'a>(parser: &'a Parser<'_>) -> &'a TokenWithSpan {
+    let taken = (0..parser.index()).rev().map(|at| parser.token_at(at));
+    let mut dark = taken.filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+    dark.next().unwrap_or_else(|| parser.get_current_token())
 }
 
 /// The 1-based character that a span of a parsed statement begins at.
@@ -86,12 +98,12 @@ fn position(location: Location) -> usize {
 }
 
 fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
-    let dialect = PostgreSqlDialect {};
     let mut lines = Lines::default();
     let mut tokens = Vec::new();
     let flatten = |token: TokenWithSpan| TokenWithSpan { span: lines.flatten(token.span, text), ..token };
-    let outcome = Tokenizer::new(&dialect, text).tokenize_with_location_into_buf_with_mapper(&mut tokens, flatten);
-    outcome.map_err(|e| tokenizer_error(&e, text))?;
+    let outcome = Tokenizer::new(&Grammar, text).tokenize_with_location_into_buf_with_mapper(&mut tokens, flatten);
+    let end = tokens.last().map_or(Location { line: 1, column: 1 }, |token| token.span.end);
+    outcome.map_err(|e| tokenizer_error(&e, end, text))?;
     Ok(tokens)
 }
 
@@ -144,73 +156,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Operators chain to the left, each a level deeper, in trees that are later walked and freed by recursion: long chains
-/// are refused before there is a tree.
-fn check_chains(tokens: &[TokenWithSpan], text: &str) -> Result<()> {
-    let mut chains = vec![0];
-    for token in tokens {
-        match &token.token {
-            Token::LParen | Token::LBracket => chains.push(0),
-            Token::RParen | Token::RBracket if chains.len() > 1 => drop(chains.pop()),
-            Token::Comma | Token::SemiColon => *chains.last_mut().expect("one level is always left") = 0,
-            other if deepens(other) => {
-                let chain = chains.last_mut().expect("one level is always left");
-                *chain += 1;
-                if *chain > CHAIN_MAX {
-                    let hint = Some(format!("An expression may chain {CHAIN_MAX} operators; use IN (...) or VALUES."));
-                    return Err(syntax("expression is too long", token, text, hint));
-                }
-            }
-            _ => {}
-        }
+/// An open comment is noticed at the end of the text, but it begins after the `end` of the last token.
+fn tokenizer_error(error: &TokenizerError, end: Location, text: &str) -> Error {
+    let mut at = Lines::default().flatten_one(error.location, text);
+    let mut rest = &text[Cursor::new(text).advance(at)..];
+    if rest.is_empty() {
+        at = end;
+        rest = &text[Cursor::new(text).advance(at)..];
     }
-    Ok(())
-}
-
-/// True for tokens that can put what stands before them one level deeper.
-fn deepens(token: &Token) -> bool {
-    match token {
-        Token::Word(word) => matches!(
-            word.keyword,
-            Keyword::AND
-                | Keyword::OR
-                | Keyword::NOT
-                | Keyword::IS
-                | Keyword::LIKE
-                | Keyword::ILIKE
-                | Keyword::SIMILAR
-                | Keyword::BETWEEN
-                | Keyword::IN
-                | Keyword::AT
-                | Keyword::COLLATE
-                | Keyword::UNION
-                | Keyword::INTERSECT
-                | Keyword::EXCEPT
-                | Keyword::JOIN
-                | Keyword::OPERATOR
-        ),
-        Token::Number(..)
-        | Token::Char(_)
-        | Token::SingleQuotedString(_)
-        | Token::DollarQuotedString(_)
-        | Token::EscapedStringLiteral(_)
-        | Token::UnicodeStringLiteral(_)
-        | Token::NationalStringLiteral(_)
-        | Token::HexStringLiteral(_)
-        | Token::SingleQuotedByteStringLiteral(_)
-        | Token::Placeholder(_)
-        | Token::Whitespace(_)
-        | Token::Period
-        | Token::RParen
-        | Token::RBracket
-        | Token::EOF => false,
-        _ => true,
-    }
-}
-
-fn tokenizer_error(error: &TokenizerError, text: &str) -> Error {
-    let at = Lines::default().flatten_one(error.location, text);
-    let rest = &text[Cursor::new(text).advance(at)..];
     let what = match rest.chars().next() {
         Some('\'' | 'E' | 'e' | 'U' | 'u' | 'N' | 'n') => "unterminated quoted string",
         Some('"') => "unterminated quoted identifier",
@@ -265,4 +218,90 @@ fn syntax(message: &str, token: &TokenWithSpan, text: &str, hint: Option<String>
     let end = || text.chars().count() + 1;
     let position = span_position(token.span).unwrap_or_else(end);
     Error::Syntax { message: message.to_owned(), position, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(text: &str, expected: &Expect) {
+        let shown = match parse(text) {
+            Ok(statements) => {
+                let show = |s: &Statement| format!("[{}] {}", s.offset(), s.text());
+                statements.iter().map(show).collect::<Vec<_>>().join("\n")
+            }
+            Err(error) => format!("{error} at {}", error.position().unwrap_or(0)),
+        };
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn statements_know_their_slice() {
+        check("SELECT 1", &expect!["[0] SELECT 1"]);
+        check(
+            " SELECT 'ü;' ; -- done\n;\r\n/* a */ SELECT\n2 ;",
+            &expect![[r#"
+                [1] SELECT 'ü;'
+                [34] SELECT
+                2"#]],
+        );
+    }
+
+    #[test]
+    fn nothing_is_no_statement() {
+        for text in ["", ";", " ; ;", "-- ping", "/* a /* b */ c */", "\n"] {
+            assert!(parse(text).unwrap().is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn errors_point_at_the_token() {
+        check("SELEC 1", &expect![[r#"syntax error at or near "SELEC" at 1"#]]);
+        check("SELECT 1; SELECT * FROM t WHERE;", &expect![[r#"syntax error at or near ";" at 32"#]]);
+        check("SELECT 'ü',\n 'é' 'x' +", &expect!["syntax error at end of input at 23"]);
+        check("SELECT 1 2", &expect![[r#"syntax error at or near "2" at 10"#]]);
+        check("SELECT \"a b\" \"c\" \"d\"", &expect![[r#"syntax error at or near ""d"" at 18"#]]);
+        check("SELECT (1", &expect!["syntax error at end of input at 10"]);
+    }
+
+    #[test]
+    fn open_quotes_and_comments_are_named() {
+        check("SELECT 'abc", &expect![[r#"unterminated quoted string at or near "'abc" at 8"#]]);
+        check("SELECT \"abc", &expect![[r#"unterminated quoted identifier at or near ""abc" at 8"#]]);
+        check("SELECT 1 /* abc", &expect![[r#"unterminated /* comment at or near "/* abc" at 10"#]]);
+        check("SELECT $a$ abc", &expect![[r#"unterminated dollar-quoted string at or near "$a$ abc" at 8"#]]);
+    }
+
+    #[test]
+    fn named_arguments_take_an_identifier() {
+        check("SELECT f(a => 1, b := 2)", &expect!["[0] SELECT f(a => 1, b := 2)"]);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |open: &str, close: &str, n: usize| format!("SELECT {}1{}", open.repeat(n), close.repeat(n));
+        let refused = |text: &str| parse(text).unwrap_err().to_string();
+        assert!(parse(&nested("(", ")", 60)).is_ok());
+        assert!(parse(&nested("abs(", ")", 20)).is_ok());
+        for (open, close) in [
+            ("(", ")"),
+            ("abs(", ")"),
+            ("ARRAY[", "]"),
+            ("CASE WHEN true THEN ", " END"),
+            ("(SELECT ", ")"),
+            ("- ", ""),
+        ] {
+            for n in [1_000, 100_000] {
+                refused(&nested(open, close, n));
+            }
+        }
+        assert_eq!(refused(&format!("SELECT 1{}", "+1".repeat(100_000))), "expression is too long");
+        assert_eq!(refused(&format!("SELECT 1, 2{}", " UNION SELECT 1, 2".repeat(1_000))), "expression is too long");
+        assert_eq!(refused(&format!("SELECT 1::int{}", "[]".repeat(1_000))), "expression is too long");
+        assert_eq!(refused("SELECT 1::array<int>"), "syntax error at or near \"<\"");
+        assert!(parse(&format!("SELECT 1 WHERE 1 = 1{}", " OR 1 = 2".repeat(200))).is_ok());
+        assert!(parse(&format!("SELECT 1 IN (1{})", ", 2".repeat(100_000))).is_ok());
+    }
 }

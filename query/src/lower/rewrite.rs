@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::names::{body_names, folded, item_name, last_part};
-use crate::functions::{TIME_BUCKET_ARGUMENTS, parse_interval};
+use crate::functions::{Functions, TIME_BUCKET_ARGUMENTS, parse_interval};
 use crate::{Error, Result};
 
 /// Separates a name from the number that makes it unique; no one writes this character in a name.
@@ -21,22 +21,27 @@ pub(crate) const HIDDEN: char = '\u{1f}';
 ///
 /// # Errors
 /// [`Error::Unsupported`] for clauses that have no meaning here, [`Error::InvalidDateTime`] for an interval that is none.
-pub(crate) fn rewrite(query: &mut Query) -> Result<Vec<String>> {
-    let mut rewriter = Rewriter { depth: 0, limits: Vec::new() };
+pub(crate) fn rewrite(query: &mut Query, functions: &Functions) -> Result<Vec<String>> {
+    let mut rewriter = Rewriter { functions, depth: 0, subqueries: 0, limits: Vec::new() };
     match query.visit(&mut rewriter) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(rewriter.limits),
     }
 }
 
-struct Rewriter {
+/// Most subqueries that may stand in one another's expressions; planning takes twice as long for each.
+const SUBQUERIES_MAX: usize = 8;
+
+struct Rewriter<'a> {
+    functions: &'a Functions,
     depth: usize,
+    subqueries: usize,
     limits: Vec<String>,
 }
 
 type Flow = ControlFlow<Box<Error>>;
 
-impl VisitorMut for Rewriter {
+impl VisitorMut for Rewriter<'_> {
     type Break = Box<Error>;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
@@ -75,13 +80,22 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        self.subqueries += usize::from(has_subquery(expr));
+        if self.subqueries > SUBQUERIES_MAX {
+            return refuse("subqueries are nested too deeply", "Use WITH to name the inner ones.");
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        self.subqueries -= usize::from(has_subquery(expr));
         let outcome = match expr {
             Expr::Function(function) if counts_unsigned(function) => {
                 *expr = bigint(expr.clone());
                 Ok(None)
             }
-            Expr::Function(function) => function_call(function).map(|new| new.map(|f| *expr = f)),
+            Expr::Function(function) => function_call(function, self.functions).map(|new| new.map(|f| *expr = f)),
             Expr::Interval(interval) => literal_interval(interval).map(Some),
             Expr::Cast { .. } => cast_to_interval(expr).map(|new| new.map(|i| *expr = i)),
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -99,6 +113,10 @@ impl VisitorMut for Rewriter {
             Err(error) => ControlFlow::Break(Box::new(error)),
         }
     }
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
 }
 
 fn refuse(what: &str, hint: &str) -> Flow {
@@ -249,8 +267,12 @@ fn name_series_column(factor: &mut TableFactor) {
     }
 }
 
-/// Functions of `pg_catalog` are called by their bare name; some have argument forms that DataFusion's do not.
-fn function_call(function: &mut Function) -> Result<Option<Expr>> {
+/// Functions that PostgreSQL does not have and that the planner plans twice for each level of nesting.
+const FOREIGN: [&str; 2] = ["map", "make_map"];
+
+/// Functions of `pg_catalog` are called by their bare name, and aliases by the name they stand for: the planner
+/// would write out all arguments for each alias. Some functions have argument forms that DataFusion's do not.
+fn function_call(function: &mut Function, functions: &Functions) -> Result<Option<Expr>> {
     if let [schema, name] = function.name.0.as_slice()
         && let (Some(schema), Some(_)) = (schema.as_ident(), name.as_ident())
         && matches!(folded(schema).as_str(), "pg_catalog" | "public")
@@ -258,6 +280,15 @@ fn function_call(function: &mut Function) -> Result<Option<Expr>> {
         function.name.0.remove(0);
     }
     let Some(name) = last_part(&function.name).map(folded) else { return Ok(None) };
+    if FOREIGN.contains(&name.as_str()) {
+        return Err(Error::UndefinedFunction { signature: format!("{name}()"), position: None, hint: None });
+    }
+    if let [ObjectNamePart::Identifier(ident)] = function.name.0.as_mut_slice()
+        && let Some(own) = functions.own_name(&name)
+        && own != name
+    {
+        *ident = Ident { value: own.to_owned(), quote_style: Some('"'), span: ident.span };
+    }
     let FunctionArguments::List(arguments) = &mut function.args else { return Ok(None) };
     match name.as_str() {
         "time_bucket" => name_to_position(arguments).map(|()| None),

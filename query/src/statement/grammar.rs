@@ -1,0 +1,76 @@
+//! PostgreSQL's grammar as the parser library has it, but for one rule: the name of a named argument is an identifier.
+//!
+//! The library would try every function argument as the *expression* before a `=>` first, and again as an argument: twice the
+//! work for each level of nested calls, so that a line of text would keep a core busy for hours.
+
+use std::any::TypeId;
+
+use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+
+/// The grammar.
+#[derive(Debug)]
+pub(super) struct Grammar;
+
+const POSTGRESQL: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// Everything that the library's PostgreSQL differs in from its defaults.
+macro_rules! as_postgresql {
+    ($(fn $name:ident(&self $(, $argument:ident: $kind:ty)*) -> $result:ty;)*) => {
+        impl Dialect for Grammar {
+            /// The parser asks for PostgreSQL by type as well.
+            fn dialect(&self) -> TypeId {
+                TypeId::of::<PostgreSqlDialect>()
+            }
+
+            fn supports_named_fn_args_with_expr_name(&self) -> bool {
+                false
+            }
+
+            $(fn $name(&self $(, $argument: $kind)*) -> $result {
+                POSTGRESQL.$name($($argument),*)
+            })*
+        }
+    };
+}
+
+as_postgresql! {
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char>;
+    fn is_delimited_identifier_start(&self, ch: char) -> bool;
+    fn is_identifier_start(&self, ch: char) -> bool;
+    fn is_identifier_part(&self, ch: char) -> bool;
+    fn supports_unicode_string_literal(&self) -> bool;
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool;
+    fn is_custom_operator_part(&self, ch: char) -> bool;
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>>;
+    fn supports_filter_during_aggregation(&self) -> bool;
+    fn supports_group_by_expr(&self) -> bool;
+    fn prec_value(&self, precedence: Precedence) -> u8;
+    fn allow_extract_custom(&self) -> bool;
+    fn allow_extract_single_quotes(&self) -> bool;
+    fn supports_create_index_with_clause(&self) -> bool;
+    fn supports_explain_with_utility_options(&self) -> bool;
+    fn supports_listen_notify(&self) -> bool;
+    fn supports_factorial_operator(&self) -> bool;
+    fn supports_bitwise_shift_operators(&self) -> bool;
+    fn supports_comment_on(&self) -> bool;
+    fn supports_load_extension(&self) -> bool;
+    fn supports_named_fn_args_with_colon_operator(&self) -> bool;
+    fn supports_empty_projections(&self) -> bool;
+    fn supports_nested_comments(&self) -> bool;
+    fn supports_string_escape_constant(&self) -> bool;
+    fn supports_numeric_literal_underscores(&self) -> bool;
+    fn supports_array_typedef_with_brackets(&self) -> bool;
+    fn supports_geometric_types(&self) -> bool;
+    fn supports_set_names(&self) -> bool;
+    fn supports_alter_column_type_using(&self) -> bool;
+    fn supports_notnull_operator(&self) -> bool;
+    fn supports_interval_options(&self) -> bool;
+    fn supports_insert_table_alias(&self) -> bool;
+    fn supports_create_table_like_parenthesized(&self) -> bool;
+    fn supports_select_wildcard_with_alias(&self) -> bool;
+    fn supports_comma_separated_trim(&self) -> bool;
+    fn supports_xml_expressions(&self) -> bool;
+    fn supports_comment_optimizer_hint(&self) -> bool;
+}
