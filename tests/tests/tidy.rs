@@ -115,7 +115,7 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn nothing_depends_on_one_machine() {
-    let needles = ["/home/", "/root/", "/work/", "/tmp/"];
+    let needles = ["home", "root", "work", "tmp"].map(|folder| format!("/{folder}/"));
     let mut violations = Vec::new();
     for (path, text) in tree::texts().iter().filter(|(path, _)| !lists_needles(path)) {
         for (number, line) in (1..).zip(text.lines()) {
