@@ -226,7 +226,7 @@ fn from_text(text: &str) -> Option<Error> {
         .map(|(_, operation)| operation)
         .or_else(|| between(text, "Cannot coerce arithmetic expression ", " to valid types"));
     if let Some(operation) = operation {
-        let words: Vec<_> = operation.split(' ').map(|word| pg_name(word)).collect();
+        let words: Vec<_> = operation.split(' ').map(pg_name).collect();
         let message = format!("operator does not exist: {}", words.join(" "));
         let hint = Some(
             "No operator matches the given name and argument types. You might need to add explicit type casts."

@@ -366,7 +366,7 @@ fn literal_interval(interval: &mut Interval) -> Result<()> {
         None => parse_interval(text)?,
     };
     let value = format!("{} months {} days {} nanoseconds", parsed.months, parsed.days, parsed.nanoseconds);
-    interval.value = Box::new(string(value));
+    *interval.value = string(value);
     interval.leading_field = None;
     Ok(())
 }
