@@ -2,6 +2,8 @@
 //!
 //! The type of each column is looked at once per batch. A value is written behind a length that is filled in afterwards.
 
+mod array;
+
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal32Array, Decimal64Array, Decimal128Array, Decimal256Array,
@@ -269,67 +271,6 @@ impl Column {
             _ => (0, 0, 0),
         }
     }
-
-    fn put_array_text(&self, rows: std::ops::Range<usize>, zone: &Zone, out: &mut BytesMut) {
-        out.put_u8(b'{');
-        for (at, row) in rows.enumerate() {
-            if at > 0 {
-                out.put_u8(b',');
-            }
-            match &self.values {
-                _ if self.is_null(row) => out.put_slice(b"NULL"),
-                Values::List(lists, elements, _) => elements.put_array_text(lists.range(row), zone, out),
-                _ => {
-                    let mut element = BytesMut::new();
-                    self.put_text(row, zone, &mut element);
-                    text::put_array_element(&element, out);
-                }
-            }
-        }
-        out.put_u8(b'}');
-    }
-
-    fn put_array_binary(&self, rows: std::ops::Range<usize>, element_oid: u32, zone: &Zone, out: &mut BytesMut) {
-        let mut dimensions = Vec::new();
-        if !rows.is_empty() {
-            self.array_dimensions(&rows, &mut dimensions);
-        }
-        out.put_i32(dimensions.len() as i32);
-        out.put_i32(i32::from(self.has_null(&rows)));
-        out.put_u32(element_oid);
-        for length in dimensions {
-            out.put_i32(length);
-            out.put_i32(1);
-        }
-        self.put_elements_binary(rows, zone, out);
-    }
-
-    /// Lengths along each dimension, outermost first, as those of the first element: PostgreSQL's arrays are rectangular.
-    fn array_dimensions(&self, rows: &std::ops::Range<usize>, dimensions: &mut Vec<i32>) {
-        dimensions.push(rows.len() as i32);
-        if let (Values::List(lists, elements, _), false) = (&self.values, rows.is_empty()) {
-            elements.array_dimensions(&lists.range(rows.start), dimensions);
-        }
-    }
-
-    fn has_null(&self, rows: &std::ops::Range<usize>) -> bool {
-        rows.clone().any(|row| match &self.values {
-            _ if self.is_null(row) => true,
-            Values::List(lists, elements, _) => elements.has_null(&lists.range(row)),
-            _ => false,
-        })
-    }
-
-    fn put_elements_binary(&self, rows: std::ops::Range<usize>, zone: &Zone, out: &mut BytesMut) {
-        for row in rows {
-            match &self.values {
-                Values::List(lists, elements, _) if !self.is_null(row) => {
-                    elements.put_elements_binary(lists.range(row), zone, out);
-                }
-                _ => self.put_field(row, Format::Binary, zone, out),
-            }
-        }
-    }
 }
 
 impl Values {
@@ -417,5 +358,105 @@ fn to_us(value: i64, unit: TimeUnit) -> i64 {
         TimeUnit::Millisecond => value.saturating_mul(1000),
         TimeUnit::Microsecond => value,
         TimeUnit::Nanosecond => time::round_to_us(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{
+        BinaryArray, Date32Array, DictionaryArray, IntervalMonthDayNanoArray, StringArray, Time64NanosecondArray,
+        TimestampNanosecondArray,
+    };
+    use datafusion::arrow::datatypes::{Int32Type, Int64Type, IntervalMonthDayNanoType};
+
+    use super::*;
+
+    /// The first field of each row, `None` for NULL.
+    fn fields(array: ArrayRef, format: Format) -> Vec<Option<Vec<u8>>> {
+        let batch = RecordBatch::try_from_iter([("c", array)]).unwrap();
+        let zone = Zone::default();
+        let encoder = RowEncoder::new(&batch, &[format], &zone).unwrap();
+        let field = |row| {
+            let mut out = BytesMut::new();
+            encoder.put_row(row, &mut out);
+            assert_eq!(out[0], b'D');
+            assert_eq!(out[1..5], (out.len() as u32 - 1).to_be_bytes());
+            assert_eq!(out[5..7], [0, 1]);
+            let length = i32::from_be_bytes(out[7..11].try_into().unwrap());
+            usize::try_from(length).ok().map(|length| {
+                assert_eq!(out.len(), 11 + length);
+                out[11..].to_vec()
+            })
+        };
+        (0..batch.num_rows()).map(field).collect()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Checks the first value's text and binary form against what PostgreSQL 15 sent.
+    fn check(array: impl Array + 'static, text: &str, binary: &str) {
+        let array: ArrayRef = Arc::new(array);
+        let text_field = fields(array.clone(), Format::Text)[0].clone().unwrap();
+        assert_eq!(String::from_utf8(text_field).unwrap(), text);
+        assert_eq!(hex(fields(array, Format::Binary)[0].as_ref().unwrap()), binary, "{text}");
+    }
+
+    #[test]
+    fn values_as_postgresql_15() {
+        check(BooleanArray::from(vec![true]), "t", "01");
+        check(Float64Array::from(vec![1.5]), "1.5", "3ff8000000000000");
+        check(UInt64Array::from(vec![10_000]), "10000", "00010001000000000001");
+        let decimal = Decimal128Array::from(vec![12_345]).with_precision_and_scale(10, 2).unwrap();
+        check(decimal, "123.45", "0002000000000002007b1194");
+        check(BinaryArray::from(vec![&b"\xde\xad"[..]]), "\\xdead", "dead");
+        check(Date32Array::from(vec![19_782]), "2024-02-29", "00002279");
+        check(Time64NanosecondArray::from(vec![7_384_500_000_000]), "02:03:04.5", "00000001b8268720");
+        let time = TimestampNanosecondArray::from(vec![1_704_067_200_500_000_000]).with_timezone("UTC");
+        check(time, "2024-01-01 00:00:00.5+00", "0002b0d5d4f0e120");
+        let interval = IntervalMonthDayNanoType::make_value(1, 2, 3_500_000_000);
+        let interval = IntervalMonthDayNanoArray::from(vec![interval]);
+        check(interval, "1 mon 2 days 00:00:03.5", "00000000003567e00000000200000001");
+    }
+
+    #[test]
+    fn arrays_as_postgresql_15() {
+        let numbers = [Some(vec![Some(1), None, Some(3)])];
+        let header = "0000000100000001000000140000000300000001";
+        let items = "000000080000000000000001ffffffff000000080000000000000003";
+        let binary = format!("{header}{items}");
+        check(ListArray::from_iter_primitive::<Int64Type, _, _>(numbers.clone()), "{1,NULL,3}", &binary);
+        check(LargeListArray::from_iter_primitive::<Int64Type, _, _>(numbers), "{1,NULL,3}", &binary);
+        let none = [Some(Vec::<Option<i64>>::new())];
+        check(ListArray::from_iter_primitive::<Int64Type, _, _>(none), "{}", "000000000000000000000014");
+    }
+
+    #[test]
+    fn nested_arrays_are_dimensions() {
+        let texts = StringArray::from(vec![Some("a"), Some("b c"), Some("c"), None]);
+        let item = |data_type| Arc::new(datafusion::arrow::datatypes::Field::new("item", data_type, true));
+        let inner = FixedSizeListArray::new(item(DataType::Utf8), 2, Arc::new(texts), None);
+        let outer = FixedSizeListArray::new(item(inner.data_type().clone()), 2, Arc::new(inner), None);
+        let binary = "00000002000000010000001900000002000000010000000200000001\
+                      0000000161000000036220630000000163ffffffff";
+        check(outer, r#"{{a,"b c"},{c,NULL}}"#, binary);
+    }
+
+    #[test]
+    fn null_has_no_value_in_any_type() {
+        let dictionary: DictionaryArray<Int32Type> = vec![Some("x"), None].into_iter().collect();
+        let arrays: [ArrayRef; 3] = [
+            Arc::new(dictionary),
+            Arc::new(Int64Array::from(vec![Some(1), None])),
+            Arc::new(datafusion::arrow::array::NullArray::new(2)),
+        ];
+        for array in arrays {
+            for format in [Format::Text, Format::Binary] {
+                assert_eq!(fields(array.clone(), format)[1], None);
+            }
+        }
     }
 }

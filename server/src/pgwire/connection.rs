@@ -148,7 +148,7 @@ impl Connection {
         match message {
             PgWireFrontendMessage::Query(query) => return self.query(&query.query).await,
             PgWireFrontendMessage::Parse(parse) => self.parse(parse)?,
-            PgWireFrontendMessage::Bind(bind) => self.bind(bind)?,
+            PgWireFrontendMessage::Bind(bind) => self.bind(&bind)?,
             PgWireFrontendMessage::Describe(describe) => self.describe(&describe)?,
             PgWireFrontendMessage::Execute(execute) => self.execute_portal(&execute).await?,
             PgWireFrontendMessage::Close(close) => self.close(&close),

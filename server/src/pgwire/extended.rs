@@ -37,7 +37,7 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn bind(&mut self, bind: Bind) -> Result<(), SqlError> {
+    pub(super) fn bind(&mut self, bind: &Bind) -> Result<(), SqlError> {
         let name = bind.portal_name.clone().unwrap_or_default();
         let statement = bind.statement_name.as_deref().unwrap_or_default();
         let planned = self.session.statements.get(statement).cloned().ok_or_else(|| no_statement(statement))?;
@@ -51,7 +51,7 @@ impl Connection {
             return Err(SqlError::new(code::DUPLICATE_CURSOR, message));
         }
         check_room(self.session.portals.len(), self.shared.limits.portals_max, "portals")?;
-        let arguments = self.arguments(&bind, statement, &planned)?;
+        let arguments = self.arguments(bind, statement, &planned)?;
         let formats = formats(&bind.result_column_format_codes, planned.columns.as_ref().map_or(0, Vec::len))?;
         self.session.portals.insert(name, Portal { planned, arguments, formats, progress: Progress::Bound });
         self.writer.put(&BindComplete::new());

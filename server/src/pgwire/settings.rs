@@ -94,7 +94,7 @@ impl Settings {
             Some(definition) => definition.accept(arguments)?,
             None => custom(name).map(|()| arguments.join(", "))?,
         };
-        self.put(&name.to_ascii_lowercase(), Some(value), scope);
+        self.put(&name.to_ascii_lowercase(), Some(&value), scope);
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Settings {
         }
         let name = name.to_ascii_lowercase();
         let value = self.initial.get(&name).cloned();
-        self.put(&name, value, scope);
+        self.put(&name, value.as_deref(), scope);
         Ok(())
     }
 
@@ -121,15 +121,15 @@ impl Settings {
         self.effective.extend(kept);
     }
 
-    fn put(&mut self, name: &str, value: Option<String>, scope: Scope) {
+    fn put(&mut self, name: &str, value: Option<&str>, scope: Scope) {
         let scope = if name.starts_with("transaction_") { Scope::Transaction } else { scope };
         let targets = match scope {
             Scope::Session => [Some(&mut self.session), Some(&mut self.effective)],
             Scope::Transaction => [Some(&mut self.effective), None],
         };
         for values in targets.into_iter().flatten() {
-            match &value {
-                Some(value) => values.insert(name.to_owned(), value.clone()),
+            match value {
+                Some(value) => values.insert(name.to_owned(), value.to_owned()),
                 None => values.remove(name),
             };
         }

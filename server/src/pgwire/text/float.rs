@@ -8,26 +8,26 @@ use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
 
-/// Longest form of an `f64` that is taken apart: sign, 17 digits, point and `e-308`, or 16 digits and `.0`.
+/// Longest form of an `f64` that is taken apart: sign, 17 digits, point and `e-308`.
 const TEXT_BYTES_MAX: usize = 32;
 
 /// Appends a `float8`.
 pub(crate) fn put_f64(x: f64, out: &mut BytesMut) {
-    // Whole numbers below 2^53 are exact, and their shortest digits are all their digits.
-    if x.abs() < 1e15 && x == x.trunc() && x != 0.0 {
-        let _ = write!(out, "{}", x as i64);
-        return;
-    }
     if put_special(x, out) {
         return;
     }
-    let mut shortest = Scientific::parse(ryu::Buffer::new().format_finite(x).as_bytes());
+    let mut buffer = ryu::Buffer::new();
+    let digits = buffer.format_finite(x);
+    if (1e-4..1e15).contains(&x.abs()) {
+        return put_positional(digits, out);
+    }
+    let mut shortest = Scientific::parse(digits.as_bytes());
     let bits = x.to_bits();
     let binary = Binary::new(bits & ((1 << 52) - 1), (bits >> 52) & 0x7ff, 52, 1075);
     if binary.is_halfway(&shortest) {
         shortest = longer(|digits| Scientific::formatted(format_args!("{x:.digits$e}")), &binary, &shortest, 16);
     }
-    shortest.put(15, out);
+    shortest.put(out);
 }
 
 /// Appends a `float4`.
@@ -35,13 +35,24 @@ pub(crate) fn put_f32(x: f32, out: &mut BytesMut) {
     if put_special(f64::from(x), out) {
         return;
     }
-    let mut shortest = Scientific::parse(ryu::Buffer::new().format_finite(x).as_bytes());
+    let mut buffer = ryu::Buffer::new();
+    let digits = buffer.format_finite(x);
+    if (1e-4..1e6).contains(&x.abs()) {
+        return put_positional(digits, out);
+    }
+    let mut shortest = Scientific::parse(digits.as_bytes());
     let bits = u64::from(x.to_bits());
     let binary = Binary::new(bits & ((1 << 23) - 1), (bits >> 23) & 0xff, 23, 150);
     if binary.is_halfway(&shortest) {
         shortest = longer(|digits| Scientific::formatted(format_args!("{x:.digits$e}")), &binary, &shortest, 8);
     }
-    shortest.put(6, out);
+    shortest.put(out);
+}
+
+/// Ryu's form of a number of everyday size is PostgreSQL's but for the `.0` of whole numbers. None of these is so large that
+/// its digits could be half way to a neighbour.
+fn put_positional(digits: &str, out: &mut BytesMut) {
+    out.put_slice(digits.strip_suffix(".0").unwrap_or(digits).as_bytes());
 }
 
 /// Appends what has no digits to find; false for every other number.
@@ -120,22 +131,19 @@ impl Scientific {
         (all, self.exponent + 1 - self.digits as i32)
     }
 
-    fn put(&self, exponent_form_from: i32, out: &mut BytesMut) {
+    /// Appends the exponent form.
+    fn put(&self, out: &mut BytesMut) {
         if self.negative {
             out.put_u8(b'-');
         }
-        let digits = self.digits();
-        if self.exponent < -4 || self.exponent >= exponent_form_from {
-            put_with_point(digits, 1, out);
-            let sign = if self.exponent < 0 { '-' } else { '+' };
-            let _ = write!(out, "e{sign}{:02}", self.exponent.abs());
-        } else if self.exponent < 0 {
-            out.put_slice(b"0.");
-            out.put_bytes(b'0', (-1 - self.exponent) as usize);
-            out.put_slice(digits);
-        } else {
-            put_with_point(digits, self.exponent as usize + 1, out);
+        let (first, fraction) = self.digits().split_at(1);
+        out.put_slice(first);
+        if !fraction.is_empty() {
+            out.put_u8(b'.');
+            out.put_slice(fraction);
         }
+        let sign = if self.exponent < 0 { '-' } else { '+' };
+        let _ = write!(out, "e{sign}{:02}", self.exponent.abs());
     }
 }
 
@@ -146,18 +154,6 @@ fn written_exponent(text: &[u8]) -> i32 {
     };
     let value = digits.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0'));
     if negative { -value } else { value }
-}
-
-fn put_with_point(digits: &[u8], whole_digits: usize, out: &mut BytesMut) {
-    if digits.len() > whole_digits {
-        let (whole, fraction) = digits.split_at(whole_digits);
-        out.put_slice(whole);
-        out.put_u8(b'.');
-        out.put_slice(fraction);
-    } else {
-        out.put_slice(digits);
-        out.put_bytes(b'0', whole_digits - digits.len());
-    }
 }
 
 /// A finite number as `fraction * 2^exponent`.
@@ -304,7 +300,7 @@ mod tests {
             (1e100, "1e+100"),
             (-6.172446915696602e16, "-6.1724469156966016e+16"),
             (662936471232937.25, "662936471232937.2"),
-            (2.9802322387695312e-08, "2.9802322387695312e-08"),
+            (2f64.powi(-25), "2.9802322387695312e-08"),
             (5e-324, "5e-324"),
             (2.2250738585072014e-308, "2.2250738585072014e-308"),
             (1.7976931348623157e308, "1.7976931348623157e+308"),
