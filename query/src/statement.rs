@@ -260,7 +260,8 @@ mod tests {
     fn errors_point_at_the_token() {
         check("SELEC 1", &expect![[r#"syntax error at or near "SELEC" at 1"#]]);
         check("SELECT 1; SELECT * FROM t WHERE;", &expect![[r#"syntax error at or near ";" at 32"#]]);
-        check("SELECT 'ü',\n 'é' 'x' +", &expect!["syntax error at end of input at 23"]);
+        check("SELECT 'ü',\n 'é' || 'x' +", &expect!["syntax error at end of input at 26"]);
+        check("SELECT 'ü',\n 'é' 'x' +", &expect![[r#"syntax error at or near "+" at 22"#]]);
         check("SELECT 1 2", &expect![[r#"syntax error at or near "2" at 10"#]]);
         check("SELECT \"a b\" \"c\" \"d\"", &expect![[r#"syntax error at or near ""d"" at 18"#]]);
         check("SELECT (1", &expect!["syntax error at end of input at 10"]);
