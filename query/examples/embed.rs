@@ -1,6 +1,6 @@
 //! Plimsoll inside a program: a session on a directory, points in, SQL out as Arrow batches.
 //!
-//! `cargo run -p plimsoll-query --example embed`; `cargo test` runs it as well.
+//! `cargo test --workspace` runs it.
 
 use std::error::Error;
 use std::path::Path;
