@@ -11,11 +11,12 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateDefaults, session_state::SessionStateBuilder};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
+use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 use plimsoll_engine::Engine;
 
 use crate::cooperative::CooperativeJoins;
-use crate::functions::{ExactSums, Functions, IntegersByRounding};
+use crate::functions::{CheckedIntegers, ExactSums, Functions, IntegersByRounding, TextAsPostgres};
 use crate::{Error, Result, Session};
 
 /// The time zone of a session that sets none.
@@ -116,9 +117,10 @@ impl Settings {
             .with_aggregate_functions(vec![first_value_udaf()])
             .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .build();
-        use datafusion::logical_expr::registry::FunctionRegistry;
         state.register_function_rewrite(Arc::new(IntegersByRounding::new()))?;
+        state.register_function_rewrite(Arc::new(CheckedIntegers::new()))?;
         state.register_function_rewrite(Arc::new(ExactSums))?;
+        state.register_function_rewrite(Arc::new(TextAsPostgres::new()))?;
         Ok(Settings { state, functions, time_zone })
     }
 }

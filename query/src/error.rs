@@ -3,7 +3,19 @@
 use datafusion::error::DataFusionError;
 
 mod convert;
-pub(crate) use convert::{convert, type_name};
+mod text;
+
+pub(crate) use text::type_name;
+
+use convert::convert;
+
+/// The hint for a call that no function takes.
+pub(crate) const NO_SUCH_FUNCTION: &str =
+    "No function matches the given name and argument types. You might need to add explicit type casts.";
+
+/// The hint for an operator between types that it does not join.
+const NO_SUCH_OPERATOR: &str =
+    "No operator matches the given name and argument types. You might need to add explicit type casts.";
 
 /// Result of a query call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

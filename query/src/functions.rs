@@ -8,20 +8,24 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 mod bucket;
+mod checked;
 mod first_last;
 mod interval;
 mod missing;
 mod round;
 mod similar;
 mod sum;
+mod text;
 mod time_bucket;
 mod zone;
 
+pub(crate) use checked::CheckedIntegers;
 pub(crate) use interval::parse_interval;
 pub(crate) use missing::{Missing, no_such_function};
 pub(crate) use round::IntegersByRounding;
 pub(crate) use similar::most_similar;
 pub(crate) use sum::ExactSums;
+pub(crate) use text::TextAsPostgres;
 pub(crate) use time_bucket::TIME_BUCKET_ARGUMENTS;
 
 use first_last::{End, FirstLast};

@@ -256,3 +256,139 @@ impl fmt::Display for Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::datatypes::{Int64Type, TimeUnit};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn session() -> (TempDir, Session) {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::open(dir.path()).unwrap();
+        session.execute("CREATE TABLE cpu (time timestamptz, host text, usage float8, n bigint)", 0).unwrap();
+        session.execute("INSERT INTO cpu VALUES ('2024-01-01', 'a', 1.5, 1), ('2024-01-02', 'b', 2.5, 2)", 0).unwrap();
+        (dir, session)
+    }
+
+    fn prepare(session: &Session, sql: &str) -> Result<Prepared> {
+        session.prepare(&crate::parse(sql).unwrap()[0], &[], 0)
+    }
+
+    fn types(session: &Session, sql: &str) -> Vec<String> {
+        prepare(session, sql).unwrap().parameters().iter().map(ToString::to_string).collect()
+    }
+
+    #[tokio::main(flavor = "current_thread")]
+    async fn run(session: &Session, prepared: &Prepared, values: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
+        match session.run(prepared, values, 0).await? {
+            Outcome::Rows(stream) => collect(stream).await,
+            Outcome::Done(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn integer(batches: &[RecordBatch]) -> i64 {
+        batches.iter().find(|b| b.num_rows() > 0).unwrap().column(0).as_primitive::<Int64Type>().value(0)
+    }
+
+    #[test]
+    fn parameter_types_come_from_their_place() {
+        let (_dir, session) = session();
+        let time = r#"Timestamp(ns, "UTC")"#;
+        assert_eq!(
+            types(&session, "SELECT usage FROM cpu WHERE time > $1 AND host = $2 AND n IN ($3) LIMIT $4 OFFSET $5"),
+            [time, "Utf8", "Int64", "Int64", "Int64"]
+        );
+        assert_eq!(types(&session, "SELECT usage FROM cpu WHERE time BETWEEN $2 AND $1"), [time, time]);
+        assert_eq!(types(&session, "SELECT $1, $2::int, $3 + usage FROM cpu"), ["Utf8", "Int32", "Float64"]);
+        assert_eq!(types(&session, "INSERT INTO cpu (host, time, n) VALUES ($1, $2, $3)"), ["Utf8", time, "Int64"]);
+        assert_eq!(types(&session, "INSERT INTO cpu (time, n) SELECT $1, $2"), [time, "Int64"]);
+        assert_eq!(types(&session, "SELECT time_bucket($1, time) FROM cpu"), ["Utf8"]);
+        assert_eq!(types(&session, "EXPLAIN SELECT 1 FROM cpu WHERE n = $1"), ["Int64"]);
+    }
+
+    #[test]
+    fn declared_types_win() {
+        let (_dir, session) = session();
+        let statement = &crate::parse("SELECT n FROM cpu WHERE n = $1 AND usage > $2").unwrap()[0];
+        let prepared = session.prepare(statement, &[Some(DataType::Int32), None], 0).unwrap();
+        assert_eq!(prepared.parameters(), [DataType::Int32, DataType::Float64]);
+    }
+
+    #[test]
+    fn a_prepared_statement_reads_what_is_there_when_it_runs() {
+        let (_dir, session) = session();
+        let count = prepare(&session, "SELECT count(*) FROM cpu WHERE host = $1").unwrap();
+        let host = |name: &str| [ScalarValue::Utf8(Some(name.to_owned()))];
+        assert_eq!(integer(&run(&session, &count, &host("a")).unwrap()), 1);
+        session.execute("INSERT INTO cpu (time, host, n) VALUES ('2024-02-01', 'a', 3)", 0).unwrap();
+        assert_eq!(integer(&run(&session, &count, &host("a")).unwrap()), 2);
+        assert_eq!(integer(&run(&session, &count, &host("b")).unwrap()), 1);
+    }
+
+    #[test]
+    fn a_changed_table_is_planned_anew() {
+        let (_dir, session) = session();
+        let count = prepare(&session, "SELECT count(*) FROM cpu").unwrap();
+        let all = prepare(&session, "SELECT * FROM cpu").unwrap();
+        let insert = prepare(&session, "INSERT INTO cpu (time, usage) VALUES ($1, $2)").unwrap();
+        session.execute("DROP TABLE cpu; CREATE TABLE cpu (time timestamptz, usage bigint)", 0).unwrap();
+        let values = [ScalarValue::TimestampNanosecond(Some(7), Some("UTC".into())), ScalarValue::Float64(Some(2.0))];
+        run(&session, &insert, &values).unwrap();
+        assert_eq!(integer(&run(&session, &count, &[]).unwrap()), 1);
+        assert_eq!(run(&session, &all, &[]).unwrap_err().to_string(), "cached plan must not change result type");
+        session.execute("DROP TABLE cpu", 0).unwrap();
+        assert!(matches!(run(&session, &count, &[]), Err(Error::UndefinedTable { .. })));
+    }
+
+    #[test]
+    fn values_are_cast_to_what_was_planned() {
+        let (_dir, session) = session();
+        let prepared = prepare(&session, "SELECT n FROM cpu WHERE time = $1").unwrap();
+        let text = ScalarValue::Utf8(Some("2024-01-02 00:00:00+00".to_owned()));
+        assert_eq!(integer(&run(&session, &prepared, &[text]).unwrap()), 2);
+        let bad = ScalarValue::Utf8(Some("soon".to_owned()));
+        assert!(matches!(run(&session, &prepared, &[bad]), Err(Error::InvalidDateTime { .. })));
+        assert!(matches!(run(&session, &prepared, &[]), Err(Error::InvalidParameter { .. })));
+    }
+
+    #[test]
+    fn columns_are_known_before_the_run() {
+        let (_dir, session) = session();
+        let prepared = prepare(&session, "SELECT *, count(*) OVER (), sum(n) OVER (), n AS \"N\", 1 FROM cpu").unwrap();
+        let names: Vec<_> = prepared.columns().iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["time", "host", "usage", "n", "count", "sum", "N", "?column?"]);
+        let batches = run(&session, &prepared, &[]).unwrap();
+        let (schema, columns) = (batches[0].schema(), prepared.columns());
+        let planned =
+            schema.fields().iter().zip(columns).all(|(f, c)| f.data_type() == &c.data_type && f.name() == &c.name);
+        assert!(planned, "{schema:?} is not {columns:?}");
+        assert!(prepared.returns_rows());
+        assert!(!prepare(&session, "DROP TABLE cpu").unwrap().returns_rows());
+    }
+
+    #[test]
+    fn zones_label_time() {
+        let (_dir, mut session) = session();
+        let before = prepare(&session, "SELECT time FROM cpu").unwrap();
+        session.set_time_zone("Europe/Berlin").unwrap();
+        let prepared = prepare(&session, "SELECT time FROM cpu WHERE time < '2024-01-01 01:00:01'").unwrap();
+        let berlin = DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Berlin".into()));
+        assert_eq!(prepared.columns()[0].data_type, berlin);
+        assert_eq!(run(&session, &prepared, &[]).unwrap()[0].num_rows(), 1);
+        assert_eq!(run(&session, &before, &[]).unwrap()[0].column(0).data_type(), &berlin);
+        assert!(matches!(session.set_time_zone("Mars/Olympus"), Err(Error::InvalidParameter { .. })));
+        session.set_time_zone("+05:30").unwrap();
+    }
+
+    #[test]
+    fn an_answer_without_rows_still_has_columns() {
+        let (_dir, session) = session();
+        let batches = session.execute("SELECT time, n FROM cpu WHERE host = 'nobody'", 0).unwrap();
+        assert_eq!(batches[0].schema().field(1).name(), "n");
+        assert!(session.execute("", 0).unwrap().is_empty());
+        assert!(session.execute("DROP TABLE cpu", 0).unwrap().is_empty());
+    }
+}

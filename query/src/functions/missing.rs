@@ -7,7 +7,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::Error;
-use crate::error::type_name;
+use crate::error::{NO_SUCH_FUNCTION, type_name};
 
 type Result<T> = datafusion::common::Result<T>;
 
@@ -19,8 +19,7 @@ pub(crate) fn no_such_function(name: &str, types: &[DataType]) -> DataFusionErro
 fn undefined(name: &str, types: &[DataType], hint: Option<String>) -> DataFusionError {
     let types: Vec<_> = types.iter().map(type_name).collect();
     let signature = format!("{name}({})", types.join(", "));
-    let no_match = "No function matches the given name and argument types. You might need to add explicit type casts.";
-    let hint = hint.or_else(|| Some(no_match.to_owned()));
+    let hint = hint.or_else(|| Some(NO_SUCH_FUNCTION.to_owned()));
     DataFusionError::External(Box::new(Error::UndefinedFunction { signature, position: None, hint }))
 }
 

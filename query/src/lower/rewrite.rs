@@ -49,6 +49,9 @@ impl VisitorMut for Rewriter<'_> {
         if !query.locks.is_empty() {
             return refuse("locking rows is not supported", "Leave out FOR UPDATE or FOR SHARE.");
         }
+        if let SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) = *query.body {
+            return refuse("changing data inside a query is not supported", "Use INSERT as a statement of its own.");
+        }
         fetch_is_limit(query)?;
         self.limits.extend(limit_placeholders(query));
         order_by_output_name(query);
@@ -182,14 +185,13 @@ fn name_columns(body: &mut SetExpr) {
         let name = item_name(item);
         if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name)
             && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
-            && !named_after_column(expr)
         {
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
         }
     }
 }
 
-/// A cast of a column keeps the column's name in DataFusion as well, and an alias would hide the column from GROUP BY.
+/// A cast of a column has the column's name in DataFusion as well, where the two get in each other's way.
 fn named_after_column(expr: &Expr) -> bool {
     match expr {
         Expr::Cast { expr, .. } | Expr::Nested(expr) => {
@@ -220,7 +222,8 @@ fn hide_duplicates(projection: &mut [SelectItem]) {
             other.1 == key.1 && (other.0.is_none() || key.0.is_none() || other.0 == key.0)
         };
         let column = matches!(item, SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
-        if seen.iter().any(repeated) || (wildcard && column) {
+        let cast = matches!(item, SelectItem::UnnamedExpr(expr) if !column && named_after_column(expr));
+        if seen.iter().any(repeated) || (wildcard && column) || cast {
             let name = format!("{}{HIDDEN}{at}", item_name(item).unwrap_or_default());
             let alias = Ident::with_quote('"', name);
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
