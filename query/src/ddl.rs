@@ -50,10 +50,19 @@ impl NewTable {
             check_options(column)?;
             let name = folded(&column.name);
             let kind = column_kind(column, &name, key.as_ref())?;
-            if kind != ColumnKind::Time {
-                columns.push(Column { name, kind });
+            columns.push(Column { name, kind });
+        }
+        for (nth, column) in columns.iter().enumerate() {
+            if columns[..nth].iter().any(|other| other.name == column.name) {
+                let message = format!("column \"{}\" specified more than once", column.name);
+                return Err(Error::Type {
+                    message,
+                    position: span_position(create.columns[nth].name.span),
+                    hint: None,
+                });
             }
         }
+        columns.retain(|column| column.kind != ColumnKind::Time);
         if let Some(unknown) = key.iter().flatten().find(|k| !create.columns.iter().any(|c| folded(&c.name) == **k)) {
             let position = span_position(create.name.span());
             return Err(Error::UndefinedColumn { name: unknown.clone(), position, hint: None });

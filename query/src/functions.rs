@@ -7,6 +7,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+mod bounded;
 mod bucket;
 mod checked;
 mod first_last;
@@ -28,6 +29,7 @@ pub(crate) use sum::ExactSums;
 pub(crate) use text::TextAsPostgres;
 pub(crate) use time_bucket::TIME_BUCKET_ARGUMENTS;
 
+use bounded::{Bounded, MULTIPLYING};
 use first_last::{End, FirstLast};
 use time_bucket::{DateBin, TimeBucket};
 use zone::TimeZoneOf;
@@ -71,6 +73,11 @@ impl Functions {
         }
         for name in HIDDEN {
             functions.scalars.remove(name);
+        }
+        for name in MULTIPLYING {
+            if let Some(function) = functions.scalars.get(name).cloned() {
+                functions.add_scalar(Arc::new(ScalarUDF::from(Bounded::new(function))));
+            }
         }
         functions.add_scalar(Arc::new(ScalarUDF::from(TimeBucket::new())));
         functions.add_scalar(Arc::new(ScalarUDF::from(DateBin::new())));
