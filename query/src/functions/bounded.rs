@@ -84,7 +84,7 @@ fn made_bytes(name: &str, arguments: &[ArrayRef]) -> u128 {
         let array = numbers.get(nth)?.as_ref()?.as_primitive::<Int64Type>();
         array.is_valid(row).then(|| i128::from(array.value(row)))
     };
-    let rows = arguments.first().map_or(0, |a| a.len());
+    let rows = arguments.first().map_or(0, Array::len);
     let of_row = |row: usize| -> u128 {
         let count = |n: Option<i128>| n.unwrap_or(0).max(0).unsigned_abs();
         match (name, arguments.len()) {
