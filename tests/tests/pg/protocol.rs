@@ -1,5 +1,7 @@
 //! What goes over the wire, message by message.
 
+use std::sync::atomic::Ordering;
+
 use super::raw::{Raw, errors, kinds, tags};
 use super::server::PgServer;
 use plimsoll::pgwire::PgLimits;
@@ -205,6 +207,21 @@ async fn bytes_that_are_no_message_end_the_connection_and_no_other() {
     assert_eq!(errors(&raw.until_ready().await), ["22021"]);
     assert_eq!(kinds(&raw.query("SELECT 1").await), "TDCZ");
     assert_eq!(kinds(&bystander.query("SELECT 1").await), "TDCZ");
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_statement_and_nothing_else() {
+    let server = PgServer::start().await;
+    let mut raw = Raw::session(server.addr).await;
+    let mut bystander = Raw::session(server.addr).await;
+    server.clock.broken.store(true, Ordering::Relaxed);
+    assert_eq!(errors(&raw.query("SELECT now()").await), ["XX000"]);
+    raw.parse("", "SELECT now()").await;
+    raw.bind("", "").await;
+    assert_eq!(errors(&raw.sync().await), ["XX000"]);
+    server.clock.broken.store(false, Ordering::Relaxed);
+    assert_eq!(kinds(&raw.query("SELECT now()").await), "TDCZ");
+    assert_eq!(kinds(&bystander.query("SELECT now()").await), "TDCZ");
 }
 
 #[tokio::test]

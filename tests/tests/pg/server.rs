@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use plimsoll::pgwire::{PgLimits, serve};
 use plimsoll_engine::env::Clock;
@@ -20,6 +21,7 @@ pub(crate) const NEW_YEAR_NS: i64 = 1_704_067_200_000_000_000;
 pub(crate) struct PgServer {
     pub(crate) addr: SocketAddr,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) clock: Arc<StandingClock>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<std::io::Result<()>>,
     _dir: tempfile::TempDir,
@@ -31,11 +33,15 @@ impl Drop for PgServer {
     }
 }
 
-#[derive(Debug)]
-struct StandingClock;
+/// Stands still, until it is broken: then whoever asks it panics.
+#[derive(Debug, Default)]
+pub(crate) struct StandingClock {
+    pub(crate) broken: AtomicBool,
+}
 
 impl Clock for StandingClock {
     fn now_ns(&self) -> i64 {
+        assert!(!self.broken.load(Ordering::Relaxed), "the clock is broken");
         NEW_YEAR_NS + 3_600_000_000_000
     }
 }
@@ -53,8 +59,9 @@ impl PgServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, database, Arc::new(StandingClock), limits, shutdown.clone()));
-        PgServer { addr, engine, shutdown, served, _dir: dir }
+        let clock = Arc::new(StandingClock::default());
+        let served = tokio::spawn(serve(listener, database, clock.clone(), limits, shutdown.clone()));
+        PgServer { addr, engine, clock, shutdown, served, _dir: dir }
     }
 
     /// A server with the table `cpu`: tag `host` (a, b), float `usage`, integer `cores`, three minutes from the new year on.
