@@ -275,7 +275,6 @@ mod tests {
     }
 
     /// Each pair is what PostgreSQL 15 printed for the number.
-    #[expect(clippy::excessive_precision, reason = "the digits are those that were typed")]
     #[test]
     fn f64_as_postgresql_15() {
         for (x, text) in [
