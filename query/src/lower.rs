@@ -26,11 +26,13 @@ use crate::functions::{Missing, most_similar};
 use crate::source::SnapshotTable;
 use crate::{Error, Result};
 
+mod casts;
 mod locate;
 mod names;
 mod parameters;
 mod rewrite;
 
+pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
 pub(crate) use names::{folded, output_names};
 pub(crate) use parameters::{Parameters, bind};

@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use plimsoll_engine::{Engine, Options, Snapshot};
 
 use crate::database::Settings;
-use crate::lower::{Lowering, locate};
+use crate::lower::{Lowering, declared_types, locate};
 use crate::plan::Plan;
 use crate::source::RunSnapshot;
 use crate::stack::{OnDeepStack, STACK_BYTES, on_deep_stack};
@@ -102,8 +102,9 @@ impl Session {
         let snapshot = self.database.engine().snapshot();
         let state = self.state(&snapshot, now_ns);
         let lowering = Lowering { settings: &self.settings, state: &state, snapshot: &snapshot };
+        let declared = declared_types(statement.ast(), parameter_types);
         let (plan, columns, parameters) =
-            on_deep_stack(|| Plan::new(statement, &lowering, parameter_types).map_err(|e| locate(e, statement.ast())))?;
+            on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(|e| locate(e, statement.ast())))?;
         let zone = self.settings.time_zone.clone();
         Ok(Prepared { inner: Arc::new(Inner { statement: statement.clone(), plan, columns, parameters, zone }) })
     }
