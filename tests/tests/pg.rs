@@ -1,5 +1,6 @@
 //! SQL over PostgreSQL's protocol: byte by byte, through a driver, through psql.
 
+mod copy;
 mod driver;
 mod protocol;
 mod psql;
