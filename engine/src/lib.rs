@@ -31,6 +31,7 @@ mod rows;
 mod scan;
 mod segment;
 mod table;
+mod tombstone;
 mod verify;
 mod wal;
 
