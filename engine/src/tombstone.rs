@@ -200,10 +200,12 @@ mod tests {
     fn tombstone() -> impl Strategy<Value = Tombstone> {
         let points = prop::collection::btree_map(0u32..6, prop::collection::btree_set(0i64..20, 1..6), 0..4);
         let points = points.prop_map(|points| {
-            let list = |(id, times): (u32, std::collections::BTreeSet<i64>)| (SeriesId(id), times.into_iter().collect());
+            let list =
+                |(id, times): (u32, std::collections::BTreeSet<i64>)| (SeriesId(id), times.into_iter().collect());
             DeletedRows::Points(points.into_iter().map(list).collect())
         });
-        let series = prop::collection::vec(0u32..6, 0..4).prop_map(|ids| DeletedRows::OfSeries(ids.into_iter().collect()));
+        let series =
+            prop::collection::vec(0u32..6, 0..4).prop_map(|ids| DeletedRows::OfSeries(ids.into_iter().collect()));
         let rows = prop_oneof![Just(DeletedRows::All), series, points];
         (rows, 0i64..20, 0i64..20).prop_map(|(rows, one, other)| {
             let time = match rows {
@@ -219,7 +221,9 @@ mod tests {
             && match &tombstone.rows {
                 DeletedRows::All => true,
                 DeletedRows::OfSeries(ids) => ids.contains(series),
-                DeletedRows::Points(points) => points.iter().any(|(id, times)| id.0 == series && times.contains(&time_ns)),
+                DeletedRows::Points(points) => {
+                    points.iter().any(|(id, times)| id.0 == series && times.contains(&time_ns))
+                }
             }
     }
 

@@ -244,15 +244,7 @@ mod tests {
     const SECOND_NS: i64 = 1_000_000_000;
 
     fn segment(file: FileNumber, bytes: u64) -> SegmentFacts {
-        SegmentFacts {
-            file,
-            tier: 0,
-            partition: 0,
-            bytes,
-            rest_ns: 0,
-            deleted: Deleted::Nothing,
-            is_fixed: false,
-        }
+        SegmentFacts { file, tier: 0, partition: 0, bytes, rest_ns: 0, deleted: Deleted::Nothing, is_fixed: false }
     }
 
     fn table(sizes: &[u64]) -> TableFacts {
@@ -291,7 +283,8 @@ mod tests {
     #[test]
     fn rows_are_flushed_when_they_are_many_or_lie_still() {
         let due = |memtable_bytes, calm_ns| {
-            let situation = Situation { memtable_bytes, memtable_flush_bytes: 64 << 20, calm_ns, ..Situation::default() };
+            let situation =
+                Situation { memtable_bytes, memtable_flush_bytes: 64 << 20, calm_ns, ..Situation::default() };
             plan(&situation) == [Action::Flush]
         };
         assert!(due(64 << 20, 0));
