@@ -1,7 +1,6 @@
 //! `CREATE TABLE` and `DROP TABLE`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
     self, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, Expr, ObjectName, ObjectType, Spanned,

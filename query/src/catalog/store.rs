@@ -81,7 +81,7 @@ impl Store {
     }
 }
 
-fn failure(path: &Path, action: &'static str) -> impl Fn(&dyn Display) -> Error {
+fn failure(path: &Path, action: &'static str) -> impl Fn(&dyn Display) -> Error + use<> {
     let path = path.to_owned();
     move |error| Error::Catalog { action, path: path.clone(), message: error.to_string() }
 }
