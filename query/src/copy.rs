@@ -184,7 +184,10 @@ impl Given {
         let format = self.format.unwrap_or(CopyFormat::Text);
         let (is_csv, is_binary) = (format == CopyFormat::Csv, format == CopyFormat::Binary);
         let refused = [
-            (is_binary && (self.delimiter.is_some() || self.null.is_some() || self.header), "a delimiter, NULL or header in BINARY mode"),
+            (
+                is_binary && (self.delimiter.is_some() || self.null.is_some() || self.header),
+                "a delimiter, NULL or header in BINARY mode",
+            ),
             (!is_csv && self.quote.is_some(), "COPY quote available only in CSV mode"),
             (!is_csv && self.escape.is_some(), "COPY escape available only in CSV mode"),
         ];

@@ -53,7 +53,6 @@ enum Kind {
     Text,
     Integer,
     Boolean,
-    Float,
     Time,
 }
 
@@ -65,7 +64,6 @@ enum Cell {
     Text(Option<String>),
     Integer(Option<i64>),
     Boolean(bool),
-    Float(Option<f64>),
     Time(Option<i64>),
 }
 
@@ -90,7 +88,6 @@ impl SystemColumn {
             Kind::Text => DataType::Utf8,
             Kind::Integer => DataType::Int64,
             Kind::Boolean => DataType::Boolean,
-            Kind::Float => DataType::Float64,
             Kind::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some(time_zone.clone())),
         }
     }
@@ -140,7 +137,6 @@ impl Cell {
             Cell::Text(text) => ScalarValue::Utf8(text),
             Cell::Integer(number) => ScalarValue::Int64(number),
             Cell::Boolean(yes) => ScalarValue::Boolean(Some(yes)),
-            Cell::Float(number) => ScalarValue::Float64(number),
             Cell::Time(ns) => ScalarValue::TimestampNanosecond(ns, Some(time_zone.clone())),
         }
     }

@@ -31,13 +31,16 @@ async fn text_and_csv_give_the_same_rows() {
     let server = PgServer::start().await;
     let client = server.connect().await;
     client.batch_execute(DISK).await.unwrap();
-    let text = "2024-01-01 00:00:00+00\ta\t1.5\t7\tt\t\\N\n2024-01-01 01:00:00+01\tb\\tc\t-2e3\t\\N\tf\tsaid \\\\ \"yes\"\n";
+    let text =
+        "2024-01-01 00:00:00+00\ta\t1.5\t7\tt\t\\N\n2024-01-01 01:00:00+01\tb\\tc\t-2e3\t\\N\tf\tsaid \\\\ \"yes\"\n";
     assert_eq!(copy(&client, "COPY disk FROM STDIN", text, 5).await.unwrap(), 2);
-    let expected = ["2024-01-01 00:00:00+00|a|1.5|7|t|NULL", "2024-01-01 00:00:00+00|b\tc|-2000|NULL|f|said \\ \"yes\""];
+    let expected =
+        ["2024-01-01 00:00:00+00|a|1.5|7|t|NULL", "2024-01-01 00:00:00+00|b\tc|-2000|NULL|f|said \\ \"yes\""];
     assert_eq!(text_rows(&client, ALL).await, expected);
     client.batch_execute(&format!("DROP TABLE disk; {DISK}")).await.unwrap();
     let csv = "host;time;free;inodes;full_;note\r\na;2024-01-01;1.5;7;1;\r\n\"b\tc\";2024-01-01;-2000;;no;\"said \\ \"\"yes\"\"\"\r\n";
-    let statement = "COPY public.disk (host, time, free, inodes, full_, note) FROM STDIN WITH (FORMAT csv, HEADER, DELIMITER ';')";
+    let statement =
+        "COPY public.disk (host, time, free, inodes, full_, note) FROM STDIN WITH (FORMAT csv, HEADER, DELIMITER ';')";
     assert_eq!(copy(&client, statement, csv, 7).await.unwrap(), 2);
     assert_eq!(text_rows(&client, ALL).await, expected);
 }
@@ -88,11 +91,23 @@ async fn a_bad_row_is_told_by_line_and_column() {
             "extra data after last expected column",
             Some("COPY disk, line 1"),
         ),
-        ("COPY disk (time, free) FROM STDIN BINARY", "2024-01-01", "22P04", "COPY file signature not recognized", Some("COPY disk, line 1")),
+        (
+            "COPY disk (time, free) FROM STDIN BINARY",
+            "2024-01-01",
+            "22P04",
+            "COPY file signature not recognized",
+            Some("COPY disk, line 1"),
+        ),
         ("COPY disk (time, free) FROM STDIN (FORMAT xml)", "", "22023", "COPY format \"xml\" not recognized", None),
         ("COPY disk (time, fre) FROM STDIN", "", "42703", "column \"fre\" does not exist", None),
         ("COPY dusk FROM STDIN", "", "42P01", "relation \"dusk\" does not exist", None),
-        ("COPY disk (free) FROM STDIN", "", "23502", "null value in column \"time\" of relation \"disk\" violates not-null constraint", None),
+        (
+            "COPY disk (free) FROM STDIN",
+            "",
+            "23502",
+            "null value in column \"time\" of relation \"disk\" violates not-null constraint",
+            None,
+        ),
         ("COPY disk FROM '/etc/passwd'", "", "0A000", "COPY from files or programs is not supported", None),
     ] {
         let error = copy(&client, statement, text, 3).await.unwrap_err();
@@ -110,7 +125,8 @@ async fn a_copy_that_breaks_off_says_how_far_it_came() {
     let client = server.connect().await;
     client.batch_execute(DISK).await.unwrap();
     let rows: String = (0..20_000).map(|n| format!("2024-01-01 00:00:00.{n:06},{}\n", n % 7)).collect();
-    let error = copy(&client, "COPY disk (time, free) FROM STDIN CSV", &format!("{rows}oops\n"), 8192).await.unwrap_err();
+    let error =
+        copy(&client, "COPY disk (time, free) FROM STDIN CSV", &format!("{rows}oops\n"), 8192).await.unwrap_err();
     let hint = error.as_db_error().and_then(|error| error.hint()).unwrap_or_default().to_owned();
     assert!(hint.starts_with("The first 16384 rows are stored."), "{hint}");
     assert_eq!(text_rows(&client, "SELECT count(*) FROM disk").await, ["16384"]);

@@ -125,9 +125,12 @@ impl Builder {
                 builder.append_value(text);
                 true
             }
-            Builder::Float(builder) if bytes.iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b)) => {
-                text.parse().ok().filter(|value: &f64| value.is_finite()).map(|value| builder.append_value(value)).is_some()
-            }
+            Builder::Float(builder) if bytes.iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b)) => text
+                .parse()
+                .ok()
+                .filter(|value: &f64| value.is_finite())
+                .map(|value| builder.append_value(value))
+                .is_some(),
             _ => false,
         }
     }

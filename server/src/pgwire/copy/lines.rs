@@ -198,7 +198,8 @@ fn split_csv(row: &[u8], options: &CopyOptions, record: &mut Record) -> Result<(
         let mut is_quoted = false;
         while let Some(&byte) = row.get(at) {
             let next = row.get(at + 1);
-            if is_quoted && byte == options.escape && next.is_some_and(|n| *n == options.quote || *n == options.escape) {
+            if is_quoted && byte == options.escape && next.is_some_and(|n| *n == options.quote || *n == options.escape)
+            {
                 record.bytes.push(row[at + 1]);
                 at += 1;
             } else if byte == options.quote {
@@ -250,7 +251,9 @@ mod tests {
             match lines.next(at_end, &mut record) {
                 Ok(false) => return true,
                 Ok(true) => {
-                    let value = |nth| record.value(nth).map_or("NULL".to_owned(), |v| format!("{:?}", String::from_utf8_lossy(v)));
+                    let value = |nth| {
+                        record.value(nth).map_or("NULL".to_owned(), |v| format!("{:?}", String::from_utf8_lossy(v)))
+                    };
                     let values: Vec<_> = (0..record.values.len()).map(value).collect();
                     out += &format!("{}: {}\n", lines.line(), values.join(" "));
                 }
@@ -326,9 +329,13 @@ mod tests {
 
     #[test]
     fn a_quote_that_stays_open_is_told() {
-        check("a,b\nc,\"d\ne", &options(CopyFormat::Csv), &expect![[r#"
+        check(
+            "a,b\nc,\"d\ne",
+            &options(CopyFormat::Csv),
+            &expect![[r#"
             1: "a" "b"
             2: unterminated CSV quoted field
-        "#]]);
+        "#]],
+        );
     }
 }
