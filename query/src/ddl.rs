@@ -75,8 +75,10 @@ impl NewTable {
     /// # Errors
     /// [`Error::DuplicateTable`], [`Error::Engine`].
     pub(crate) async fn run(self, database: Database) -> Result<Command> {
+        if database.catalog().views().contains_key(&self.name) {
+            return Err(Error::DuplicateTable { name: self.name });
+        }
         blocking(move || match database.engine().create_table(&self.name, &self.columns) {
-            _ if database.catalog().views().contains_key(&self.name) => Err(Error::DuplicateTable { name: self.name }),
             Ok(()) => Ok(Command::CreateTable),
             Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(_))) if self.if_not_exists => {
                 Ok(Command::CreateTable)
@@ -163,6 +165,10 @@ pub(crate) fn table_name(name: &ObjectName) -> Result<String> {
     let mut parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
     let table = parts.pop().unwrap_or_default();
     match parts.pop() {
+        Some(schema) if schema == crate::system::SCHEMA => {
+            let what = format!("\"{schema}.{table}\" is a system table: it can be read and not changed");
+            Err(Error::Unsupported { what, position: span_position(name.span()), hint: None })
+        }
         Some(schema) if schema != "public" => {
             let what = format!("schema \"{schema}\" does not exist");
             let hint = Some("Tables live in the schema public.".to_owned());

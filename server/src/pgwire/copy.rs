@@ -126,7 +126,8 @@ impl Copying {
             return Err(self.at_line(wrong_width(found, wanted, &self.target)));
         }
         let is_binary = matches!(self.rows, Rows::Binary(_));
-        self.columns.push(record, is_binary).map_err(|(nth, error)| {
+        self.columns.push(record, is_binary).map_err(|refused| {
+            let (nth, error) = *refused;
             let line = self.line();
             let (table, column) = (&self.target.table().name, self.target.schema().field(nth).name());
             let place = format!("COPY {table}, line {line}, column {column}");

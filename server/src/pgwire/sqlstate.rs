@@ -64,10 +64,10 @@ pub(crate) struct SqlError {
     pub(crate) severity: Severity,
     pub(crate) code: &'static str,
     pub(crate) message: String,
-    pub(crate) detail: Option<String>,
+    pub(crate) detail: Option<Box<str>>,
     pub(crate) hint: Option<String>,
     /// Where in the data it happened.
-    pub(crate) context: Option<String>,
+    pub(crate) context: Option<Box<str>>,
     /// Character of the statement's text, counted from 1.
     pub(crate) position: Option<usize>,
 }
@@ -99,11 +99,11 @@ impl SqlError {
     }
 
     pub(crate) fn with_context(self, context: impl Into<String>) -> SqlError {
-        SqlError { context: Some(context.into()), ..self }
+        SqlError { context: Some(context.into().into()), ..self }
     }
 
     pub(crate) fn with_detail(self, detail: impl Into<String>) -> SqlError {
-        SqlError { detail: Some(detail.into()), ..self }
+        SqlError { detail: Some(detail.into().into()), ..self }
     }
 
     /// `text` is the text that the failed statement was parsed from.
@@ -125,9 +125,9 @@ impl SqlError {
         let mut fields = vec![(b'S', severity.clone()), (b'V', severity), (b'C', self.code.to_owned())];
         // A zero byte would end the message early.
         fields.push((b'M', self.message.replace('\0', "\u{fffd}")));
-        fields.extend(self.detail.iter().map(|detail| (b'D', detail.clone())));
+        fields.extend(self.detail.iter().map(|detail| (b'D', detail.to_string())));
         fields.extend(self.hint.iter().map(|hint| (b'H', hint.clone())));
-        fields.extend(self.context.iter().map(|context| (b'W', context.clone())));
+        fields.extend(self.context.iter().map(|context| (b'W', context.to_string())));
         fields.extend(self.position.map(|position| (b'P', position.to_string())));
         fields
     }
@@ -135,7 +135,8 @@ impl SqlError {
 
 impl From<plimsoll_query::Error> for SqlError {
     fn from(error: plimsoll_query::Error) -> SqlError {
-        let (position, hint, detail) = (error.position(), error.hint().map(str::to_owned), error.detail());
+        let (position, hint, detail) =
+            (error.position(), error.hint().map(str::to_owned), error.detail().map(Into::into));
         SqlError { position, hint, detail, ..SqlError::new(query_code(&error), error.to_string()) }
     }
 }

@@ -194,7 +194,8 @@ fn aggregates(random: &mut StdRng) -> String {
         "sum(f) FILTER (WHERE n > 0)",
         "max(f) - min(f)",
     ];
-    all.choose_multiple(random, random.random_range(1..4)).copied().collect::<Vec<_>>().join(", ")
+    let count = random.random_range(1..4);
+    all.choose_multiple(random, count).copied().collect::<Vec<_>>().join(", ")
 }
 
 fn condition(random: &mut StdRng) -> String {
@@ -229,7 +230,8 @@ fn condition(random: &mut StdRng) -> String {
         "(f > 90 OR n = 7)",
         "host = 'nowhere'",
     ];
-    for condition in more.choose_multiple(random, random.random_range(0..3)) {
+    let count = random.random_range(0..3);
+    for condition in more.choose_multiple(random, count) {
         write!(text, " AND {condition}").unwrap();
     }
     text

@@ -51,7 +51,7 @@ impl Columns {
     }
 
     /// Adds a row of as many values as there are columns. An error comes with the number of its column.
-    pub(super) fn push(&mut self, record: &Record, is_binary: bool) -> Result<(), (usize, SqlError)> {
+    pub(super) fn push(&mut self, record: &Record, is_binary: bool) -> Result<(), Box<(usize, SqlError)>> {
         let format = if is_binary { Format::Binary } else { Format::Text };
         for (nth, builder) in self.builders.iter_mut().enumerate() {
             let Some(bytes) = record.value(nth) else {
@@ -65,7 +65,7 @@ impl Columns {
             if !pushed {
                 let data_type = self.schema.field(nth).data_type();
                 let value = read(Some(bytes), format, column_oid(data_type), data_type, &self.zone);
-                value.and_then(|value| builder.push(&value)).map_err(|error| (nth, error))?;
+                value.and_then(|value| builder.push(&value)).map_err(|error| Box::new((nth, error)))?;
             }
         }
         self.rows += 1;
