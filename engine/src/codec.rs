@@ -156,6 +156,13 @@ pub(crate) enum Compression {
     Cold,
 }
 
+impl Compression {
+    /// Tier 0 is data as it was written, those above it are kept longer.
+    pub(crate) fn of_tier(tier: u8) -> Compression {
+        if tier == 0 { Compression::Hot } else { Compression::Cold }
+    }
+}
+
 /// Appends the best encoding of at most [`VALUES_MAX`] values.
 pub(crate) fn encode(values: &Values, compression: Compression, out: &mut Vec<u8>) {
     assert!(values.len() <= VALUES_MAX, "a vector has at most 1,024 values");

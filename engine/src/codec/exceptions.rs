@@ -1,7 +1,7 @@
 //! Exceptions: the few values that would widen all the others, told by position.
 
-use super::bits::{self, GROUP};
 use super::Malformed;
+use super::bits::{self, GROUP};
 use crate::bytes::{Cursor, put_varint, varint_size};
 
 /// Positions and amounts; what an amount means is for the encoding to say.

@@ -44,9 +44,7 @@ impl Simple {
         let packed = match Order::of(values) {
             Order::Values => Simple::Frame(Packing::of(values)),
             Order::Differences => Simple::Delta(Delta::new(vec![first], deltas)),
-            Order::SecondDifferences => {
-                Simple::DeltaOfDelta(Delta::new(vec![first, step], differences(&deltas)))
-            }
+            Order::SecondDifferences => Simple::DeltaOfDelta(Delta::new(vec![first, step], differences(&deltas))),
         };
         [packed, plain, Simple::Raw(1 + rest.len())].into_iter().min_by_key(Simple::cost).expect("there are three")
     }
@@ -162,7 +160,8 @@ impl Plan {
     }
 
     fn with_structure(values: &[i64], dictionary_tried: bool) -> Option<Plan> {
-        let repeat = repeat::period_of(values).map(|period| Plan::Repeat { period, round: Simple::of(&values[..period]) });
+        let repeat =
+            repeat::period_of(values).map(|period| Plan::Repeat { period, round: Simple::of(&values[..period]) });
         let changes = values.windows(2).filter(|w| w[0] != w[1]).count();
         let runs = (changes * RUN_VALUES_MIN <= values.len()).then(|| Plan::Runs(Runs::of(values)));
         let distinct = if dictionary_tried { Distinct::of(values).map(Plan::Distinct) } else { None };

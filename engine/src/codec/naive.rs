@@ -71,7 +71,7 @@ fn floats(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<f64>, Malformed> 
         }
         Encoding::Split => {
             let rear = u32::from(cursor.u8()?);
-            if rear < 1 || rear > 63 {
+            if !(1..=63).contains(&rear) {
                 return Err(Malformed("cut"));
             }
             let fronts = integers(cursor, count)?;
@@ -186,7 +186,8 @@ fn packing(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<i64>, Malformed>
             let mut highs = coded(book, cursor.take(first)?, count - count / 2)?;
             highs.extend(coded(book, cursor.take(second)?, count / 2)?);
             let lows = packed(cursor, low, count)?;
-            let joined = highs.into_iter().zip(lows).map(|(high, bits)| i128::from(high) * (1 << low) + i128::from(bits));
+            let joined =
+                highs.into_iter().zip(lows).map(|(high, bits)| i128::from(high) * (1 << low) + i128::from(bits));
             patched(joined.collect(), exceptions)
         }
         _ => return Err(Malformed("form")),

@@ -115,7 +115,8 @@ impl Packing {
         let fine = Symbols::of(multiples.iter().map(|m| m.wrapping_sub(middle) >> low));
         let coarse = fine.halved();
         let choices = (0..BOOKS.len()).flat_map(|book| {
-            let bits = |symbols: &Symbols, low: u32| (symbols.bits(book, widths) + widths.count * low as usize, book, low);
+            let bits =
+                |symbols: &Symbols, low: u32| (symbols.bits(book, widths) + widths.count * low as usize, book, low);
             [bits(&fine, low), bits(&coarse, low + 1)]
         });
         let (bits, book, low) = choices.min().unwrap_or_default();
@@ -287,7 +288,8 @@ impl Symbols {
     fn bits(&self, book: usize, widths: &Widths) -> usize {
         let lengths = BOOKS[book];
         let exception = lengths[0] as usize + (bits::width_of(widths.count as u64) + widths.widest()) as usize;
-        let bits = |(symbol, n): (usize, &u16)| usize::from(*n) * lengths.get(symbol).map_or(exception, |&l| usize::from(l));
+        let bits =
+            |(symbol, n): (usize, &u16)| usize::from(*n) * lengths.get(symbol).map_or(exception, |&l| usize::from(l));
         self.0.iter().enumerate().map(bits).sum()
     }
 }

@@ -10,7 +10,9 @@ pub(super) fn period_of(values: &[i64]) -> Option<usize> {
     let (&first, &last) = values.first().zip(values.last())?;
     let middle = values.len() / 2;
     let seems = |&period: &usize| {
-        values[period] == first && values[values.len() - 1 - period] == last && values[middle] == values[middle % period]
+        values[period] == first
+            && values[values.len() - 1 - period] == last
+            && values[middle] == values[middle % period]
     };
     let holds = |&period: &usize| values[..values.len() - period] == values[period..];
     (1..=values.len() / 2).filter(seems).take(TRIES_MAX).find(holds)

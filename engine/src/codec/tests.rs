@@ -221,7 +221,10 @@ fn the_best_encoding_is_chosen() {
     assert_eq!(check(&Values::Integer(vec![i64::MIN; 9])), Encoding::Constant);
     assert_eq!(check(&Values::Integer((0..1024).map(|i| i * ten_seconds).collect())), Encoding::Stride);
     assert_eq!(check(&Values::Integer((0..1024).map(|i| (i * 37 % 101) * ten_seconds).collect())), Encoding::Repeat);
-    assert_eq!(check(&Values::Integer(noise(1024).map(|n| (n % 1000) as i64 * ten_seconds).collect())), Encoding::Frame);
+    assert_eq!(
+        check(&Values::Integer(noise(1024).map(|n| (n % 1000) as i64 * ten_seconds).collect())),
+        Encoding::Frame
+    );
     assert_eq!(check(&Values::Integer(sums(small_steps(1024)))), Encoding::Delta);
     assert_eq!(check(&Values::Integer(sums(sums(small_steps(1024)).into_iter()))), Encoding::DeltaOfDelta);
     assert_eq!(check(&Values::Integer((0..1024).map(|i| (i / 57) * 7919 % 13).collect())), Encoding::Runs);
@@ -259,7 +262,12 @@ fn an_outlier_costs_a_few_bytes() {
     for outlier in [i64::MAX, i64::MIN, -1, 1_000_000] {
         let mut with = plain.clone();
         with[700] = outlier;
-        assert!(size(with.clone()) <= size(plain.clone()) + 24, "{outlier}: {} and {}", size(with), size(plain.clone()));
+        assert!(
+            size(with.clone()) <= size(plain.clone()) + 24,
+            "{outlier}: {} and {}",
+            size(with),
+            size(plain.clone())
+        );
     }
     let mut walk = sums(small_steps(1024));
     let before = size(walk.clone());
