@@ -1,5 +1,8 @@
 //! The data of the benchmarks: hosts with ten integer fields each, as the TSBS "devops" set has them, without randomness from outside.
 
+pub mod random;
+pub mod timing;
+
 use std::borrow::Cow;
 
 use plimsoll_engine::{Point, Value};

@@ -103,10 +103,27 @@ impl Encoding {
         Encoding::Compressed,
     ];
 
+    /// As on the format page: `DeltaOfDelta` is *delta of delta*.
+    fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_uppercase() && !name.is_empty() {
+                name.push(' ');
+            }
+            name.extend(letter.to_lowercase());
+        }
+        name
+    }
+
     fn take(cursor: &mut Cursor<'_>) -> Result<Encoding, Malformed> {
         let byte = cursor.u8()?;
         Encoding::ALL.into_iter().find(|&e| e as u8 == byte).ok_or(Malformed("unknown encoding"))
     }
+}
+
+/// What an encoded vector is called.
+pub(crate) fn encoding_name(bytes: &[u8]) -> String {
+    Encoding::take(&mut Cursor::new(bytes)).map_or_else(|e| e.0.to_owned(), Encoding::name)
 }
 
 /// Values of one type.

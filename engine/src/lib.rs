@@ -11,6 +11,8 @@
 #![allow(dead_code, reason = "tombstones and the plan of compaction are taken over by the engine in the next change")]
 
 mod batch;
+#[doc(hidden)]
+pub mod benching;
 mod bytes;
 mod codec;
 mod engine;

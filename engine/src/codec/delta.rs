@@ -1,7 +1,7 @@
 //! Delta: the first value and the packed differences of neighbours; delta of delta: the same once more.
 
 use super::Malformed;
-use super::packing::{self, Packing, Scale};
+use super::packing::{self, Packing};
 use crate::bytes::{Cursor, put_zigzag, zigzag_size};
 
 /// Differences of neighbours.
@@ -47,32 +47,19 @@ impl Delta {
 pub(super) fn take(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
     let [first, rest @ ..] = out else { return Err(Malformed("no values have differences")) };
     *first = cursor.zigzag()?;
-    let Scale { base, divisor } = packing::take_multiples(cursor, rest)?;
-    let mut value = *first;
-    match divisor {
-        1 => rest.iter_mut().for_each(|slot| {
-            value = value.wrapping_add(base.wrapping_add(*slot));
-            *slot = value;
-        }),
-        _ => rest.iter_mut().for_each(|slot| {
-            value = value.wrapping_add(base.wrapping_add(divisor.wrapping_mul(*slot)));
-            *slot = value;
-        }),
-    }
-    Ok(())
+    packing::take_sums(cursor, *first, rest)
 }
 
 /// Reads values told by the differences of their differences.
 pub(super) fn take_second(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
     let [first, second, rest @ ..] = out else { return Err(Malformed("too few values have second differences")) };
     *first = cursor.zigzag()?;
-    let mut difference = cursor.zigzag()?;
+    let difference = cursor.zigzag()?;
     *second = first.wrapping_add(difference);
-    packing::take(cursor, rest)?;
+    packing::take_sums(cursor, difference, rest)?;
     let mut value = *second;
     for slot in rest {
-        difference = difference.wrapping_add(*slot);
-        value = value.wrapping_add(difference);
+        value = value.wrapping_add(*slot);
         *slot = value;
     }
     Ok(())

@@ -73,6 +73,10 @@ impl<'a> Taken<'a> {
         Ok(Taken { len, positions, position_width, amounts, amount_width })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Puts what each amount means at its position.
     pub(super) fn apply<T>(mut self, out: &mut [T], value: impl Fn(u64) -> T) -> Result<(), Malformed> {
         let (mut positions, mut amounts) = ([0; GROUP], [0; GROUP]);

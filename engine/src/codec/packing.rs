@@ -4,7 +4,7 @@
 //! *plain* gives every value the same width; *patched* lets a few not fit; *coded* gives frequent values fewer bits.
 
 use super::exceptions::{Exceptions, Taken};
-use super::prefix::{self, BOOKS, Half, SYMBOLS_MAX};
+use super::prefix::{self, BIAS, BOOKS, Half, SYMBOLS_MAX};
 use super::{Malformed, VALUES_MAX, bits};
 use crate::bytes::{Cursor, put_varint, put_zigzag, varint_size, zigzag_size};
 
@@ -299,67 +299,154 @@ fn first_half(count: usize) -> usize {
     count.div_ceil(2)
 }
 
-/// What was read of a packing: value *i* is base + divisor × the *i*-th multiple.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scale {
-    pub(super) base: i64,
-    pub(super) divisor: i64,
-}
-
-/// Reads the multiples of a packing of as many values as `out` has room for.
-pub(super) fn take_multiples(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<Scale, Malformed> {
-    let base = cursor.zigzag()?;
-    let divisor = cursor.varint()? as i64;
-    if divisor == 0 {
-        return Err(Malformed("divisor is zero"));
-    }
-    match cursor.u8()? {
-        width @ 0..=PLAIN_MAX => bits::take(cursor, u32::from(width), out)?,
-        form @ PATCHED..CODED => take_patched(u32::from(form - PATCHED), cursor, out)?,
-        form if usize::from(form - CODED) < BOOKS.len() => take_coded(usize::from(form - CODED), cursor, out)?,
-        _ => return Err(Malformed("unknown form of packing")),
-    }
-    Ok(Scale { base, divisor })
-}
-
-/// Reads a packing.
+/// Reads a packing of as many values as `out` has room for.
 pub(super) fn take(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
-    let Scale { base, divisor } = take_multiples(cursor, out)?;
-    match divisor {
-        1 => out.iter_mut().for_each(|v| *v = base.wrapping_add(*v)),
-        _ => out.iter_mut().for_each(|v| *v = base.wrapping_add(divisor.wrapping_mul(*v))),
+    let (scale, multiples) = take_head(cursor, out.len())?;
+    multiples.take(cursor, out)?;
+    match scale {
+        Scale { base, divisor: 1 } => out.iter_mut().for_each(|v| *v = base.wrapping_add(*v)),
+        scale => out.iter_mut().for_each(|v| *v = scale.value(*v)),
     }
     Ok(())
 }
 
-fn take_patched(width: u32, cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
-    let exceptions = Taken::take(cursor, out.len())?;
-    bits::take(cursor, width, out)?;
-    exceptions.apply(out, |amount| ((amount >> 1) as i64) ^ -((amount & 1) as i64))
+/// Reads a packing of differences, and adds them up from `first` on, which is not among the sums.
+pub(super) fn take_sums(cursor: &mut Cursor<'_>, first: i64, out: &mut [i64]) -> Result<(), Malformed> {
+    let (scale, multiples) = take_head(cursor, out.len())?;
+    if let (Scale { base, divisor: 1 }, Multiples::Coded { book, low: 0, exceptions }) = (scale, &multiples)
+        && exceptions.is_empty()
+    {
+        return take_coded_sums(*book, base, cursor, first, out);
+    }
+    multiples.take(cursor, out)?;
+    let mut sum = first;
+    match scale {
+        Scale { base, divisor: 1 } => out.iter_mut().for_each(|slot| {
+            sum = sum.wrapping_add(base.wrapping_add(*slot));
+            *slot = sum;
+        }),
+        scale => out.iter_mut().for_each(|slot| {
+            sum = sum.wrapping_add(scale.value(*slot));
+            *slot = sum;
+        }),
+    }
+    Ok(())
 }
 
-fn take_coded(book: usize, cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
-    let low = u32::from(cursor.u8()?);
-    if low > LOW_BITS_MAX {
-        return Err(Malformed("too many low bits"));
+/// What multiples mean.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    base: i64,
+    divisor: i64,
+}
+
+impl Scale {
+    fn value(&self, multiple: i64) -> i64 {
+        self.base.wrapping_add(self.divisor.wrapping_mul(multiple))
     }
-    let exceptions = Taken::take(cursor, out.len())?;
-    let lengths = [cursor.varint_max(VALUES_MAX)?, cursor.varint_max(VALUES_MAX)?];
-    let middle = first_half(out.len());
-    let mut first = Half::new(cursor.take(lengths[0])?, middle);
-    let mut second = Half::new(cursor.take(lengths[1])?, out.len() - middle);
-    prefix::take(book, [&mut first, &mut second])?;
+}
+
+/// Multiples that are still to be read, with what stands before them.
+enum Multiples<'a> {
+    Plain { width: u32 },
+    Patched { width: u32, exceptions: Taken<'a> },
+    Coded { book: usize, low: u32, exceptions: Taken<'a> },
+}
+
+fn take_head<'a>(cursor: &mut Cursor<'a>, count: usize) -> Result<(Scale, Multiples<'a>), Malformed> {
+    let scale = Scale { base: cursor.zigzag()?, divisor: cursor.varint()? as i64 };
+    if scale.divisor == 0 {
+        return Err(Malformed("divisor is zero"));
+    }
+    let multiples = match cursor.u8()? {
+        width @ 0..=PLAIN_MAX => Multiples::Plain { width: u32::from(width) },
+        form @ PATCHED..CODED => {
+            Multiples::Patched { width: u32::from(form - PATCHED), exceptions: Taken::take(cursor, count)? }
+        }
+        form if usize::from(form - CODED) < BOOKS.len() => {
+            let low = u32::from(cursor.u8()?);
+            if low > LOW_BITS_MAX {
+                return Err(Malformed("too many low bits"));
+            }
+            Multiples::Coded { book: usize::from(form - CODED), low, exceptions: Taken::take(cursor, count)? }
+        }
+        _ => return Err(Malformed("unknown form of packing")),
+    };
+    Ok((scale, multiples))
+}
+
+impl Multiples<'_> {
+    fn take(self, cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
+        match self {
+            Multiples::Plain { width } => bits::take(cursor, width, out),
+            Multiples::Patched { width, exceptions } => {
+                bits::take(cursor, width, out)?;
+                exceptions.apply(out, unzigzag)
+            }
+            Multiples::Coded { book, low, exceptions } => {
+                take_coded(book, low, cursor, out)?;
+                exceptions.apply(out, unzigzag)
+            }
+        }
+    }
+}
+
+fn unzigzag(amount: u64) -> i64 {
+    ((amount >> 1) as i64) ^ -((amount & 1) as i64)
+}
+
+fn take_coded(book: usize, low: u32, cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
+    let halves = take_halves(book, cursor, out.len())?;
     if low > 0 {
         bits::take(cursor, low, out)?;
     }
-    for (values, half) in [(0..middle, first), (middle..out.len(), second)] {
-        let values = out[values].iter_mut().zip(&half.numbers);
+    let (first, second) = out.split_at_mut(first_half(out.len()));
+    for (values, half) in [first, second].into_iter().zip(&halves) {
+        let values = values.iter_mut().zip(half.biased());
         match low {
-            0 => values.for_each(|(v, &number)| *v = i64::from(number)),
-            _ => values.for_each(|(v, &number)| *v |= i64::from(number) << low),
+            0 => values.for_each(|(v, &number)| *v = i64::from(number) - BIAS),
+            _ => values.for_each(|(v, &number)| *v |= (i64::from(number) - BIAS) << low),
         }
     }
-    exceptions.apply(out, |amount| ((amount >> 1) as i64) ^ -((amount & 1) as i64))
+    Ok(())
+}
+
+fn take_halves<'a>(book: usize, cursor: &mut Cursor<'a>, count: usize) -> Result<[Half<'a>; 2], Malformed> {
+    let lengths = [cursor.varint_max(VALUES_MAX)?, cursor.varint_max(VALUES_MAX)?];
+    let middle = first_half(count);
+    let mut halves = [Half::new(cursor.take(lengths[0])?, middle), Half::new(cursor.take(lengths[1])?, count - middle)];
+    prefix::take(book, &mut halves)?;
+    Ok(halves)
+}
+
+/// Coded differences without low bits and exceptions, added up eight at a time.
+fn take_coded_sums(
+    book: usize,
+    base: i64,
+    cursor: &mut Cursor<'_>,
+    first: i64,
+    out: &mut [i64],
+) -> Result<(), Malformed> {
+    let halves = take_halves(book, cursor, out.len())?;
+    let each = base.wrapping_sub(BIAS);
+    let ramp: [i64; 8] = std::array::from_fn(|i| each.wrapping_mul(i as i64 + 1));
+    let mut sum = first;
+    let (front, rear) = out.split_at_mut(first_half(out.len()));
+    for (values, half) in [front, rear].into_iter().zip(&halves) {
+        let (eights, rest) = values.as_chunks_mut::<8>();
+        let (biased, rest_biased) = half.biased().as_chunks::<8>();
+        for (eight, biased) in eights.iter_mut().zip(biased) {
+            // Each byte of the product is the sum of the bytes up to it.
+            let sums = u64::from_le_bytes(*biased).wrapping_mul(0x0101_0101_0101_0101).to_le_bytes();
+            *eight = std::array::from_fn(|i| sum.wrapping_add(ramp[i]).wrapping_add(i64::from(sums[i])));
+            sum = eight[7];
+        }
+        for (value, &number) in rest.iter_mut().zip(rest_biased) {
+            sum = sum.wrapping_add(each).wrapping_add(i64::from(number));
+            *value = sum;
+        }
+    }
+    Ok(())
 }
 
 /// The greatest number that divides all of these; 1 when all are zero.

@@ -29,9 +29,11 @@ const WINDOW_LOOKUPS: usize = 5;
 /// How far behind the last number decoding may write.
 const SLACK: usize = WINDOW_LOOKUPS * ENTRY_NUMBERS + 8;
 
+/// Numbers are kept with this added, so that none is below zero and eight of them add up within a byte.
+pub(super) const BIAS: i64 = SYMBOLS_MAX as i64 / 2;
+
 /// Room for the numbers of half a vector.
-pub(super) type Numbers = [i8; VALUES_MAX / 2 + SLACK];
-pub(super) const NO_NUMBERS: Numbers = [0; VALUES_MAX / 2 + SLACK];
+type Numbers = [u8; VALUES_MAX / 2 + SLACK];
 
 struct Book {
     lengths: [u8; SYMBOLS_MAX],
@@ -88,7 +90,7 @@ fn entry_of(window: usize, lengths: &[u8; SYMBOLS_MAX], codes: &[u16; SYMBOLS_MA
     };
     while numbers < ENTRY_NUMBERS {
         let Some(symbol) = (0..SYMBOLS_MAX).find(|&symbol| fits(symbol, bits)) else { break };
-        entry[numbers] = number_of(symbol) as u8;
+        entry[numbers] = (number_of(symbol) + BIAS) as u8;
         numbers += 1;
         bits += usize::from(lengths[symbol]);
     }
@@ -119,13 +121,18 @@ pub(super) struct Half<'a> {
     bit: usize,
     count: usize,
     at: usize,
-    pub(super) numbers: Numbers,
+    numbers: Numbers,
 }
 
 impl<'a> Half<'a> {
     /// `count` numbers, at most half a vector of them, from codes that fill `bytes` but for less than a byte.
     pub(super) fn new(bytes: &'a [u8], count: usize) -> Half<'a> {
-        Half { bytes, bit: 0, count, at: 0, numbers: NO_NUMBERS }
+        Half { bytes, bit: 0, count, at: 0, numbers: [0; VALUES_MAX / 2 + SLACK] }
+    }
+
+    /// The numbers read, each with [`BIAS`] added.
+    pub(super) fn biased(&self) -> &[u8] {
+        &self.numbers[..self.count]
     }
 
     /// The next bits, if there is a whole window of them, and room for all the numbers they may tell.
@@ -136,41 +143,42 @@ impl<'a> Half<'a> {
         has_room.then(|| u64::from_le_bytes(*window) >> (self.bit & 7))
     }
 
-    fn finish(&mut self, book: &Book) -> Result<(), Malformed> {
-        while let Some(mut window) = self.window() {
-            for _ in 0..WINDOW_LOOKUPS {
-                self.tell(book, &mut window);
-            }
-        }
-        while self.at + ENTRY_NUMBERS <= self.count && self.bit < self.bytes.len() * 8 {
-            self.tell(book, &mut short_window(self.bytes, self.bit));
-        }
-        while self.at < self.count {
-            let number = book.entries[short_window(self.bytes, self.bit) as usize % (1 << CODE_BITS_MAX)] as i8;
-            self.numbers[self.at] = number;
-            self.bit += usize::from(book.lengths[symbol_of(i64::from(number)) as usize % SYMBOLS_MAX]);
-            self.at += 1;
-        }
-        if self.bit.div_ceil(8) == self.bytes.len() { Ok(()) } else { Err(Malformed("codes have another length")) }
-    }
-
     /// Writes the numbers that the lowest bits of a window tell, and drops those bits.
     #[inline(always)]
     fn tell(&mut self, book: &Book, window: &mut u64) {
         let entry = book.entries[*window as usize % (1 << CODE_BITS_MAX)];
         // The eighth is overwritten by what follows.
         if let Some(room) = self.numbers.get_mut(self.at..self.at + 8) {
-            room.copy_from_slice(&entry.to_le_bytes().map(|b| b as i8));
+            room.copy_from_slice(&entry.to_le_bytes());
         }
         let told = (entry >> 56) as usize;
         self.at += told & 7;
         self.bit += told >> 3;
         *window >>= told >> 3;
     }
+
+    fn finish(&mut self, book: &Book) -> Result<(), Malformed> {
+        while let Some(mut window) = self.window() {
+            for _ in 0..WINDOW_LOOKUPS {
+                self.tell(book, &mut window);
+            }
+        }
+        while self.at < self.count {
+            let (start, bit) = (self.at, self.bit);
+            self.tell(book, &mut last_window(self.bytes, bit));
+            if self.at > self.count {
+                // The last entry tells more than there is: only the codes of the first numbers count.
+                self.at = self.count;
+                let length = |&number: &u8| usize::from(book.lengths[symbol_of(i64::from(number) - BIAS) as usize]);
+                self.bit = bit + self.numbers[start..self.count].iter().map(length).sum::<usize>();
+            }
+        }
+        if self.bit.div_ceil(8) == self.bytes.len() { Ok(()) } else { Err(Malformed("codes have another length")) }
+    }
 }
 
 /// Reads both halves of a vector's numbers, side by side so that neither waits for the other.
-pub(super) fn take(book: usize, [a, b]: [&mut Half<'_>; 2]) -> Result<(), Malformed> {
+pub(super) fn take(book: usize, [a, b]: &mut [Half<'_>; 2]) -> Result<(), Malformed> {
     let book = &TABLES[book];
     while let (Some(mut window_a), Some(mut window_b)) = (a.window(), b.window()) {
         for _ in 0..WINDOW_LOOKUPS {
@@ -183,12 +191,13 @@ pub(super) fn take(book: usize, [a, b]: [&mut Half<'_>; 2]) -> Result<(), Malfor
 }
 
 /// At least the longest code from `bit` on, zeros after the end.
-fn short_window(bytes: &[u8], bit: usize) -> u64 {
+fn last_window(bytes: &[u8], bit: usize) -> u64 {
     let rest = bytes.get(bit >> 3..).unwrap_or(&[]);
-    let mut window = [0; 8];
-    let len = rest.len().min(4);
-    window[..len].copy_from_slice(&rest[..len]);
-    u64::from_le_bytes(window) >> (bit & 7)
+    let window = rest.first_chunk().map_or_else(
+        || rest.iter().rev().fold(0, |window, &byte| window << 8 | u64::from(byte)),
+        |window| u64::from_le_bytes(*window),
+    );
+    window >> (bit & 7)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Every encoding gives back what it was given, agrees with its plain twin, and refuses foreign bytes.
 
+mod fixtures;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -55,6 +57,27 @@ fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Values {
     let mut gathered = Texts::default();
     texts.into_iter().for_each(|t| gathered.push(t.as_ref()));
     Values::Text(gathered)
+}
+
+/// Numbers that look random, the same in every run.
+fn noise(count: usize) -> impl Iterator<Item = u64> {
+    (0..count as u64).map(|i| {
+        let mixed = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 7
+    })
+}
+
+/// Steps that gather around zero, as those of a wandering value do.
+fn small_steps(count: usize) -> impl Iterator<Item = i64> {
+    noise(count).map(|n| (n & 1) as i64 + (n >> 1 & 1) as i64 + (n >> 2 & 1) as i64 + (n >> 3 & 1) as i64 - 2)
+}
+
+fn sums(steps: impl Iterator<Item = i64>) -> Vec<i64> {
+    let add = |sum: &mut i64, step: i64| {
+        *sum += step;
+        Some(*sum)
+    };
+    steps.scan(0, add).collect()
 }
 
 fn integer() -> impl Strategy<Value = i64> {
@@ -193,27 +216,6 @@ fn agree(kind: FieldType, bytes: &[u8], count: usize) {
     }
 }
 
-/// Numbers that look random, the same in every run.
-fn noise(count: usize) -> impl Iterator<Item = u64> {
-    (0..count as u64).map(|i| {
-        let mixed = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 7
-    })
-}
-
-/// Steps that gather around zero, as those of a wandering value do.
-fn small_steps(count: usize) -> impl Iterator<Item = i64> {
-    noise(count).map(|n| (n & 1) as i64 + (n >> 1 & 1) as i64 + (n >> 2 & 1) as i64 + (n >> 3 & 1) as i64 - 2)
-}
-
-fn sums(steps: impl Iterator<Item = i64>) -> Vec<i64> {
-    let add = |sum: &mut i64, step: i64| {
-        *sum += step;
-        Some(*sum)
-    };
-    steps.scan(0, add).collect()
-}
-
 #[test]
 fn the_best_encoding_is_chosen() {
     let ten_seconds = 10_000_000_000;
@@ -293,19 +295,7 @@ fn cold_vectors_are_compressed_where_it_pays() {
 fn the_format_page_lists_every_encoding() {
     let page = include_str!("../../../docs/file-format.md");
     for encoding in Encoding::ALL {
-        let row = format!("| {} | {} |", encoding as u8, name_on_page(encoding));
+        let row = format!("| {} | {} |", encoding as u8, encoding.name());
         assert!(page.contains(&row), "{row}");
     }
-}
-
-/// `DeltaOfDelta` is *delta of delta*.
-fn name_on_page(encoding: Encoding) -> String {
-    let mut name = String::new();
-    for letter in format!("{encoding:?}").chars() {
-        if letter.is_uppercase() && !name.is_empty() {
-            name.push(' ');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    name
 }

@@ -7,6 +7,7 @@ mod concurrency;
 mod crash;
 mod driver;
 mod faults;
+mod fixtures;
 mod history;
 mod lock;
 mod model;
