@@ -34,7 +34,9 @@ mod table;
 mod verify;
 mod wal;
 
-pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use engine::{
+    Durability, Engine, Maintained, Options, Recovery, Rejected, Row, SeriesRef, Stats, Write, Written,
+};
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
 pub use scan::{ScanPart, ScanRequest, Snapshot, TagMatcher, TagTest};
