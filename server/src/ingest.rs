@@ -1,8 +1,9 @@
 //! Points from outside: line protocol, and the HTTP endpoints that take it.
 //!
 //! ```text
-//! request ─► body (bounded, gunzipped) ─► line_protocol ─► batches ─► Engine::write ─► answer: what was stored, what not
-//!            admission: requests and bytes in flight, 429 beyond
+//! request ─► body (bounded, gunzipped) ─► rows ─► Engine::begin_write ... commit ─► answer: what was stored, what not
+//!            admission: requests and    │ known series and fields: straight into columns
+//!            bytes in flight            └ all others: line_protocol, then remembered
 //! ```
 //!
 //! There is one database. Clients name databases, buckets and organisations; every name is accepted, and all lead to it.
@@ -10,6 +11,8 @@
 mod admission;
 pub mod http;
 pub mod line_protocol;
+mod remembered;
+mod rows;
 mod store;
 
 use std::sync::Arc;

@@ -32,7 +32,9 @@ use serde_json::json;
 use super::Ingest;
 use super::admission::Admission;
 use super::line_protocol::Precision;
-use super::store::{Stored, store};
+use super::remembered::Remembered;
+use super::rows::Times;
+use super::store::{Store, Stored};
 use answer::{Form, Problem, json_response};
 use body::Received;
 
@@ -54,7 +56,8 @@ const PATH_BYTES_SHOWN_MAX: usize = 100;
 /// The endpoints as a router, with a 404 that names them for every other path.
 pub fn router(state: Ingest) -> Router {
     describe_metrics();
-    let shared = Arc::new(Shared { admission: Admission::new(&state.limits), ingest: state });
+    let admission = Admission::new(&state.limits);
+    let shared = Arc::new(Shared { admission, remembered: Remembered::default(), ingest: state });
     Router::new()
         .route("/write", post(write_v1).fallback(wrong_method))
         .route("/api/v2/write", post(write_v2).fallback(wrong_method))
@@ -70,6 +73,7 @@ pub fn router(state: Ingest) -> Router {
 struct Shared {
     ingest: Ingest,
     admission: Admission,
+    remembered: Remembered,
 }
 
 type App = State<Arc<Shared>>;
@@ -108,7 +112,9 @@ async fn write(shared: &Arc<Shared>, form: Form, request: Request) -> Result<(),
 fn write_received(shared: &Shared, received: Received, precision: Precision) -> Result<(), Problem> {
     let text = received.decode(&shared.ingest.limits, &shared.admission)?;
     counter!("plimsoll_ingest_bytes_total").increment(text.bytes.len() as u64);
-    let stored = store(&shared.ingest.engine, &text.bytes, shared.ingest.clock.now_ns(), precision);
+    let times = Times { default_ns: shared.ingest.clock.now_ns(), precision };
+    let store = Store { engine: &shared.ingest.engine, remembered: &shared.remembered, times };
+    let stored = store.store(&text.bytes);
     counter!("plimsoll_ingest_points_total").increment(stored.accepted as u64);
     counter!("plimsoll_ingest_rejected_points_total").increment(stored.refused.lines as u64);
     match stored {
