@@ -131,13 +131,14 @@ impl Memtable {
         None
     }
 
-    /// Puts the joined run in the place of those it was made of, unless a flush has taken them meanwhile.
+    /// Puts the joined run in the place of those it was made of (nothing, where all rows were deleted), unless a flush has taken
+    /// them or a DELETE has touched them meanwhile.
     pub(crate) fn end_join(&mut self, old: &[Arc<Run>], joined: Option<Arc<Run>>) {
         self.is_joining = false;
-        let is_old = |run: &Arc<Run>| Arc::ptr_eq(run, &old[0]);
-        if let (Some(joined), Some(start)) = (joined, self.runs.iter().position(is_old)) {
-            self.runs_bytes += joined.memory_bytes;
-            let replaced = self.runs.splice(start..start + old.len(), [joined]);
+        let is_old = |runs: &[Arc<Run>]| runs.iter().zip(old).all(|(run, old)| Arc::ptr_eq(run, old));
+        if let Some(start) = self.runs.windows(old.len()).position(is_old) {
+            self.runs_bytes += joined.as_ref().map_or(0, |run| run.memory_bytes);
+            let replaced = self.runs.splice(start..start + old.len(), joined);
             self.runs_bytes -= replaced.map(|run| run.memory_bytes).sum::<usize>();
         }
     }
