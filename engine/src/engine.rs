@@ -342,8 +342,12 @@ impl Engine {
 
     /// Joins runs of a table's memtable, if there are many of one size. Readers and writers go on meanwhile.
     fn join_runs(&self, core: &TableCore) {
-        let begin = |table: &mut Table| (table.core.id == core.id).then(|| table.memtable.begin_join()).flatten();
-        while let Some(runs) = self.state_mut().tables.get_mut(&core.name).and_then(begin) {
+        let begin = || {
+            let mut state = self.state_mut();
+            let table = state.tables.get_mut(&core.name).filter(|table| table.core.id == core.id)?;
+            table.memtable.begin_join()
+        };
+        while let Some(runs) = begin() {
             let joined = Run::join(&runs);
             let mut state = self.state_mut();
             if let Some(table) = state.tables.get_mut(&core.name).filter(|table| table.core.id == core.id) {
