@@ -29,7 +29,7 @@ use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, TableStats, Written};
 pub(crate) use recover::lock;
 pub use write::{Row, SeriesRef, Write};
 
@@ -228,6 +228,11 @@ impl Engine {
             stats.damaged_segments += table.segments.iter().filter(|s| s.file.is_err()).count() as u64;
         }
         stats
+    }
+
+    /// Figures of each table, by name.
+    pub fn table_stats(&self) -> Vec<TableStats> {
+        self.state().tables.values().filter_map(Table::stats).collect()
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -38,7 +38,7 @@ mod verify;
 mod wal;
 
 pub use engine::{
-    Durability, Engine, Maintained, Options, Recovery, Rejected, Row, SeriesRef, Stats, Write, Written,
+    Durability, Engine, Maintained, Options, Recovery, Rejected, Row, SeriesRef, Stats, TableStats, Write, Written,
 };
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};

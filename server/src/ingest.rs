@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! request ─► body (bounded, gunzipped) ─► rows ─► Engine::begin_write ... commit ─► answer: what was stored, what not
-//!            admission: requests and    │ known series and fields: straight into columns
-//!            bytes in flight            └ all others: line_protocol, then remembered
+//!            admission: requests and      │ known series and fields: straight into columns
+//!            bytes in flight              └ all others: line_protocol, then remembered
 //! ```
 //!
 //! There is one database. Clients name databases, buckets and organisations; every name is accepted, and all lead to it.
@@ -32,8 +32,8 @@ pub struct Ingest {
     pub limits: IngestLimits,
 }
 
-/// Bounds of what the ingest endpoints take on. Beyond them they answer 413 (one body too large), 429 (too much at once) or 408
-/// (too slow), and nothing of the request is stored.
+/// Bounds of what the ingest endpoints take on. Beyond them they answer 413 (one body too large), 429 (too much at once; 503 where
+/// InfluxDB 1 is spoken) or 408 (too slow), and nothing of the request is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngestLimits {
     /// Bytes of one body as it is sent.
@@ -43,7 +43,7 @@ pub struct IngestLimits {
     /// Requests whose bodies have arrived and that wait or are at work.
     pub requests_max: usize,
     /// Requests at work at once: decompressing, parsing, writing. The others wait their turn. Each may hold some ten megabytes of
-    /// parsed points besides its body.
+    /// columns besides its body.
     pub writers_max: usize,
     /// Bytes of all bodies held at once, as sent and decompressed. Raised to what one request may hold, if it is less.
     pub in_flight_bytes_max: usize,

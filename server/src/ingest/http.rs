@@ -3,7 +3,7 @@
 //!
 //! | endpoint | stored | some lines refused | too much at once | disk full | after a failed write |
 //! |---|---|---|---|---|---|
-//! | `POST /write?db=&precision=` | 204 | 400 `{"error": ...}` and `X-Influxdb-Error` | 429 | 507 | 503 |
+//! | `POST /write?db=&precision=` | 204 | 400 `{"error": ...}` and `X-Influxdb-Error` | 503 | 507 | 503 |
 //! | `POST /api/v2/write?bucket=&precision=` | 204 | 400 `{"code": ..., "message": ...}` | 429 | 507 | 503 |
 //!
 //! Invariants
