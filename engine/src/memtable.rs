@@ -176,3 +176,56 @@ impl MemtableView {
         self.runs.iter().chain(self.sealed.get_or_init(|| Run::new(&self.active)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FieldType, SeriesId, Value};
+
+    fn large(first: i64, rows: usize) -> Insert {
+        let mut batch = Batch::default();
+        for row in 0..rows as i64 {
+            let field = (1, FieldType::Integer, &Value::Integer(row));
+            batch.push(SeriesId(row as u32 % 10), first + row / 10, std::iter::once(field));
+        }
+        batch.finish();
+        Insert::new(batch).unwrap()
+    }
+
+    fn rows(memtable: &Memtable) -> usize {
+        memtable.view().runs().map(|run| run.rows.len()).sum()
+    }
+
+    /// Runs stay few whatever their sizes are, and small ones between large ones are not left over.
+    #[test]
+    fn many_runs_become_few() {
+        let mut memtable = Memtable::default();
+        let mut written = 0;
+        for nth in 0..200 {
+            let size = ACTIVE_ROWS_MAX * if nth % 7 == 6 { 9 } else { 1 };
+            memtable.insert(large(nth * 1_000_000, size));
+            written += size;
+            while let Some(runs) = memtable.begin_join() {
+                assert!(memtable.begin_join().is_none(), "one at a time");
+                let joined = Run::join(&runs);
+                memtable.end_join(&runs, joined);
+            }
+            assert!(memtable.runs.len() <= 3 * (JOINED_RUNS - 1), "{} runs", memtable.runs.len());
+            assert_eq!(memtable.runs_bytes, memtable.runs.iter().map(|run| run.memory_bytes).sum::<usize>());
+        }
+        assert_eq!(rows(&memtable), written);
+    }
+
+    /// What a flush has taken meanwhile is not there twice.
+    #[test]
+    fn a_join_that_comes_too_late_changes_nothing() {
+        let mut memtable = Memtable::default();
+        (0..JOINED_RUNS as i64).for_each(|nth| memtable.insert(large(nth * 1_000_000, ACTIVE_ROWS_MAX)));
+        let runs = memtable.begin_join().unwrap();
+        memtable.freeze();
+        memtable.end_join(&runs, Run::join(&runs));
+        assert_eq!(rows(&memtable), JOINED_RUNS * ACTIVE_ROWS_MAX);
+        memtable.thaw();
+        assert_eq!((rows(&memtable), memtable.memory_bytes()), (0, 0));
+    }
+}

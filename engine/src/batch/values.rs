@@ -215,11 +215,8 @@ impl FieldValues {
 
     /// For each key the newest value, in storage order.
     pub(super) fn to_array(&self, order: &Order) -> ArrayRef {
-        let picks = if self.valid.is_empty() {
-            order.newest()
-        } else {
-            order.newest_with(|row| self.valid[row as usize])
-        };
+        let picks =
+            if self.valid.is_empty() { order.newest() } else { order.newest_with(|row| self.valid[row as usize]) };
         let nulls = (!self.valid.is_empty())
             .then(|| NullBuffer::new(BooleanBuffer::collect_bool(picks.len(), |nth| self.valid[picks[nth] as usize])))
             .filter(|nulls| nulls.null_count() > 0);

@@ -326,7 +326,8 @@ mod tests {
 
     fn any_source() -> impl Strategy<Value = Plain> {
         let key = (0u32..4, prop_oneof![0i64..6, 1000i64..1010]).prop_map(|(id, time_ns)| (SeriesId(id), time_ns));
-        let fields = (any::<Option<i64>>(), prop::option::of(-1e9..1e9f64), any::<Option<bool>>(), any::<Option<String>>());
+        let fields =
+            (any::<Option<i64>>(), prop::option::of(-1e9..1e9f64), any::<Option<bool>>(), any::<Option<String>>());
         prop::collection::btree_map(key, fields, 0..12)
     }
 

@@ -64,7 +64,8 @@ fn by_series(series: &[SeriesId]) -> Vec<u32> {
     let (min, max) = series.iter().fold((u32::MAX, 0), |(min, max), id| (min.min(id.0), max.max(id.0)));
     let spread = (max.saturating_sub(min)) as usize + 1;
     if spread / SPREAD_MAX > series.len() {
-        let mut keys: Vec<u64> = (0..count).map(|row| u64::from(series[row as usize].0) << 32 | u64::from(row)).collect();
+        let mut keys: Vec<u64> =
+            (0..count).map(|row| u64::from(series[row as usize].0) << 32 | u64::from(row)).collect();
         keys.sort_unstable();
         return keys.into_iter().map(|key| key as u32).collect();
     }

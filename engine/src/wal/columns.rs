@@ -103,9 +103,9 @@ impl Frame {
         let width = match max.wrapping_sub(min) as u64 {
             _ if values.is_empty() => 0,
             0 => 0,
-            ..0x100 => 1,
-            ..0x1_0000 => 2,
-            ..0x1_0000_0000 => 4,
+            1..0x100 => 1,
+            0x100..0x1_0000 => 2,
+            0x1_0000..0x1_0000_0000 => 4,
             _ => 8,
         };
         Frame { base: if values.is_empty() { 0 } else { min }, width }
@@ -323,7 +323,8 @@ mod tests {
 
     #[test]
     fn regular_times_and_small_values_take_little() {
-        let steps_of_all: Vec<i64> = (0..10_000).map(|row| 1_451_606_400_000_000_000 + row / 1_000 * 10_000_000_000).collect();
+        let steps_of_all: Vec<i64> =
+            (0..10_000).map(|row| 1_451_606_400_000_000_000 + row / 1_000 * 10_000_000_000).collect();
         assert!(integers_come_back(&steps_of_all) < 200);
         let jittered: Vec<i64> = (0..10_000).map(|row| row * 10_000_000_000 + row * row % 1_000_003 * 50).collect();
         assert!(integers_come_back(&jittered) < 45_000);

@@ -140,6 +140,9 @@ mod tests {
         let mut names = FieldNames::default();
         names.add(b"a");
         names.add(b"b");
-        assert_eq!((names.name(1), names.number(b"b"), names.number(b"c"), names.len()), (Some(&b"b"[..]), Some(1), None, 2));
+        assert_eq!(
+            (names.name(1), names.number(b"b"), names.number(b"c"), names.len()),
+            (Some(&b"b"[..]), Some(1), None, 2)
+        );
     }
 }

@@ -54,7 +54,17 @@ fn dump(engine: &Engine) -> String {
 
 /// Bodies of the bytes that matter: lines of few series and fields, and what is close to them.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
-    let tags = prop::sample::select(vec!["m", "m,t=a", "m,t=b", "m,t=a,s=c", "m,s=c,t=a", "m,t=a\\ b", "n,t=a", "m,t=\\", "m\\,x"]);
+    let tags = prop::sample::select(vec![
+        "m",
+        "m,t=a",
+        "m,t=b",
+        "m,t=a,s=c",
+        "m,s=c,t=a",
+        "m,t=a\\ b",
+        "n,t=a",
+        "m,t=\\",
+        "m\\,x",
+    ]);
     let name = prop::sample::select(vec!["f", "g", "h", "f\\=", "t", "é"]);
     let value = prop_oneof![
         6 => (-200i64..200).prop_map(|v| format!("{v}i")),
@@ -71,7 +81,8 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
         1 => prop::sample::select(vec!["", " ", " x", " -5", " 1 2", "  3", " 3 ", "\t", " 99999999999999999999"]).prop_map(str::to_owned),
     ];
     let end = prop::sample::select(vec!["\n", "\n", "\n", "\n", "\r\n", "\n\n", "", "\n# c\n"]);
-    let line = (tags, fields, time, end).prop_map(|(tags, fields, time, end)| format!("{tags} {fields}{time}{end}").into_bytes());
+    let line = (tags, fields, time, end)
+        .prop_map(|(tags, fields, time, end)| format!("{tags} {fields}{time}{end}").into_bytes());
     let piece = prop_oneof![
         8 => line,
         1 => prop::sample::select(b"m, =\"\\\n\r#1i\xff".to_vec()).prop_map(|byte| vec![byte]),
