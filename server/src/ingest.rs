@@ -18,8 +18,13 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_engine::Engine;
 use plimsoll_engine::env::Clock;
+use plimsoll_engine::{Engine, Error};
+
+use line_protocol::Precision;
+use remembered::Remembered;
+use rows::Times;
+use store::Store;
 
 /// What the ingest endpoints work on.
 #[derive(Debug, Clone)]
@@ -61,5 +66,41 @@ impl Default for IngestLimits {
             in_flight_bytes_max: 256 << 20,
             receive_max: Duration::from_secs(60),
         }
+    }
+}
+
+/// Takes bodies of line protocol in without any protocol around them. Shared by reference between threads.
+#[derive(Debug)]
+pub struct Loader {
+    engine: Arc<Engine>,
+    remembered: Remembered,
+}
+
+/// What became of a body.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Points that are durable and visible.
+    pub accepted: usize,
+    /// Lines that are not, because of what they hold.
+    pub rejected: usize,
+    /// What to tell the sender about those lines, in influxd's words.
+    pub refused: Option<String>,
+    /// Why the rest of the body was not looked at.
+    pub failure: Option<Error>,
+}
+
+impl Loader {
+    /// A loader that knows nothing yet.
+    pub fn new(engine: Arc<Engine>) -> Loader {
+        Loader { engine, remembered: Remembered::default() }
+    }
+
+    /// Stores the points of a body; returns when they are durable and visible. Points without a timestamp get `default_time_ns`,
+    /// `precision` is the unit of the others. Blocks the thread, for some seconds where memory is full.
+    pub fn load(&self, body: &[u8], default_time_ns: i64, precision: Precision) -> Loaded {
+        let times = Times { default_ns: default_time_ns, precision };
+        let stored = Store { engine: &self.engine, remembered: &self.remembered, times }.store(body);
+        let (rejected, refused) = (stored.refused.lines, stored.refused.message());
+        Loaded { accepted: stored.accepted, rejected, refused, failure: stored.failure }
     }
 }

@@ -29,12 +29,10 @@ use axum::routing::{get, post};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use serde_json::json;
 
-use super::Ingest;
 use super::admission::Admission;
 use super::line_protocol::Precision;
-use super::remembered::Remembered;
-use super::rows::Times;
-use super::store::{Store, Stored};
+use super::{Ingest, Loaded, Loader};
+
 use answer::{Form, Problem, json_response};
 use body::Received;
 
@@ -57,7 +55,8 @@ const PATH_BYTES_SHOWN_MAX: usize = 100;
 pub fn router(state: Ingest) -> Router {
     describe_metrics();
     let admission = Admission::new(&state.limits);
-    let shared = Arc::new(Shared { admission, remembered: Remembered::default(), ingest: state });
+    let loader = Loader::new(Arc::clone(&state.engine));
+    let shared = Arc::new(Shared { admission, loader, ingest: state });
     Router::new()
         .route("/write", post(write_v1).fallback(wrong_method))
         .route("/api/v2/write", post(write_v2).fallback(wrong_method))
@@ -73,7 +72,7 @@ pub fn router(state: Ingest) -> Router {
 struct Shared {
     ingest: Ingest,
     admission: Admission,
-    remembered: Remembered,
+    loader: Loader,
 }
 
 type App = State<Arc<Shared>>;
@@ -112,17 +111,13 @@ async fn write(shared: &Arc<Shared>, form: Form, request: Request) -> Result<(),
 fn write_received(shared: &Shared, received: Received, precision: Precision) -> Result<(), Problem> {
     let text = received.decode(&shared.ingest.limits, &shared.admission)?;
     counter!("plimsoll_ingest_bytes_total").increment(text.bytes.len() as u64);
-    let times = Times { default_ns: shared.ingest.clock.now_ns(), precision };
-    let store = Store { engine: &shared.ingest.engine, remembered: &shared.remembered, times };
-    let stored = store.store(&text.bytes);
-    counter!("plimsoll_ingest_points_total").increment(stored.accepted as u64);
-    counter!("plimsoll_ingest_rejected_points_total").increment(stored.refused.lines as u64);
-    match stored {
-        Stored { failure: Some(error), accepted, .. } => Err(Problem::failed(&error, accepted)),
-        Stored { refused, .. } => match refused.message() {
-            Some(message) => Err(Problem::new(StatusCode::BAD_REQUEST, message)),
-            None => Ok(()),
-        },
+    let loaded = shared.loader.load(&text.bytes, shared.ingest.clock.now_ns(), precision);
+    counter!("plimsoll_ingest_points_total").increment(loaded.accepted as u64);
+    counter!("plimsoll_ingest_rejected_points_total").increment(loaded.rejected as u64);
+    match loaded {
+        Loaded { failure: Some(error), accepted, .. } => Err(Problem::failed(&error, accepted)),
+        Loaded { refused: Some(message), .. } => Err(Problem::new(StatusCode::BAD_REQUEST, message)),
+        Loaded { .. } => Ok(()),
     }
 }
 
