@@ -15,7 +15,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use plimsoll::ingest::Loader;
 use plimsoll::ingest::line_protocol::{Precision, parse};
-use plimsoll_benches::{FIELDS, STEP_NS, line, walk};
+use plimsoll_benches::{FIELDS, line, walk};
 use plimsoll_engine::{Durability, Engine, Options, ScanRequest, TimeRange};
 
 /// Lines of one body.
@@ -87,7 +87,8 @@ fn open(dir: &Path, durability: Durability) -> Arc<Engine> {
 
 /// Reads one field back and compares its number and sum.
 fn check(engine: &Engine, hosts: usize, steps: i64) {
-    let request = ScanRequest { parts_max: 1, ..ScanRequest::new("cpu", vec![FIELDS[3].to_owned()]) };
+    let (table, columns) = ("cpu".to_owned(), vec![FIELDS[3].to_owned()]);
+    let request = ScanRequest { table, columns, time: TimeRange::ALL, tags: Vec::new(), parts_max: 1 };
     let (mut rows, mut sum) = (0, 0);
     for part in engine.snapshot().scan(&request).expect("the scan is planned") {
         for batch in part {
