@@ -173,6 +173,18 @@ pub(crate) fn decode_integers(bytes: &[u8], count: usize, out: &mut Vec<i64>) ->
     finish(&cursor)
 }
 
+/// First value and step of an encoded vector of integers, if it is a stride or constant; `None` for other encodings.
+pub(crate) fn stride_of(bytes: &[u8]) -> Result<Option<(i64, i64)>, Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    let stride = match Encoding::take(&mut cursor)? {
+        Encoding::Constant => (cursor.zigzag()?, 0),
+        Encoding::Stride => (cursor.zigzag()?, cursor.zigzag()?),
+        _ => return Ok(None),
+    };
+    finish(&cursor)?;
+    Ok(Some(stride))
+}
+
 fn check_count(count: usize) -> Result<(), Malformed> {
     if count <= VALUES_MAX { Ok(()) } else { Err(Malformed("vector has more than 1,024 values")) }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::new_null_array;
+use arrow_array::{ArrayRef, new_null_array};
 use roaring::RoaringBitmap;
 
 use crate::batch::Batch;
@@ -55,6 +55,11 @@ impl Run {
             None => new_null_array(&kind.arrow(), self.rows.len()),
         };
         self.rows.select(&bounds.ranges_of(self), &fields.iter().map(column).collect::<Vec<_>>())
+    }
+
+    /// The column of the field at a position of the table's schema; `None` where every value is NULL.
+    pub(crate) fn column(&self, position: u32) -> Option<&ArrayRef> {
+        self.fields.iter().position(|(p, _)| *p == position).map(|at| &self.rows.columns[at])
     }
 
     /// The columns that this run has.

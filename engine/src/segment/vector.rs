@@ -13,11 +13,11 @@ use super::format::{VALIDITY_ALL, VALIDITY_BITMAP, VALIDITY_NONE};
 
 /// Values of consecutive rows of one field.
 #[derive(Debug, Clone)]
-pub(super) struct Vector {
+pub(crate) struct Vector {
     /// One value per row; where it is NULL any value stands.
-    pub(super) values: Values,
+    pub(crate) values: Values,
     /// Which rows have a value; empty while all have.
-    pub(super) valid: Vec<bool>,
+    pub(crate) valid: Vec<bool>,
 }
 
 impl Vector {
