@@ -15,6 +15,7 @@
 
 mod bits;
 mod boolean;
+mod buffer;
 mod constant;
 mod decimal;
 mod delta;
@@ -33,6 +34,7 @@ use crate::bytes::{Cursor, Short};
 use crate::model::FieldType;
 
 pub(crate) use boolean::{put_bits, take_bits};
+pub(crate) use buffer::{Buffer, Slice, decode_into, stride_of};
 pub(crate) use frame::common_divisor;
 pub(crate) use text::Texts;
 
@@ -171,18 +173,6 @@ pub(crate) fn decode_integers(bytes: &[u8], count: usize, out: &mut Vec<i64>) ->
     let mut cursor = Cursor::new(bytes);
     integer::take(&mut cursor, count, out)?;
     finish(&cursor)
-}
-
-/// First value and step of an encoded vector of integers, if it is a stride or constant; `None` for other encodings.
-pub(crate) fn stride_of(bytes: &[u8]) -> Result<Option<(i64, i64)>, Malformed> {
-    let mut cursor = Cursor::new(bytes);
-    let stride = match Encoding::take(&mut cursor)? {
-        Encoding::Constant => (cursor.zigzag()?, 0),
-        Encoding::Stride => (cursor.zigzag()?, cursor.zigzag()?),
-        _ => return Ok(None),
-    };
-    finish(&cursor)?;
-    Ok(Some(stride))
 }
 
 fn check_count(count: usize) -> Result<(), Malformed> {

@@ -25,10 +25,9 @@ mod verify;
 mod writer;
 
 pub(crate) use format::ChunkInfo;
-pub(crate) use head::Times;
 pub(crate) use reader::{Chunk, Published, Section, Segment, Selection, VectorTimes};
 pub(crate) use stats::{Edge, Scalar, Stats};
-pub(crate) use vector::Vector;
+pub(crate) use vector::{Decoded, VectorBuffer};
 pub(crate) use writer::SegmentWriter;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::format::{ChunkInfo, ChunkTable, Field, Header, TAIL_BYTES, Tail};
 use super::head::{Head, Place, SectionBytes, Times, take_places, take_statistics};
 use super::output::{self, Output};
 use super::stats::Stats;
-use super::vector::Vector;
+use super::vector::{Decoded, Vector, VectorBuffer};
 
 /// What the manifest knows of a segment: another file under its name must not be read in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -370,11 +370,9 @@ impl Chunk<'_> {
     /// # Errors
     /// [`Error::Corrupt`].
     pub(crate) fn times(&self, nth: usize, buffer: &mut Vec<i64>) -> Result<VectorTimes> {
-        let stride = self.times_bytes(nth).and_then(codec::stride_of).map_err(|e| self.corrupt_times(nth, e))?;
-        if let Some((first, step)) = stride {
-            let ticks = self.head().ticks;
-            let first_ns = self.vector_times(nth).first.wrapping_add(ticks.span_ns(first));
-            return Ok(VectorTimes::Stride { first_ns, step_ns: ticks.span_ns(step) });
+        let bytes = self.times_bytes(nth).map_err(|e| self.corrupt_times(nth, e))?;
+        if let Some((first_ns, step_ns)) = self.stride(nth, bytes) {
+            return Ok(VectorTimes::Stride { first_ns, step_ns });
         }
         buffer.clear();
         self.times_into(nth, buffer).map_err(|e| self.corrupt_times(nth, e))?;
@@ -383,12 +381,24 @@ impl Chunk<'_> {
 
     fn times_into(&self, nth: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
         let vector = &self.head().vectors[nth];
-        codec::decode_integers(self.times_bytes(nth)?, vector.rows as usize, out)?;
+        let bytes = self.times_bytes(nth)?;
+        if let Some((first, step)) = self.stride(nth, bytes) {
+            out.extend((0..i64::from(vector.rows)).map(|nth| first.wrapping_add(nth.wrapping_mul(step))));
+            return Ok(());
+        }
+        codec::decode_integers(bytes, vector.rows as usize, out)?;
         let ticks = self.head().ticks;
         for time in out {
             *time = vector.times.first.wrapping_add(ticks.span_ns(*time));
         }
         Ok(())
+    }
+
+    /// First timestamp and distance of the n-th vector, of which these are the bytes, if it is regular.
+    fn stride(&self, nth: usize, bytes: &[u8]) -> Option<(i64, i64)> {
+        let (first, step) = codec::stride_of(bytes)?;
+        let ticks = self.head().ticks;
+        Some((self.vector_times(nth).first.wrapping_add(ticks.span_ns(first)), ticks.span_ns(step)))
     }
 
     fn times_bytes(&self, nth: usize) -> Result<&[u8], Malformed> {
@@ -467,8 +477,9 @@ impl Chunk<'_> {
     fn read_column(&self, position: u32, kind: FieldType, picked: &Picked) -> Result<ArrayRef> {
         let Some(section) = self.field(position, kind)? else { return Ok(output::nulls(kind, picked.times.len())) };
         let mut output = Output::new(kind, picked.times.len());
+        let mut buffer = VectorBuffer::default();
         for (vector, ranges) in &picked.vectors {
-            output.extend(self.read_vector(&section, *vector)?, ranges);
+            output.extend(self.decode_vector(&section, *vector, &mut buffer)?, ranges);
         }
         Ok(output.finish())
     }
@@ -530,18 +541,38 @@ impl Chunk<'_> {
         Ok((Directory { vectors, statistics_at, statistics: Slot::empty() }, held))
     }
 
-    /// The n-th vector of a field.
+    /// The n-th vector of a field, in a buffer.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub(crate) fn read_vector(&self, section: &Section, nth: usize) -> Result<Vector> {
-        let (offset, place) = section.directory.vectors[nth];
+    pub(crate) fn decode_vector<'b>(
+        &self,
+        section: &Section,
+        nth: usize,
+        buffer: &'b mut VectorBuffer,
+    ) -> Result<Decoded<'b>> {
         let rows = self.head().vectors[nth].rows as usize;
-        let checked_as = self.vectors() * (1 + section.nth) + nth;
-        let vector = self
-            .once_checked(checked_as, offset, place)
-            .and_then(|bytes| Vector::take(section.field.kind, rows, bytes));
-        vector.map_err(|e| self.corrupt(offset, &format!("column {}, vector {nth}", section.field.position), e))
+        let bytes = self.vector_bytes(section, nth);
+        let decoded = bytes.and_then(|bytes| buffer.take(section.field.kind, rows, bytes));
+        decoded.map_err(|e| self.corrupt_vector(section, nth, e))
+    }
+
+    /// The n-th vector of a field.
+    pub(super) fn read_vector(&self, section: &Section, nth: usize) -> Result<Vector> {
+        let rows = self.head().vectors[nth].rows as usize;
+        let bytes = self.vector_bytes(section, nth);
+        let vector = bytes.and_then(|bytes| Vector::take(section.field.kind, rows, bytes));
+        vector.map_err(|e| self.corrupt_vector(section, nth, e))
+    }
+
+    fn vector_bytes(&self, section: &Section, nth: usize) -> Result<&[u8], Malformed> {
+        let (offset, place) = section.directory.vectors[nth];
+        self.once_checked(self.vectors() * (1 + section.nth) + nth, offset, place)
+    }
+
+    fn corrupt_vector(&self, section: &Section, nth: usize, why: Malformed) -> Error {
+        let (offset, _) = section.directory.vectors[nth];
+        self.corrupt(offset, &format!("column {}, vector {nth}", section.field.position), why)
     }
 
     /// The statistics of every vector of a field.

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use super::column::Held;
+use super::column::Column;
 use super::filter::{Proof, prove};
 use super::parts::Scope;
 use super::spans::{Span, Stretch, Times};
-use super::worker::{Block, Test, Todo, Told, Whole, Worker};
+use super::worker::{Block, Source, Test, Todo, Told, Whole, Worker};
 use crate::Result;
 use crate::model::{FieldRef, TimeRange};
-use crate::segment::{Chunk, Section, Segment, Stats, VectorTimes};
+use crate::segment::{Chunk, Section, Segment, Stats, VectorBuffer, VectorTimes};
 
 /// A chunk being added.
 struct Reading<'c> {
     chunk: &'c Chunk<'c>,
     opened: Vec<Opened>,
-    /// Kept for its memory.
+    /// The vector whose values are read.
+    vector: usize,
+    /// Kept for their memory.
     times: Vec<i64>,
+    buffer: VectorBuffer,
 }
 
 /// A field of a chunk that was needed.
@@ -49,7 +52,7 @@ impl Worker<'_> {
         if todo.is_done() {
             return Ok(());
         }
-        let reading = &mut Reading { chunk, opened: Vec::new(), times: Vec::new() };
+        let reading = &mut Reading::new(chunk);
         self.add_vectors(reading, &stretches, scope.time, &tests, &todo)
     }
 
@@ -100,7 +103,8 @@ impl Worker<'_> {
             }
             let times = reading.chunk.vector_times(vector);
             if time.overlaps(&TimeRange { min_ns: times.min, max_ns: times.max }) {
-                self.add_vector(reading, vector, &inside, time, tests, todo)?;
+                reading.vector = vector;
+                self.add_vector(reading, &inside, time, tests, todo)?;
             }
             next += inside.len();
             // The last one may go on in the next vector.
@@ -113,13 +117,13 @@ impl Worker<'_> {
     fn add_vector(
         &mut self,
         reading: &mut Reading<'_>,
-        vector: usize,
         stretches: &[Stretch],
         time: TimeRange,
         tests: &[&Test],
         todo: &Todo,
     ) -> Result<()> {
-        let open = self.unproven(tests.iter().copied(), |field| reading.stats(field, vector))?;
+        let vector = reading.vector;
+        let open = self.unproven(tests.iter().copied(), |field| reading.stats(field))?;
         let Some(tests) = open else { return Ok(()) };
         let times = reading.chunk.vector_times(vector);
         let extent = TimeRange { min_ns: times.min, max_ns: times.max };
@@ -130,25 +134,25 @@ impl Worker<'_> {
             Some(cell) if tests.is_empty() && is_apart => {
                 let mut todo = todo.clone();
                 if self.plan.shortcuts.statistics {
-                    self.add_known(cell, &whole, &mut todo, |field| reading.stats(field, vector))?;
+                    self.add_known(cell, &whole, &mut todo, |field| reading.stats(field))?;
                 }
                 let span = Span { cell, start: 0, end: rows, series: whole.series.unwrap_or(0) };
                 let ends = Times::Ends { first_ns: times.first, last_ns: times.last };
-                self.add_spans(&[span], ends, &todo, &mut |field| reading.read(field, vector), None)
+                self.add_spans(&[span], ends, &todo, reading, None)
             }
-            _ => self.add_values(reading, vector, stretches, time, &tests, todo),
+            _ => self.add_values(reading, stretches, time, &tests, todo),
         }
     }
 
     fn add_values(
         &mut self,
         reading: &mut Reading<'_>,
-        vector: usize,
         stretches: &[Stretch],
         time: TimeRange,
         tests: &[&Test],
         todo: &Todo,
     ) -> Result<()> {
+        let vector = reading.vector;
         let mut listed = std::mem::take(&mut reading.times);
         let times = match reading.chunk.times(vector, &mut listed)? {
             VectorTimes::Stride { first_ns, step_ns } => Times::Stride { first_ns, step_ns },
@@ -157,14 +161,18 @@ impl Worker<'_> {
         let chunk = reading.chunk;
         let misplaced = || chunk.times_differ(vector);
         let block = Block { times, stretches, time };
-        let added = self.add_block(&block, tests, todo, |field| reading.read(field, vector), &misplaced);
+        let added = self.add_block(&block, tests, todo, reading, &misplaced);
         reading.times = listed;
         added
     }
 }
 
-impl Reading<'_> {
-    fn opened(&mut self, field: FieldRef) -> Result<&mut Opened> {
+impl<'c> Reading<'c> {
+    fn new(chunk: &'c Chunk<'c>) -> Reading<'c> {
+        Reading { chunk, opened: Vec::new(), vector: 0, times: Vec::new(), buffer: VectorBuffer::default() }
+    }
+
+    fn opened(&mut self, field: FieldRef) -> Result<usize> {
         let at = match self.opened.iter().position(|opened| opened.field == field) {
             Some(at) => at,
             None => {
@@ -173,28 +181,33 @@ impl Reading<'_> {
                 self.opened.len() - 1
             }
         };
-        Ok(&mut self.opened[at])
+        Ok(at)
     }
 
-    /// The statistics of a vector; `None` where every value of the chunk is NULL.
-    fn stats<'s>(&mut self, field: FieldRef, vector: usize) -> Result<Option<Told<'s>>> {
-        let chunk = self.chunk;
-        let opened = self.opened(field)?;
+    /// The statistics of the vector; `None` where every value of the chunk is NULL.
+    fn stats<'s>(&mut self, field: FieldRef) -> Result<Option<Told<'s>>> {
+        let at = self.opened(field)?;
+        let opened = &mut self.opened[at];
         let Some(section) = &opened.section else { return Ok(None) };
         let stats = match &opened.stats {
             Some(stats) => stats.clone(),
-            None => opened.stats.insert(chunk.read_statistics(section)?).clone(),
+            None => opened.stats.insert(self.chunk.read_statistics(section)?).clone(),
         };
-        Ok(Some(Told::Shared(stats, vector)))
+        Ok(Some(Told::Shared(stats, self.vector)))
     }
+}
 
-    /// The values of a vector.
-    fn read(&mut self, field: Option<FieldRef>, vector: usize) -> Result<Held> {
-        let chunk = self.chunk;
-        let Some(field) = field else { return Ok(Held::Times(chunk.read_times(vector)?)) };
-        Ok(match &self.opened(field)?.section {
-            Some(section) => Held::Vector(chunk.read_vector(section, vector)?),
-            None => Held::Nothing,
-        })
+impl Source for Reading<'_> {
+    fn with(&mut self, field: Option<FieldRef>, then: &mut dyn FnMut(Column<'_>)) -> Result<()> {
+        let Some(field) = field else {
+            then(Column::of_times(&self.chunk.read_times(self.vector)?));
+            return Ok(());
+        };
+        let at = self.opened(field)?;
+        match &self.opened[at].section {
+            Some(section) => then(self.chunk.decode_vector(section, self.vector, &mut self.buffer)?.into()),
+            None => then(Column::NOTHING),
+        }
+        Ok(())
     }
 }

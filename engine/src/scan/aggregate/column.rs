@@ -4,19 +4,9 @@ use std::borrow::Cow;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
 
-use crate::codec::{Texts, Values};
+use crate::codec::{self, Texts};
 use crate::model::Value;
-use crate::segment::Vector;
-
-/// Values that a [`Column`] looks at.
-#[derive(Debug)]
-pub(super) enum Held {
-    /// Every value is NULL.
-    Nothing,
-    Vector(Vector),
-    Array(ArrayRef),
-    Times(Vec<i64>),
-}
+use crate::segment::Decoded;
 
 /// One value per row.
 #[derive(Debug)]
@@ -62,28 +52,24 @@ impl TextSlice<'_> {
     }
 }
 
-impl Held {
-    pub(super) fn column(&self) -> Column<'_> {
-        match self {
-            Held::Nothing => Column { values: Slice::Nothing, valid: Cow::Borrowed(&[]) },
-            Held::Times(times) => Column { values: Slice::Integer(times.into()), valid: Cow::Borrowed(&[]) },
-            Held::Vector(vector) => Column { values: of_values(&vector.values), valid: (&vector.valid).into() },
-            Held::Array(array) => {
-                let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
-                let valid = nulls.map(|nulls| nulls.iter().collect::<Vec<_>>()).unwrap_or_default();
-                Column { values: of_array(array), valid: valid.into() }
-            }
-        }
+impl<'a> From<Decoded<'a>> for Column<'a> {
+    fn from(decoded: Decoded<'a>) -> Column<'a> {
+        let values = match decoded.values {
+            codec::Slice::Float(v) => Slice::Float(v.into()),
+            codec::Slice::Integer(v) => Slice::Integer(v.into()),
+            codec::Slice::Unsigned(v) => Slice::Unsigned(v.into()),
+            codec::Slice::Boolean(v) => Slice::Boolean(v.into()),
+            codec::Slice::Text(v) => Slice::Text(TextSlice { source: TextSource::Vector(v), picked: None }),
+        };
+        Column { values, valid: decoded.valid.into() }
     }
 }
 
-fn of_values(values: &Values) -> Slice<'_> {
-    match values {
-        Values::Float(v) => Slice::Float(v.into()),
-        Values::Integer(v) => Slice::Integer(v.into()),
-        Values::Unsigned(v) => Slice::Unsigned(v.into()),
-        Values::Boolean(v) => Slice::Boolean(v.into()),
-        Values::Text(v) => Slice::Text(TextSlice { source: TextSource::Vector(v), picked: None }),
+impl<'a> From<&'a ArrayRef> for Column<'a> {
+    fn from(array: &'a ArrayRef) -> Column<'a> {
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        let valid = nulls.map(|nulls| nulls.iter().collect::<Vec<_>>()).unwrap_or_default();
+        Column { values: of_array(array), valid: valid.into() }
     }
 }
 
@@ -105,6 +91,14 @@ fn of_array(array: &ArrayRef) -> Slice<'_> {
 }
 
 impl<'a> Column<'a> {
+    /// NULL in every row.
+    pub(super) const NOTHING: Column<'static> = Column { values: Slice::Nothing, valid: Cow::Borrowed(&[]) };
+
+    /// The time as a field.
+    pub(super) fn of_times(times: &'a [i64]) -> Column<'a> {
+        Column { values: Slice::Integer(times.into()), valid: Cow::Borrowed(&[]) }
+    }
+
     /// Some of the rows, in the order given.
     pub(super) fn pick<'b>(&'b self, rows: &'b [u32]) -> Column<'b> {
         let values = match &self.values {

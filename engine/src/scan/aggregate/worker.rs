@@ -7,7 +7,7 @@ use arrow_array::ArrayRef;
 use roaring::RoaringBitmap;
 
 use super::cells::{Cells, Known};
-use super::column::Held;
+use super::column::Column;
 use super::filter::{all_rows, keep, within};
 use super::overlap::{Rows as PieceRows, wanted};
 use super::parts::{Item, Scope, What};
@@ -116,39 +116,36 @@ impl<'p> Worker<'p> {
         let (start, end) = (first.rows.start, last.rows.end);
         let times = &rows.times[start..end];
         stretches.iter_mut().for_each(|s| s.rows = s.rows.start - start..s.rows.end - start);
-        let read = |field: Option<FieldRef>| match field {
-            None => Ok(Held::Times(times.to_vec())),
-            Some(field) => Ok(column(&field).map_or(Held::Nothing, |a| Held::Array(a.slice(start, end - start)))),
-        };
+        let mut source = InMemory { times, column, rows: start..end };
         let block = Block { times: Times::Listed(times), stretches: &stretches, time };
         let tests: Vec<&Test> = self.plan.predicates.iter().collect();
         let misplaced = || unreachable!("the rows of a source are within its times");
-        self.add_block(&block, &tests, &Todo::all(self.plan), read, &misplaced)
+        self.add_block(&block, &tests, &Todo::all(self.plan), &mut source, &misplaced)
     }
 
-    /// Adds the rows of a block that pass the tests; `read` gives the values of its rows.
+    /// Adds the rows of a block that pass the tests.
     pub(super) fn add_block(
         &mut self,
         block: &Block<'_>,
         tests: &[&Test],
         todo: &Todo,
-        mut read: impl FnMut(Option<FieldRef>) -> Result<Held>,
+        source: &mut dyn Source,
         misplaced: &dyn Fn() -> Error,
     ) -> Result<()> {
         if tests.is_empty() {
             let spans = self.cut(block).map_err(|Misplaced| misplaced())?;
-            return self.add_spans(&spans, block.times, todo, &mut read, None);
+            return self.add_spans(&spans, block.times, todo, source, None);
         }
         let mut rows = Vec::new();
         all_rows(block.stretches, &mut rows);
         for (field, test) in tests {
-            keep(test, &read(Some(*field))?.column(), &mut rows);
+            source.with(Some(*field), &mut |column| keep(test, &column, &mut rows))?;
         }
         let times: Vec<i64> = rows.iter().map(|row| block.times.at(*row as usize)).collect();
         let stretches = within(block.stretches, &rows);
         let picked = Block { times: Times::Listed(&times), stretches: &stretches, time: block.time };
         let spans = self.cut(&picked).map_err(|Misplaced| misplaced())?;
-        self.add_spans(&spans, picked.times, todo, &mut read, Some(&rows))
+        self.add_spans(&spans, picked.times, todo, source, Some(&rows))
     }
 
     fn cut(&self, block: &Block<'_>) -> Result<Vec<Span>, Misplaced> {
@@ -167,7 +164,7 @@ impl<'p> Worker<'p> {
         spans: &[Span],
         times: Times<'_>,
         todo: &Todo,
-        read: &mut dyn FnMut(Option<FieldRef>) -> Result<Held>,
+        source: &mut dyn Source,
         picked: Option<&[u32]>,
     ) -> Result<()> {
         if spans.is_empty() {
@@ -177,12 +174,11 @@ impl<'p> Worker<'p> {
             spans.iter().for_each(|span| self.cells.rows[span.cell] += (span.end - span.start) as u64);
         }
         for &nth in &todo.fields {
-            let held = read(self.plan.fields[nth].field)?;
-            let column = held.column();
-            match picked {
-                None => self.cells.fields[nth].add(&column, spans, times),
-                Some(rows) => self.cells.fields[nth].add(&column.pick(rows), spans, times),
-            }
+            let cells = &mut self.cells.fields[nth];
+            source.with(self.plan.fields[nth].field, &mut |column| match picked {
+                None => cells.add(&column, spans, times),
+                Some(rows) => cells.add(&column.pick(rows), spans, times),
+            })?;
         }
         Ok(())
     }
@@ -225,6 +221,32 @@ impl<'p> Worker<'p> {
             }
         }
         todo.fields = left;
+        Ok(())
+    }
+}
+
+/// Gives the values of fields for the rows of a block.
+pub(super) trait Source {
+    /// Hands the values of a field, or the times, to `then`.
+    fn with(&mut self, field: Option<FieldRef>, then: &mut dyn FnMut(Column<'_>)) -> Result<()>;
+}
+
+/// Some rows of a run, or of what a merge gave.
+struct InMemory<'a> {
+    times: &'a [i64],
+    column: &'a dyn Fn(&FieldRef) -> Option<ArrayRef>,
+    rows: Range<usize>,
+}
+
+impl Source for InMemory<'_> {
+    fn with(&mut self, field: Option<FieldRef>, then: &mut dyn FnMut(Column<'_>)) -> Result<()> {
+        match field {
+            None => then(Column::of_times(self.times)),
+            Some(field) => match (self.column)(&field) {
+                Some(array) => then(Column::from(&array.slice(self.rows.start, self.rows.len()))),
+                None => then(Column::NOTHING),
+            },
+        }
         Ok(())
     }
 }
