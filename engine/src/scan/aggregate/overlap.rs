@@ -1,4 +1,5 @@
-//! Which series have rows in sources that may hold the same point. These are merged; all others are aggregated source by source.
+//! Which series have rows in sources that may hold the same point, or rows that were deleted. These are merged; all others are
+//! aggregated source by source.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::Result;
 use crate::memtable::Run;
 use crate::model::{SeriesId, TimeRange};
 use crate::segment::Segment;
+use crate::tombstone::Tombstones;
 
 /// Some rows of one source.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub(super) struct Piece {
     pub(super) last: SeriesId,
     pub(super) time: TimeRange,
     pub(super) rows: Rows,
+    /// What was deleted of the source since it was made.
+    pub(super) deleted: Tombstones,
 }
 
 /// Where the rows are.
@@ -38,11 +42,16 @@ struct Extent {
 /// The series that have to be merged.
 pub(super) fn to_merge(plan: &Plan, pieces: &[Piece]) -> Result<RoaringBitmap> {
     let mut extents = Vec::new();
+    let mut merged = RoaringBitmap::new();
     for piece in overlapping(pieces) {
+        let before = extents.len();
         add_extents(plan, piece, &mut extents)?;
+        if !piece.deleted.is_empty() {
+            let is_touched = |e: &&Extent| piece.deleted.touch((SeriesId(e.series), SeriesId(e.series)), &e.time);
+            merged.extend(extents[before..].iter().filter(is_touched).map(|e| e.series));
+        }
     }
     extents.sort_unstable_by_key(|e| (e.series, e.time.min_ns));
-    let mut merged = RoaringBitmap::new();
     for of_series in extents.chunk_by(|a, b| a.series == b.series) {
         if share_time(of_series) {
             merged.insert(of_series[0].series);
@@ -51,11 +60,11 @@ pub(super) fn to_merge(plan: &Plan, pieces: &[Piece]) -> Result<RoaringBitmap> {
     Ok(merged)
 }
 
-/// The pieces that share series and times with a piece of another source.
+/// The pieces that share series and times with a piece of another source, and those of which something may be deleted.
 fn overlapping(pieces: &[Piece]) -> Vec<&Piece> {
     let mut order: Vec<usize> = (0..pieces.len()).collect();
     order.sort_unstable_by_key(|nth| pieces[*nth].first);
-    let mut marked = vec![false; pieces.len()];
+    let mut marked: Vec<bool> = pieces.iter().map(|p| p.deleted.touch((p.first, p.last), &p.time)).collect();
     let mut open: Vec<usize> = Vec::new();
     for nth in order {
         let piece = &pieces[nth];

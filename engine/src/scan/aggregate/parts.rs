@@ -175,7 +175,8 @@ fn pieces_by_partition(plan: &Plan) -> Result<BTreeMap<Partition, Vec<Piece>>> {
         let piece = |nth: usize| {
             let info = &segment.chunks()[nth];
             let rows = Rows::Chunk { segment: segment.clone(), nth };
-            Piece { source, first: info.series_first, last: info.series_last, time: info.time.intersect(&time), rows }
+            let (first, last, time) = (info.series_first, info.series_last, info.time.intersect(&time));
+            Piece { source, first, last, time, rows, deleted: live.deleted.clone() }
         };
         partitions.entry(partition::of(time.min_ns)).or_default().extend(chunks.into_iter().map(piece));
         source += 1;
@@ -187,7 +188,8 @@ fn pieces_by_partition(plan: &Plan) -> Result<BTreeMap<Partition, Vec<Piece>>> {
             else {
                 continue;
             };
-            let piece = Piece { source, first: first.0, last: last.0, time, rows: Rows::Run(run.clone()) };
+            let (rows, deleted) = (Rows::Run(run.clone()), run.deleted().clone());
+            let piece = Piece { source, first: first.0, last: last.0, time, rows, deleted };
             partitions.entry(*partition).or_default().push(piece);
         }
         source += 1;

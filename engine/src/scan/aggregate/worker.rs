@@ -88,7 +88,8 @@ impl<'p> Worker<'p> {
             let selected = Some(series);
             found.push(match &piece.rows {
                 PieceRows::Chunk { segment, nth } => {
-                    segment.read(*nth, &fields, &Selection { time: scope.time, series: selected })?
+                    let rows = segment.read(*nth, &fields, &Selection { time: scope.time, series: selected })?;
+                    piece.deleted.apply(rows)
                 }
                 PieceRows::Run(run) => run.read(&Bounds { time: scope.time, selected, ..Bounds::ALL }, &fields),
             });
