@@ -32,7 +32,7 @@ pub(super) enum Slice<'a> {
 #[derive(Debug)]
 pub(super) struct TextSlice<'a> {
     source: TextSource<'a>,
-    picked: Option<&'a [u32]>,
+    picked: Option<Cow<'a, [u32]>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ enum TextSource<'a> {
 
 impl TextSlice<'_> {
     pub(super) fn get(&self, row: usize) -> &str {
-        let row = self.picked.map_or(row, |picked| picked[row] as usize);
+        let row = self.picked.as_ref().map_or(row, |picked| picked[row] as usize);
         match self.source {
             TextSource::Vector(texts) => texts.get(row),
             TextSource::Array(texts) if texts.is_null(row) => "",
@@ -107,7 +107,10 @@ impl<'a> Column<'a> {
             Slice::Integer(v) => Slice::Integer(gather(v, rows)),
             Slice::Unsigned(v) => Slice::Unsigned(gather(v, rows)),
             Slice::Boolean(v) => Slice::Boolean(gather(v, rows)),
-            Slice::Text(v) => Slice::Text(TextSlice { source: v.source, picked: Some(rows) }),
+            Slice::Text(v) => {
+                let picked = v.picked.as_ref().map_or(Cow::Borrowed(rows), |before| gather(before, rows));
+                Slice::Text(TextSlice { source: v.source, picked: Some(picked) })
+            }
         };
         let valid = if self.valid.is_empty() { Cow::Borrowed(&[][..]) } else { gather(&self.valid, rows) };
         Column { values, valid }
