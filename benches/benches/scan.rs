@@ -11,8 +11,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use plimsoll_benches::{FIELDS, STEP_NS, hosts, points, walk};
 use plimsoll_engine::{
-    Aggregate, AggregateFunction, AggregateRequest, Bucket, BucketLimit, CompareOp, Durability, Engine,
-    FieldPredicate, FieldTest, Options, ScanRequest, Snapshot, TagMatcher, TagTest, TimeRange, Value,
+    Aggregate, AggregateFunction, AggregateRequest, Bucket, BucketLimit, CompareOp, Durability, Engine, FieldPredicate,
+    FieldTest, Options, ScanRequest, Snapshot, TagMatcher, TagTest, TimeRange, Value,
 };
 
 const HOSTS: usize = 200;
@@ -55,46 +55,71 @@ fn queries(snapshot: &Snapshot, count: usize) {
     let hour = TimeRange { min_ns: 3 * HOUR * STEP_NS, max_ns: 4 * HOUR * STEP_NS - 1 };
     let mut one = request(AggregateFunction::Max, 1, hour, HOUR / 60);
     one.tags = vec![TagMatcher { tag: "hostname".into(), test: TagTest::Equals("host_7".into()) }];
-    timed("max by minute: one host, 1 h, 1 field", HOUR as u64, || aggregate(&one), |batch| {
-        assert_eq!(batch.num_rows(), 60);
-        assert_eq!(integer(batch, 1, 5), (3 * HOUR + 30..3 * HOUR + 36).map(|s| walk(7, 0, s)).max().unwrap());
-    });
+    timed(
+        "max by minute: one host, 1 h, 1 field",
+        HOUR as u64,
+        || aggregate(&one),
+        |batch| {
+            assert_eq!(batch.num_rows(), 60);
+            assert_eq!(integer(batch, 1, 5), (3 * HOUR + 30..3 * HOUR + 36).map(|s| walk(7, 0, s)).max().unwrap());
+        },
+    );
 
     let half_day = TimeRange { min_ns: 6 * HOUR * STEP_NS, max_ns: 18 * HOUR * STEP_NS - 1 };
     for fields in [1, 5, 10] {
         let mut double = request(AggregateFunction::Avg, fields, half_day, HOUR);
         double.group_tags = vec!["hostname".into()];
         let what = format!("avg by host and hour: all, 12 h, {fields} fields");
-        timed(&what, rows / 2 * fields as u64, || aggregate(&double), |batch| {
-            assert_eq!(batch.num_rows(), count * 12);
-            let expected = (6 * HOUR..7 * HOUR).map(|s| walk(0, 0, s)).sum::<i64>() as f64 / HOUR as f64;
-            assert!((batch.column(2).as_primitive::<Float64Type>().value(0) - expected).abs() < 1e-9);
-        });
+        timed(
+            &what,
+            rows / 2 * fields as u64,
+            || aggregate(&double),
+            |batch| {
+                assert_eq!(batch.num_rows(), count * 12);
+                let expected = (6 * HOUR..7 * HOUR).map(|s| walk(0, 0, s)).sum::<i64>() as f64 / HOUR as f64;
+                assert!((batch.column(2).as_primitive::<Float64Type>().value(0) - expected).abs() < 1e-9);
+            },
+        );
     }
 
     let until = TimeRange { min_ns: i64::MIN, max_ns: 20 * HOUR * STEP_NS - 1 };
     let mut newest = request(AggregateFunction::Max, 1, until, 6);
     newest.limit = Some(BucketLimit { descending: true, buckets: 5 });
-    timed("max by minute: all, newest 5 minutes", count as u64 * 30, || aggregate(&newest), |batch| {
-        assert_eq!(batch.num_rows(), 5);
-        let steps = 20 * HOUR - 6..20 * HOUR;
-        let expected = (0..count).flat_map(|host| steps.clone().map(move |s| walk(host, 0, s))).max().unwrap();
-        assert_eq!(integer(batch, 1, 0), expected);
-    });
+    timed(
+        "max by minute: all, newest 5 minutes",
+        count as u64 * 30,
+        || aggregate(&newest),
+        |batch| {
+            assert_eq!(batch.num_rows(), 5);
+            let steps = 20 * HOUR - 6..20 * HOUR;
+            let expected = (0..count).flat_map(|host| steps.clone().map(move |s| walk(host, 0, s))).max().unwrap();
+            assert_eq!(integer(batch, 1, 0), expected);
+        },
+    );
 
     let whole = AggregateRequest::new("cpu", aggregates(AggregateFunction::Max, 10));
-    timed("max: all, the whole day, 10 fields", rows * 10, || aggregate(&whole), |batch| {
-        assert_eq!(integer(batch, 9, 0), 100);
-    });
+    timed(
+        "max: all, the whole day, 10 fields",
+        rows * 10,
+        || aggregate(&whole),
+        |batch| {
+            assert_eq!(integer(batch, 9, 0), 100);
+        },
+    );
 
     let mut high = AggregateRequest::new("cpu", aggregates(AggregateFunction::Avg, 1));
     high.aggregates.push(Aggregate { function: AggregateFunction::CountRows, field: None });
     let test = FieldTest::Compare(CompareOp::Greater, Value::Integer(90));
     high.predicates = vec![FieldPredicate { field: FIELDS[0].into(), test }];
     let expected = (0..count).map(|h| (0..STEPS).filter(|s| walk(h, 0, *s) > 90).count() as i64).sum::<i64>();
-    timed("count where > 90: all, the whole day", rows, || aggregate(&high), |batch| {
-        assert_eq!(integer(batch, 1, 0), expected);
-    });
+    timed(
+        "count where > 90: all, the whole day",
+        rows,
+        || aggregate(&high),
+        |batch| {
+            assert_eq!(integer(batch, 1, 0), expected);
+        },
+    );
 }
 
 fn aggregates(function: AggregateFunction, fields: usize) -> Vec<Aggregate> {

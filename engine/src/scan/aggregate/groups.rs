@@ -48,7 +48,7 @@ impl Groups {
         };
         let keys: Vec<TagRanks> = positions.iter().map(|tag| TagRanks::new(&index, *tag, &all)).collect();
         let (of_nth, values) = number(&keys, all.len());
-        let count = values.first().map_or(0, |v| v.len());
+        let count = values.first().map_or(0, Array::len);
         Groups { of_series: by_series(&all, of_nth), tags: values, count }
     }
 
