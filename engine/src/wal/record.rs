@@ -1,7 +1,9 @@
-//! What a log record says: rows of some tables, a table created, a table dropped.
+//! What a log record says: rows of some tables, a table created, a table dropped, points deleted.
 //!
 //! A record names tables, columns and tags by name, so that it can be replayed on any state at or before it, any number of
-//! times. The payload is packed; its body begins with a byte for the kind: 1 write, 2 create table, 3 drop table.
+//! times. The payload is packed; its body begins with a byte for the kind: 1 write, 2 create table, 3 drop table, 4 delete.
+
+pub(crate) mod delete;
 
 use std::collections::HashMap;
 
@@ -9,6 +11,7 @@ use crate::batch::{Batch, FieldValues};
 use crate::bytes::{Cursor, Short, put_text, put_varint, put_zigzag};
 use crate::model::{Column, ColumnKind, FieldType, SeriesId};
 use crate::pack::{pack, unpack};
+use delete::LoggedDelete;
 
 /// The log is written while writers wait: the quickest level.
 const ZSTD_LEVEL: i32 = 1;
@@ -16,6 +19,7 @@ const ZSTD_LEVEL: i32 = 1;
 const KIND_WRITE: u8 = 1;
 const KIND_CREATE: u8 = 2;
 const KIND_DROP: u8 = 3;
+const KIND_DELETE: u8 = 4;
 
 /// A record, read back.
 #[derive(Debug, PartialEq)]
@@ -23,6 +27,7 @@ pub(crate) enum Record {
     Write(Vec<LoggedRows>),
     CreateTable { name: String, columns: Vec<Column> },
     DropTable { name: String },
+    Delete { table: String, deleted: LoggedDelete },
 }
 
 /// Rows of one table with the names of everything, in order of arrival.
@@ -121,6 +126,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
             Record::Write((0..tables).map(|_| take_rows(&mut cursor)).collect::<Result<_, _>>()?)
         }
         KIND_CREATE => take_create(&mut cursor)?,
+        KIND_DELETE => delete::take(&mut cursor)?,
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
         _ => return Err(Short),
     };
