@@ -32,7 +32,7 @@ use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
 use delete::Deletion;
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, SegmentInfo, Stats, Written};
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, SegmentInfo, Stats, TableStats, Written};
 pub(crate) use publish::manifest_files;
 pub(crate) use recover::lock;
 use upkeep::Upkeep;
@@ -209,6 +209,11 @@ impl Engine {
             stats.damaged_segments += table.segments.iter().filter(|s| s.file.is_err()).count() as u64;
         }
         stats
+    }
+
+    /// Figures of each table, by name.
+    pub fn table_stats(&self) -> Vec<TableStats> {
+        self.state().tables.values().filter_map(Table::stats).collect()
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -35,7 +35,9 @@ mod tombstone;
 mod verify;
 mod wal;
 
-pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, SegmentInfo, Stats, Written};
+pub use engine::{
+    Durability, Engine, Maintained, Options, Recovery, Rejected, SegmentInfo, Stats, TableStats, Written,
+};
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
 pub use scan::{

@@ -105,6 +105,25 @@ pub struct SegmentInfo {
     pub is_damaged: bool,
 }
 
+/// Figures of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableStats {
+    /// Its name.
+    pub name: String,
+    /// Number of series that were ever written.
+    pub series: u64,
+    /// Number of live segments.
+    pub segments: u64,
+    /// Rows in segments; a point that is in several of them counts in each.
+    pub segment_rows: u64,
+    /// Bytes of segments.
+    pub segment_bytes: u64,
+    /// Bytes of unflushed rows in memory.
+    pub memtable_bytes: u64,
+    /// Earliest and latest time in segments; `None` without segments.
+    pub time: Option<TimeRange>,
+}
+
 /// Figures of an open engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
