@@ -26,9 +26,6 @@ use crate::tombstone::{DeletedRows, Tombstone};
 use crate::wal::Lsn;
 use crate::wal::record::delete::{self, LoggedDelete, LoggedPoints};
 
-/// Most points that one DELETE names one by one: bounds its memory and its log record.
-const POINTS_MAX: u64 = 16 << 20;
-
 /// A DELETE on one table, before its record has a number.
 #[derive(Debug)]
 pub(super) struct Deletion {
@@ -40,6 +37,9 @@ pub(super) struct Deletion {
 type Points = BTreeMap<SeriesId, Vec<i64>>;
 
 impl Engine {
+    /// Most points that one DELETE picks one by one: bounds its memory and its log record.
+    pub const DELETED_POINTS_MAX: u64 = 16 << 20;
+
     /// Deletes the points of a time range whose tags and fields pass all tests, and says how many there were. What is written
     /// later is not touched, be it the same points. Writes wait while the points are looked for.
     ///
@@ -167,8 +167,9 @@ fn select(core: &TableCore, matchers: &[TagMatcher]) -> Result<Option<RoaringBit
 
 /// The fields that are tested, each with its test.
 fn tests<'a>(view: &TableView, predicates: &'a [FieldPredicate]) -> Result<Vec<(FieldRef, &'a FieldPredicate)>> {
+    let is_visible = |name: &str| view.schema.position(name).is_some();
     let test = |predicate: &'a FieldPredicate| match view.shape.column(&predicate.field, None) {
-        Some((position, ColumnKind::Field(kind))) => Ok(((position, kind), predicate)),
+        Some((position, ColumnKind::Field(kind))) if is_visible(&predicate.field) => Ok(((position, kind), predicate)),
         _ => {
             let (table, column) = (view.core.name.clone(), predicate.field.clone());
             Err(Error::from(SchemaError::NoColumn { table, column }))
@@ -249,10 +250,14 @@ fn find_points(
 }
 
 fn check_points(found: u64) -> Result<()> {
-    if found <= POINTS_MAX {
+    if found <= Engine::DELETED_POINTS_MAX {
         return Ok(());
     }
-    Err(Error::Limit { what: "number of points that one DELETE picks one by one", found, limit: POINTS_MAX })
+    Err(Error::Limit {
+        what: "number of points that one DELETE picks one by one",
+        found,
+        limit: Engine::DELETED_POINTS_MAX,
+    })
 }
 
 /// The points that batches name, of series that there are.
