@@ -36,7 +36,8 @@ mod verify;
 mod wal;
 
 pub use engine::{
-    Durability, Engine, Maintained, Options, Recovery, Rejected, SegmentInfo, Stats, TableStats, Written,
+    Durability, Engine, Maintained, Options, Recovery, Rejected, Row, SegmentInfo, SeriesRef, Stats, TableStats, Write,
+    Written,
 };
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};

@@ -2,12 +2,12 @@
 //! and times. Which points a test of field values chose is found once, before the record is written, so replaying it does not
 //! depend on values.
 
-use super::{KIND_DELETE, Record, ZSTD_LEVEL};
+use super::{KIND_DELETE, Record};
 use crate::bytes::{Cursor, Short, put_text, put_varint, put_zigzag};
 use crate::model::TimeRange;
-use crate::pack::pack;
 use crate::scan::{TagMatcher, TagTest};
 use crate::tombstone::file::{put_times, take_times};
+use crate::wal::columns::{put_packed, take_packed};
 
 const ROWS_OF_SERIES: u8 = 0;
 const ROWS_POINTS: u8 = 1;
@@ -30,7 +30,7 @@ pub(crate) struct LoggedPoints {
 
 /// The payload of a record.
 pub(crate) fn encode(table: &str, deleted: &LoggedDelete) -> Vec<u8> {
-    let mut body = vec![KIND_DELETE];
+    let mut body = Vec::new();
     put_text(&mut body, table);
     match deleted {
         LoggedDelete::OfSeries { time, tags } => {
@@ -56,7 +56,9 @@ pub(crate) fn encode(table: &str, deleted: &LoggedDelete) -> Vec<u8> {
             }
         }
     }
-    pack(&body, ZSTD_LEVEL)
+    let mut out = vec![KIND_DELETE];
+    put_packed(&mut out, &body);
+    out
 }
 
 fn put_test(body: &mut Vec<u8>, test: &TagTest) {
@@ -98,6 +100,8 @@ fn take_test(cursor: &mut Cursor<'_>) -> Result<TagTest, Short> {
 
 /// Reads what follows the kind, and all of it.
 pub(super) fn take(cursor: &mut Cursor<'_>) -> Result<Record, Short> {
+    let body = take_packed(cursor)?;
+    let cursor = &mut Cursor::new(&body);
     let table = cursor.text()?.to_owned();
     let deleted = match cursor.u8()? {
         ROWS_OF_SERIES => take_series(cursor)?,
@@ -107,7 +111,7 @@ pub(super) fn take(cursor: &mut Cursor<'_>) -> Result<Record, Short> {
         }
         _ => return Err(Short),
     };
-    Ok(Record::Delete { table, deleted })
+    if cursor.remaining() == 0 { Ok(Record::Delete { table, deleted }) } else { Err(Short) }
 }
 
 fn take_series(cursor: &mut Cursor<'_>) -> Result<LoggedDelete, Short> {
