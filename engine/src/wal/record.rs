@@ -1,7 +1,9 @@
-//! What a log record says: rows of some tables, a table created, a table dropped.
+//! What a log record says: rows of some tables, a table created, a table dropped, points deleted.
 //!
 //! A record names tables, columns and tags by name, so that it can be replayed on any state at or before it, any number of
-//! times. It begins with a byte for the kind: 1 write, 2 create table, 3 drop table.
+//! times. It begins with a byte for the kind: 1 write, 2 create table, 3 drop table, 4 delete.
+
+pub(crate) mod delete;
 
 use std::collections::HashMap;
 
@@ -10,6 +12,7 @@ use foldhash::fast::RandomState;
 use crate::batch::{Batch, FieldValues};
 use crate::bytes::{Cursor, Short, put_text, put_varint};
 use crate::model::{Column, ColumnKind, FieldType, SeriesId};
+use delete::LoggedDelete;
 
 use super::columns::{put_integers, put_packed, put_values, take_integers, take_packed, take_values};
 
@@ -22,6 +25,7 @@ pub(crate) const RECORD_VALUES_MAX: usize = 1 << 26;
 const KIND_WRITE: u8 = 1;
 const KIND_CREATE: u8 = 2;
 const KIND_DROP: u8 = 3;
+const KIND_DELETE: u8 = 4;
 
 /// A record, read back.
 #[derive(Debug, PartialEq)]
@@ -29,6 +33,7 @@ pub(crate) enum Record {
     Write(Vec<LoggedRows>),
     CreateTable { name: String, columns: Vec<Column> },
     DropTable { name: String },
+    Delete { table: String, deleted: LoggedDelete },
 }
 
 /// Rows of one table with the names of everything, in order of arrival.
@@ -152,6 +157,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
             finished(&body)?;
             record
         }
+        KIND_DELETE => delete::take(&mut cursor)?,
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
         _ => return Err(Short),
     };
