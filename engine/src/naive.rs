@@ -1,6 +1,7 @@
 //! The plainest engine there can be: a map in memory. The oracle that the real one is tested against.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecond
 use arrow_schema::Schema as ArrowSchema;
 
 use crate::model::{Column, ColumnKind, FieldType, Point, TableId, TableSchema, Value, check_name};
-use crate::scan::{ScanRequest, TagTest};
+use crate::scan::{ScanOrder, ScanRequest, TagTest};
 use crate::{Error, Result, SchemaError};
 use crate::{Rejected, Written};
 
@@ -122,7 +123,7 @@ impl Naive {
         self.tables.get(name).map(|t| t.schema.clone())
     }
 
-    /// All rows that a scan asks for, ordered by (tags, time).
+    /// All rows that a scan asks for, ordered by (tags, time) or as asked for by time. A limit holds for all of them together.
     ///
     /// # Errors
     /// As [`crate::Snapshot::scan`].
@@ -134,10 +135,19 @@ impl Naive {
             for matcher in &request.tags {
                 wanted &= matches(tags.get(&matcher.tag).map(String::as_str), &matcher.test)?;
             }
+            for predicate in &request.predicates {
+                wanted &= predicate.test.holds(fields.get(&predicate.field));
+            }
             if wanted {
                 rows.push((tags, *time_ns, fields));
             }
         }
+        match request.order {
+            ScanOrder::Unordered | ScanOrder::SeriesTime => {}
+            ScanOrder::Time => rows.sort_by_key(|row| row.1),
+            ScanOrder::TimeDescending => rows.sort_by_key(|row| Reverse(row.1)),
+        }
+        rows.truncate(request.limit.unwrap_or(usize::MAX));
         let mut arrays = Vec::new();
         let mut arrow_fields = Vec::new();
         for name in &request.columns {

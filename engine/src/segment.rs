@@ -25,6 +25,7 @@ mod writer;
 
 pub(crate) use format::ChunkInfo;
 pub(crate) use reader::{Published, Segment, Selection};
+pub(crate) use stats::{Scalar, Stats};
 pub(crate) use writer::SegmentWriter;
 
 #[cfg(test)]
