@@ -13,7 +13,7 @@ use crate::segment::Segment;
 use crate::wal::Lsn;
 
 /// Most columns a table can have.
-const COLUMNS_MAX: usize = 4096;
+pub(crate) const COLUMNS_MAX: usize = 4096;
 
 /// The part of a table that only ever grows, shared by writers, readers and the flush without the engine's lock.
 #[derive(Debug)]

@@ -190,12 +190,12 @@ fn predicate(naive: &Naive, table: &str, random: &mut Random) -> FieldPredicate 
         Some(ColumnKind::Field(kind)) => kind,
         _ => FieldType::Float,
     };
-    let mut value = || any_value(if random.one_in(40) { FieldType::Integer } else { kind }, random);
+    let of_kind = if random.one_in(40) { FieldType::Integer } else { kind };
     let test = match random.below(12) {
         0 => FieldTest::IsNull,
         1 => FieldTest::IsNotNull,
         2 | 3 => FieldTest::In((0..random.below(4)).map(|_| any_value(kind, random)).collect()),
-        _ => FieldTest::Compare(*random.pick(&OPERATORS), value()),
+        _ => FieldTest::Compare(*random.pick(&OPERATORS), any_value(of_kind, random)),
     };
     FieldPredicate { field: column.map_or("nowhere", |column| column.name.as_str()).to_owned(), test }
 }
@@ -312,6 +312,12 @@ fn in_order_of_time(found: &[Row], expected: &[Row], request: &ScanRequest) -> R
     let times = |rows: &[Row]| rows.iter().map(|row| row[time].clone()).collect::<Vec<_>>();
     let expected = times(&expected[..found.len().min(expected.len())]);
     if times(found) == expected { Ok(()) } else { Err(format!("times {:?} instead of {expected:?}", times(found))) }
+}
+
+/// Names of a table's tags.
+fn tags(schema: Option<&TableSchema>) -> Vec<&str> {
+    let columns = schema.iter().flat_map(|schema| &schema.columns);
+    columns.filter(|column| column.kind == ColumnKind::Tag).map(|column| column.name.as_str()).collect()
 }
 
 /// A series is in one piece and its times ascend. It shows only when the time and all tags were asked for.

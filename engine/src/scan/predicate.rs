@@ -1,0 +1,261 @@
+//! Tests of field values, as SQL has them: on one value, on an array, and on statistics.
+//!
+//! [`FieldTest::holds`] is the plain meaning; arrays and statistics agree with it.
+
+use std::cmp::Ordering;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
+use arrow_array::{Array, ArrayRef};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::DataType;
+
+use crate::model::Value;
+use crate::segment::{Scalar, Stats};
+
+/// A test that the value of a field must pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldPredicate {
+    /// The field.
+    pub field: String,
+    /// What must hold for its value.
+    pub test: FieldTest,
+}
+
+/// What a field's value is tested for. NULL fails every test but `IsNull`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FieldTest {
+    /// The value compares so with this one.
+    Compare(CompareOp, Value<'static>),
+    /// The value is one of these.
+    In(Vec<Value<'static>>),
+    /// There is no value.
+    IsNull,
+    /// There is a value.
+    IsNotNull,
+}
+
+/// How two values compare. Floats compare as in PostgreSQL: NaN equals NaN and is greater than every other value, −0.0 equals 0.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CompareOp {
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+/// What statistics say of the rows that they describe.
+#[allow(dead_code)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The test holds for no row.
+    None,
+    /// It may hold for some.
+    Some,
+    /// It holds for every row.
+    All,
+}
+
+impl CompareOp {
+    /// True when an order of left to right is what the operator asks for.
+    pub(crate) fn holds(self, order: Ordering) -> bool {
+        match self {
+            CompareOp::Equal => order.is_eq(),
+            CompareOp::NotEqual => order.is_ne(),
+            CompareOp::Less => order.is_lt(),
+            CompareOp::LessOrEqual => order.is_le(),
+            CompareOp::Greater => order.is_gt(),
+            CompareOp::GreaterOrEqual => order.is_ge(),
+        }
+    }
+}
+
+impl FieldTest {
+    /// True when the value, if there is one, passes.
+    pub(crate) fn holds(&self, value: Option<&Value<'_>>) -> bool {
+        match (self, value) {
+            (FieldTest::IsNull, value) => value.is_none(),
+            (_, None) => false,
+            (FieldTest::IsNotNull, Some(_)) => true,
+            (FieldTest::Compare(op, other), Some(value)) => compare(value, other).is_some_and(|o| op.holds(o)),
+            (FieldTest::In(list), Some(value)) => list.iter().any(|v| compare(value, v).is_some_and(Ordering::is_eq)),
+        }
+    }
+
+    /// For each row of an array whether the test holds.
+    pub(crate) fn mask(&self, array: &ArrayRef) -> BooleanBuffer {
+        let valid = || match array.logical_nulls() {
+            Some(nulls) => nulls.into_inner(),
+            None => BooleanBuffer::new_set(array.len()),
+        };
+        match self {
+            FieldTest::IsNull => !&valid(),
+            FieldTest::IsNotNull => valid(),
+            FieldTest::Compare(op, with) => &compare_array(array, *op, with) & &valid(),
+            FieldTest::In(list) => {
+                let none = BooleanBuffer::new_unset(array.len());
+                let any = list.iter().fold(none, |any, value| &any | &compare_array(array, CompareOp::Equal, value));
+                &any & &valid()
+            }
+        }
+    }
+
+    /// What the statistics of some rows say of them.
+    #[allow(dead_code)]
+    pub(crate) fn judge(&self, stats: &Stats) -> Verdict {
+        let (nulls, values) = (stats.nulls, stats.rows - stats.nulls);
+        match self {
+            _ if stats.rows == 0 => Verdict::None,
+            FieldTest::IsNull => Verdict::of(values == 0, nulls == 0),
+            FieldTest::IsNotNull => Verdict::of(nulls == 0, values == 0),
+            _ if values == 0 => Verdict::None,
+            FieldTest::Compare(op, with) => judge_compare(stats, *op, with),
+            FieldTest::In(list) => {
+                let each = || list.iter().map(|value| judge_compare(stats, CompareOp::Equal, value));
+                Verdict::of(each().any(|v| v == Verdict::All), each().all(|v| v == Verdict::None))
+            }
+        }
+    }
+}
+
+#[allow(dead_code)]
+impl Verdict {
+    fn of(all: bool, none: bool) -> Verdict {
+        match (all, none) {
+            (true, _) => Verdict::All,
+            (_, true) => Verdict::None,
+            _ => Verdict::Some,
+        }
+    }
+}
+
+/// A comparison from the smallest and greatest value and the number of NaNs; there is at least one value.
+#[allow(dead_code)]
+fn judge_compare(stats: &Stats, op: CompareOp, with: &Value<'_>) -> Verdict {
+    let values = stats.rows - stats.nulls;
+    let of_nan = compare(&Value::Float(f64::NAN), with).map(|ordering| op.holds(ordering));
+    let (nan_holds, numbers) = (of_nan.unwrap_or(false), values - stats.nans);
+    let (all, none) = match &stats.range {
+        _ if numbers == 0 => (true, true),
+        None => return Verdict::Some,
+        Some((min, max)) => match (compare(&value_of(min), with), compare(&value_of(max), with)) {
+            (Some(min), Some(max)) => of_range(op, min, max),
+            _ => (false, true),
+        },
+    };
+    let all = all && (stats.nans == 0 || nan_holds) && stats.nulls == 0;
+    let none = none && (stats.nans == 0 || !nan_holds);
+    Verdict::of(all && !none, none)
+}
+
+/// Whether a comparison holds for all and for none of the values between two that compare so.
+#[allow(dead_code)]
+fn of_range(op: CompareOp, min: Ordering, max: Ordering) -> (bool, bool) {
+    match op {
+        CompareOp::Equal => (min.is_eq() && max.is_eq(), min.is_gt() || max.is_lt()),
+        CompareOp::NotEqual => (min.is_gt() || max.is_lt(), min.is_eq() && max.is_eq()),
+        CompareOp::Less | CompareOp::LessOrEqual => (op.holds(max), !op.holds(min)),
+        CompareOp::Greater | CompareOp::GreaterOrEqual => (op.holds(min), !op.holds(max)),
+    }
+}
+
+#[allow(dead_code)]
+fn value_of(scalar: &Scalar) -> Value<'_> {
+    match scalar {
+        Scalar::Float(v) => Value::Float(*v),
+        Scalar::Integer(v) => Value::Integer(*v),
+        Scalar::Unsigned(v) => Value::Unsigned(*v),
+        Scalar::Boolean(v) => Value::Boolean(*v),
+        Scalar::Text(v) => Value::Text(v.as_str().into()),
+    }
+}
+
+/// How each value of an array compares; what stands where the array is NULL does not matter.
+fn compare_array(array: &ArrayRef, op: CompareOp, with: &Value<'_>) -> BooleanBuffer {
+    match (array.data_type(), with) {
+        (DataType::Float64, Value::Float(with)) => {
+            compare_float_array(array.as_primitive::<Float64Type>().values(), op, *with)
+        }
+        (DataType::Float64, Value::Integer(with)) => {
+            compare_float_array(array.as_primitive::<Float64Type>().values(), op, *with as f64)
+        }
+        (DataType::Int64, Value::Integer(with)) => each(array.as_primitive::<Int64Type>().values(), op, *with),
+        (DataType::UInt64, Value::Unsigned(with)) => each(array.as_primitive::<UInt64Type>().values(), op, *with),
+        _ => {
+            let holds = |row| compare(&value_at(array, row), with).is_some_and(|o| op.holds(o));
+            BooleanBuffer::collect_bool(array.len(), holds)
+        }
+    }
+}
+
+fn each<T: Copy + PartialOrd>(values: &[T], op: CompareOp, with: T) -> BooleanBuffer {
+    let collect = |holds: &dyn Fn(T) -> bool| BooleanBuffer::collect_bool(values.len(), |row| holds(values[row]));
+    match op {
+        CompareOp::Equal => BooleanBuffer::collect_bool(values.len(), |row| values[row] == with),
+        CompareOp::NotEqual => collect(&|v| v != with),
+        CompareOp::Less => BooleanBuffer::collect_bool(values.len(), |row| values[row] < with),
+        CompareOp::LessOrEqual => BooleanBuffer::collect_bool(values.len(), |row| values[row] <= with),
+        CompareOp::Greater => BooleanBuffer::collect_bool(values.len(), |row| values[row] > with),
+        CompareOp::GreaterOrEqual => BooleanBuffer::collect_bool(values.len(), |row| values[row] >= with),
+    }
+}
+
+fn compare_float_array(values: &[f64], op: CompareOp, with: f64) -> BooleanBuffer {
+    let rows = values.len();
+    if with.is_nan() {
+        return BooleanBuffer::collect_bool(rows, |row| op.holds(compare_floats(values[row], with)));
+    }
+    // What holds for a NaN is decided by negating the opposite comparison, which is false for a NaN.
+    match op {
+        CompareOp::Equal | CompareOp::Less | CompareOp::LessOrEqual | CompareOp::NotEqual => each(values, op, with),
+        CompareOp::Greater => !&each(values, CompareOp::LessOrEqual, with),
+        CompareOp::GreaterOrEqual => !&each(values, CompareOp::Less, with),
+    }
+}
+
+/// The order of two values; `None` for types that do not compare. An integer meets a float as a float.
+pub(crate) fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Integer(a), Value::Integer(b)) => Some(a.cmp(b)),
+        (Value::Unsigned(a), Value::Unsigned(b)) => Some(a.cmp(b)),
+        (Value::Integer(a), Value::Unsigned(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
+        (Value::Unsigned(a), Value::Integer(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
+        (Value::Boolean(a), Value::Boolean(b)) => Some(a.cmp(b)),
+        (Value::Text(a), Value::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
+        (a, b) => Some(compare_floats(as_float(a)?, as_float(b)?)),
+    }
+}
+
+fn as_float(value: &Value<'_>) -> Option<f64> {
+    match value {
+        Value::Float(v) => Some(*v),
+        Value::Integer(v) => Some(*v as f64),
+        Value::Unsigned(v) => Some(*v as f64),
+        Value::Boolean(_) | Value::Text(_) => None,
+    }
+}
+
+/// The order of PostgreSQL.
+pub(crate) fn compare_floats(a: f64, b: f64) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+}
+
+/// The value of a row that is not NULL.
+pub(crate) fn value_at(array: &ArrayRef, row: usize) -> Value<'_> {
+    match array.data_type() {
+        DataType::Float64 => Value::Float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Int64 => Value::Integer(array.as_primitive::<Int64Type>().value(row)),
+        DataType::UInt64 => Value::Unsigned(array.as_primitive::<UInt64Type>().value(row)),
+        DataType::Boolean => Value::Boolean(array.as_boolean().value(row)),
+        DataType::Utf8View => Value::Text(array.as_string_view().value(row).into()),
+        other => unreachable!("no field is of type {other}"),
+    }
+}
