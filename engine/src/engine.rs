@@ -12,7 +12,7 @@ mod recover;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::env::FileLock;
@@ -29,7 +29,7 @@ use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, TableStats, Written};
 pub(crate) use recover::lock;
 
 /// A database in one directory. Shared by reference between threads; every method may be called from any of them.
@@ -45,6 +45,8 @@ pub struct Engine {
     state: RwLock<State>,
     next_file: AtomicU64,
     has_unsynced: AtomicBool,
+    /// When upkeep last ran.
+    now_ns: AtomicI64,
     /// Why writes are refused until the directory is opened again.
     poison: OnceLock<String>,
     _lock: Box<dyn FileLock>,
@@ -246,6 +248,11 @@ impl Engine {
         stats
     }
 
+    /// Figures of each table, by name.
+    pub fn table_stats(&self) -> Vec<TableStats> {
+        self.state().tables.values().filter_map(Table::stats).collect()
+    }
+
     fn check_writable(&self) -> Result<()> {
         self.check_not_poisoned()?;
         let (held_bytes, limit_bytes) = (self.state().memtable_bytes, self.options.memtable_limit_bytes);
@@ -350,6 +357,8 @@ impl Engine {
             core: table.core.clone(),
             runs: table.memtable.frozen().to_vec(),
             series_files: table.series_files.clone(),
+            lsn,
+            now_ns: self.now_ns.load(Ordering::Relaxed),
         };
         (lsn, state.tables.values().filter(is_needed).map(to_flush).collect())
     }

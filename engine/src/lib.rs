@@ -8,6 +8,8 @@
 //! timer: [`Engine::maintain`] does one bounded step and says whether more waits. It meets the world through
 //! [`env::FileSystem`] and [`env::Clock`], whose simulated twins ship in [`env::sim`].
 
+#![allow(dead_code, reason = "tombstones and the plan of compaction are taken over by the engine in the next change")]
+
 mod batch;
 mod bytes;
 mod codec;
@@ -31,10 +33,11 @@ mod rows;
 mod scan;
 mod segment;
 mod table;
+mod tombstone;
 mod verify;
 mod wal;
 
-pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, TableStats, Written};
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
 pub use scan::{

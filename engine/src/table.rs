@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::engine::TableStats;
 use crate::error::{Error, SchemaError};
 use crate::index::TagIndex;
 use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
 use crate::memtable::{Memtable, MemtableView};
-use crate::model::{Column, ColumnKind, FieldType, TableId, TableSchema, check_name};
+use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableId, TableSchema, TimeRange, check_name};
 use crate::segment::Segment;
+use crate::tombstone::{Tombstone, Tombstones};
 use crate::wal::Lsn;
 
 /// Most columns a table can have.
@@ -127,6 +129,41 @@ pub(crate) struct LiveSegment {
     pub(crate) path: PathBuf,
     /// The open file; or why it could not be opened, which every read that needs it reports.
     pub(crate) file: Result<Segment, Error>,
+    /// What was deleted of it since it was made. Statistics and rows hold as they are where these do not `touch`.
+    pub(crate) deleted: Tombstones,
+    /// When upkeep last saw it change: it became live, or rows of it were deleted.
+    pub(crate) changed_ns: i64,
+}
+
+impl LiveSegment {
+    /// Its smallest and greatest timestamp.
+    pub(crate) fn time(&self) -> TimeRange {
+        TimeRange { min_ns: self.entry.min_ns, max_ns: self.entry.max_ns }
+    }
+
+    /// Its smallest and greatest series; all there can be if it cannot be read.
+    pub(crate) fn series(&self) -> (SeriesId, SeriesId) {
+        self.file.as_ref().map_or((SeriesId(0), SeriesId(u32::MAX)), Segment::series)
+    }
+
+    /// The same segment with those of some tombstones that are newer and may touch it; `None` if that are none.
+    pub(crate) fn without<'a>(
+        &self,
+        tombstones: impl IntoIterator<Item = &'a Arc<Tombstone>>,
+        now_ns: i64,
+    ) -> Option<LiveSegment> {
+        let mut deleted = self.deleted.clone();
+        for tombstone in tombstones {
+            if self.entry.lsn < tombstone.lsn && tombstone.touches(self.series(), &self.time()) {
+                deleted.add(tombstone);
+            }
+        }
+        if deleted == self.deleted {
+            return None;
+        }
+        let file = self.file.as_ref().map(Segment::clone).map_err(Error::again);
+        Some(LiveSegment { entry: self.entry, path: self.path.clone(), file, deleted, changed_ns: now_ns })
+    }
 }
 
 /// One table as the engine's lock guards it.
@@ -191,6 +228,23 @@ impl Table {
         }
         let columns = all.columns.iter().zip(&self.visible).filter(|(_, visible)| **visible).map(|(c, _)| c.clone());
         self.schema = Some(Arc::new(TableSchema { id: all.id, name: all.name.clone(), columns: columns.collect() }));
+    }
+
+    /// Figures, if anything is logged of the table.
+    pub(crate) fn stats(&self) -> Option<TableStats> {
+        let schema = self.schema.as_ref()?;
+        let times = || self.segments.iter().map(|s| TimeRange { min_ns: s.entry.min_ns, max_ns: s.entry.max_ns });
+        let join =
+            |a: TimeRange, b: TimeRange| TimeRange { min_ns: a.min_ns.min(b.min_ns), max_ns: a.max_ns.max(b.max_ns) };
+        Some(TableStats {
+            name: schema.name.clone(),
+            series: u64::from(self.core.index().len()),
+            segments: self.segments.len() as u64,
+            segment_rows: self.segments.iter().map(|s| s.entry.rows).sum(),
+            segment_bytes: self.segments.iter().map(|s| s.entry.bytes).sum(),
+            memtable_bytes: self.memtable.memory_bytes() as u64,
+            time: times().reduce(join),
+        })
     }
 
     /// Series that are in series files.
