@@ -3,7 +3,7 @@
 //! Most series of a table have the same tags, so which tags those are is held once for all of them.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -42,7 +42,7 @@ impl SeriesTags {
 
     /// The series with exactly these tags.
     pub(super) fn find(&self, tags: Tags<'_>) -> Option<SeriesId> {
-        let hash = self.hasher.hash_one(tags);
+        let hash = hash(&self.hasher, tags.iter().copied());
         self.ids.find(hash, |id| self.is(*id, tags)).map(|id| SeriesId(*id))
     }
 
@@ -57,21 +57,15 @@ impl SeriesTags {
         self.codes.extend(tags.iter().map(|(_, code)| *code));
         grow(&mut self.places);
         self.places.push(Place { set, start });
-        let hash = self.hasher.hash_one(tags);
         let SeriesTags { sets, places, codes, ids, hasher, .. } = self;
-        let mut buffer = Vec::new();
-        ids.insert_unique(hash, id, |id| {
-            buffer_tags(sets, codes, places[*id as usize], &mut buffer);
-            hasher.hash_one(buffer.as_slice())
-        });
+        let hash_of = |id: &u32| hash(hasher, tags_at(sets, codes, places[*id as usize]));
+        ids.insert_unique(hash_of(&id), id, hash_of);
         SeriesId(id)
     }
 
     /// The tags of a series, by position.
     pub(super) fn tags(&self, id: SeriesId) -> impl Iterator<Item = (TagPosition, Code)> {
-        let place = self.places[id.0 as usize];
-        let set = &self.sets[place.set as usize];
-        set.iter().copied().zip(self.codes[place.start as usize..][..set.len()].iter().copied())
+        tags_at(&self.sets, &self.codes, self.places[id.0 as usize])
     }
 
     /// The value of one tag of a series.
@@ -111,8 +105,16 @@ impl SeriesTags {
     }
 }
 
-fn buffer_tags(sets: &[Box<[TagPosition]>], codes: &[Code], place: Place, buffer: &mut Vec<(TagPosition, Code)>) {
+fn tags_at(sets: &[Box<[TagPosition]>], codes: &[Code], place: Place) -> impl Iterator<Item = (TagPosition, Code)> {
     let set = &sets[place.set as usize];
-    buffer.clear();
-    buffer.extend(set.iter().copied().zip(codes[place.start as usize..][..set.len()].iter().copied()));
+    set.iter().copied().zip(codes[place.start as usize..][..set.len()].iter().copied())
+}
+
+fn hash(hasher: &DefaultHashBuilder, tags: impl Iterator<Item = (TagPosition, Code)>) -> u64 {
+    let mut state = hasher.build_hasher();
+    for (position, code) in tags {
+        state.write_u32(position);
+        state.write_u32(code);
+    }
+    state.finish()
 }
