@@ -42,7 +42,8 @@ impl SeriesTags {
 
     /// The series with exactly these tags.
     pub(super) fn find(&self, tags: Tags<'_>) -> Option<SeriesId> {
-        self.ids.find(hash(&self.hasher, tags.iter().copied()), |id| self.is(*id, tags)).map(|id| SeriesId(*id))
+        let hash = hash(&self.hasher, tags.iter().copied());
+        self.ids.find(hash, |id| self.is(*id, tags)).map(|id| SeriesId(*id))
     }
 
     /// Adds a series with tags that none has yet.
@@ -57,8 +58,8 @@ impl SeriesTags {
         grow(&mut self.places);
         self.places.push(Place { set, start });
         let SeriesTags { sets, places, codes, ids, hasher, .. } = self;
-        let new = hash(hasher, tags.iter().copied());
-        ids.insert_unique(new, id, |id| hash(hasher, tags_at(sets, codes, places[*id as usize])));
+        let hash_of = |id: &u32| hash(hasher, tags_at(sets, codes, places[*id as usize]));
+        ids.insert_unique(hash_of(&id), id, hash_of);
         SeriesId(id)
     }
 
@@ -104,17 +105,16 @@ impl SeriesTags {
     }
 }
 
-fn hash(hasher: &DefaultHashBuilder, tags: impl Iterator<Item = (TagPosition, Code)>) -> u64 {
-    let mut state = hasher.build_hasher();
-    tags.for_each(|(position, code)| state.write_u64(u64::from(position) << 32 | u64::from(code)));
-    state.finish()
-}
-
-fn tags_at<'a>(
-    sets: &'a [Box<[TagPosition]>],
-    codes: &'a [Code],
-    place: Place,
-) -> impl Iterator<Item = (TagPosition, Code)> {
+fn tags_at(sets: &[Box<[TagPosition]>], codes: &[Code], place: Place) -> impl Iterator<Item = (TagPosition, Code)> {
     let set = &sets[place.set as usize];
     set.iter().copied().zip(codes[place.start as usize..][..set.len()].iter().copied())
+}
+
+fn hash(hasher: &DefaultHashBuilder, tags: impl Iterator<Item = (TagPosition, Code)>) -> u64 {
+    let mut state = hasher.build_hasher();
+    for (position, code) in tags {
+        state.write_u32(position);
+        state.write_u32(code);
+    }
+    state.finish()
 }
