@@ -102,6 +102,12 @@ impl TagIndex {
     /// The codes of the distinct values of a tag that some series have, and whether one of them lacks the tag.
     pub(crate) fn values_of(&self, tag: TagPosition, series: &RoaringBitmap) -> (Vec<Code>, bool) {
         match self.postings(tag) {
+            // Asking each of a few series is less work than asking each of many values.
+            Some(postings) if series.len() < postings.values.len() as u64 / 4 => {
+                let codes = series.iter().map(|id| self.code_of(SeriesId(id), tag));
+                let distinct: std::collections::BTreeSet<_> = codes.collect();
+                (distinct.iter().copied().flatten().collect(), distinct.contains(&None))
+            }
             Some(postings) => (postings.values_of(series), !series.is_subset(&postings.present)),
             None => (Vec::new(), !series.is_empty()),
         }

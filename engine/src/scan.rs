@@ -1,11 +1,13 @@
 //! Reading: a snapshot, what to read of it, and the parts that can be read in parallel.
 
 mod aggregate;
+mod last;
 mod output;
 mod plan;
 mod predicate;
 mod read;
 mod shortcuts;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use crate::{Result, SchemaError};
 pub use aggregate::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial,
 };
+pub(crate) use last::LastPoints;
+pub use last::LastRequest;
 use output::Output;
 pub use predicate::{CompareOp, FieldPredicate, FieldTest};
 use read::{Reader, Unit, Wanted};

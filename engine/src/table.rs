@@ -10,6 +10,7 @@ use crate::index::TagIndex;
 use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
 use crate::memtable::{Memtable, MemtableView};
 use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableId, TableSchema, TimeRange, check_name};
+use crate::scan::LastPoints;
 use crate::segment::Segment;
 use crate::tombstone::{Tombstone, Tombstones};
 use crate::wal::Lsn;
@@ -24,6 +25,7 @@ pub(crate) struct TableCore {
     pub(crate) name: String,
     shape: RwLock<Arc<Shape>>,
     index: RwLock<TagIndex>,
+    pub(crate) last_points: LastPoints,
 }
 
 /// A schema with its columns by name.
@@ -64,6 +66,7 @@ impl TableCore {
             name: schema.name.clone(),
             shape: RwLock::new(Arc::new(Shape::new(schema))),
             index: RwLock::new(index),
+            last_points: LastPoints::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reading a segment: open checks the frame, a read touches the vectors that hold matching rows and no others.
 
+mod series;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

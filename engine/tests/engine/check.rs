@@ -10,10 +10,11 @@ use plimsoll_engine::env::sim::Random;
 use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{
     Column, ColumnKind, CompareOp, Error, FieldPredicate, FieldTest, FieldType, ScanOrder, ScanRequest, SchemaError,
-    Snapshot, TableSchema, TagMatcher, TagTest, TimeRange,
+    Shortcuts, Snapshot, TableSchema, TagMatcher, TagTest, TimeRange,
 };
 
 use crate::history::{any_table, any_tag, any_tag_value, any_value, time};
+use crate::latest;
 
 /// Random questions per comparison.
 const REQUESTS: usize = 3;
@@ -30,7 +31,7 @@ pub(crate) enum Cell {
     Boolean(bool),
 }
 
-type Row = Vec<Cell>;
+pub(crate) type Row = Vec<Cell>;
 
 /// Everything in a database: per table its columns and its rows, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +144,7 @@ pub(crate) fn same(snapshot: &Snapshot, naive: &Naive, names: Names, random: &mu
     for _ in 0..REQUESTS {
         let request = request(naive, random);
         same_answer(snapshot, naive, &request, names).map_err(|why| format!("{why}\nto {request:?}"))?;
+        latest::same(snapshot, naive, &request, random).map_err(|why| format!("{why}\nto {request:?}"))?;
     }
     Ok(())
 }
@@ -231,6 +233,13 @@ fn same_answer(snapshot: &Snapshot, naive: &Naive, request: &ScanRequest, names:
         Some(schema) => naive.read(schema, &ScanRequest { limit: None, ..request.clone() }),
         None => Err(SchemaError::NoTable(request.table.clone()).into()),
     };
+    let off = answer(&snapshot.with_shortcuts(Shortcuts::NONE), request);
+    if let (Ok(on), Ok(off)) = (answer(snapshot, request), off)
+        && request.limit.is_none()
+        && sorted(on.rows()) != sorted(off.rows())
+    {
+        return Err("shortcuts change the answer".to_owned());
+    }
     match (answer(snapshot, request), expected) {
         (Ok(found), Ok(expected)) => found.compare(&expected, request, &tags(schema.as_deref())),
         (Err(found), Err(expected)) if found.to_string() == expected.to_string() => Ok(()),
@@ -250,6 +259,10 @@ fn answer(snapshot: &Snapshot, request: &ScanRequest) -> Result<Answer, Error> {
 }
 
 impl Answer {
+    fn rows(&self) -> Vec<Row> {
+        self.0.iter().flatten().flat_map(rows).collect()
+    }
+
     fn is_empty(&self) -> bool {
         self.0.iter().flatten().all(|batch| batch.num_rows() == 0)
     }
@@ -344,7 +357,7 @@ fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-fn rows(batch: &RecordBatch) -> Vec<Row> {
+pub(crate) fn rows(batch: &RecordBatch) -> Vec<Row> {
     let mut rows = vec![Row::new(); batch.num_rows()];
     for column in batch.columns() {
         for (at, row) in rows.iter_mut().enumerate() {

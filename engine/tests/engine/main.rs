@@ -8,6 +8,7 @@ mod crash;
 mod driver;
 mod faults;
 mod history;
+mod latest;
 mod lock;
 mod model;
 mod rot;
