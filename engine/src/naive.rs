@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecond
 use arrow_schema::Schema as ArrowSchema;
 
 use crate::model::{Column, ColumnKind, FieldType, Point, TableId, TableSchema, Value, check_name};
-use crate::scan::{ScanOrder, ScanRequest, TagTest};
+use crate::scan::{FieldPredicate, ScanOrder, ScanRequest, TagTest};
 use crate::{Error, Result, SchemaError};
 use crate::{Rejected, Written};
 
@@ -156,6 +156,17 @@ impl Naive {
                 .ok_or_else(|| SchemaError::NoColumn { table: schema.name.clone(), column: name.clone() })?;
             arrow_fields.push(schema.arrow().field(position).clone());
             arrays.push(array(&schema.columns[position], &rows));
+        }
+        for FieldPredicate { field, .. } in &request.predicates {
+            let (table, column) = (schema.name.clone(), field.clone());
+            match schema.position(field).map(|at| schema.columns[at].kind) {
+                Some(ColumnKind::Field(_)) => {}
+                Some(kind) => {
+                    let exists = kind.name();
+                    return Err(SchemaError::ColumnKind { table, column, exists, wanted: "field" }.into());
+                }
+                None => return Err(SchemaError::NoColumn { table, column }.into()),
+            }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let batch = RecordBatch::try_new_with_options(Arc::new(ArrowSchema::new(arrow_fields)), arrays, &options);
