@@ -1,6 +1,4 @@
-//! Tests of field values, as SQL has them: on one value, on an array, and on statistics.
-//!
-//! [`FieldTest::holds`] is the plain meaning; arrays and statistics agree with it.
+//! Tests of field values, as SQL has them: on one value, which is the plain meaning, and on an array.
 
 use std::cmp::Ordering;
 
@@ -11,7 +9,6 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::DataType;
 
 use crate::model::Value;
-use crate::segment::{Scalar, Stats};
 
 /// A test that the value of a field must pass.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,18 +47,6 @@ pub enum CompareOp {
     Greater,
     /// `>=`
     GreaterOrEqual,
-}
-
-/// What statistics say of the rows that they describe.
-#[allow(dead_code)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The test holds for no row.
-    None,
-    /// It may hold for some.
-    Some,
-    /// It holds for every row.
-    All,
 }
 
 impl CompareOp {
@@ -106,75 +91,6 @@ impl FieldTest {
                 &any & &valid()
             }
         }
-    }
-
-    /// What the statistics of some rows say of them.
-    #[allow(dead_code)]
-    pub(crate) fn judge(&self, stats: &Stats) -> Verdict {
-        let (nulls, values) = (stats.nulls, stats.rows - stats.nulls);
-        match self {
-            _ if stats.rows == 0 => Verdict::None,
-            FieldTest::IsNull => Verdict::of(values == 0, nulls == 0),
-            FieldTest::IsNotNull => Verdict::of(nulls == 0, values == 0),
-            _ if values == 0 => Verdict::None,
-            FieldTest::Compare(op, with) => judge_compare(stats, *op, with),
-            FieldTest::In(list) => {
-                let each = || list.iter().map(|value| judge_compare(stats, CompareOp::Equal, value));
-                Verdict::of(each().any(|v| v == Verdict::All), each().all(|v| v == Verdict::None))
-            }
-        }
-    }
-}
-
-#[allow(dead_code)]
-impl Verdict {
-    fn of(all: bool, none: bool) -> Verdict {
-        match (all, none) {
-            (true, _) => Verdict::All,
-            (_, true) => Verdict::None,
-            _ => Verdict::Some,
-        }
-    }
-}
-
-/// A comparison from the smallest and greatest value and the number of NaNs; there is at least one value.
-#[allow(dead_code)]
-fn judge_compare(stats: &Stats, op: CompareOp, with: &Value<'_>) -> Verdict {
-    let values = stats.rows - stats.nulls;
-    let of_nan = compare(&Value::Float(f64::NAN), with).map(|ordering| op.holds(ordering));
-    let (nan_holds, numbers) = (of_nan.unwrap_or(false), values - stats.nans);
-    let (all, none) = match &stats.range {
-        _ if numbers == 0 => (true, true),
-        None => return Verdict::Some,
-        Some((min, max)) => match (compare(&value_of(min), with), compare(&value_of(max), with)) {
-            (Some(min), Some(max)) => of_range(op, min, max),
-            _ => (false, true),
-        },
-    };
-    let all = all && (stats.nans == 0 || nan_holds) && stats.nulls == 0;
-    let none = none && (stats.nans == 0 || !nan_holds);
-    Verdict::of(all && !none, none)
-}
-
-/// Whether a comparison holds for all and for none of the values between two that compare so.
-#[allow(dead_code)]
-fn of_range(op: CompareOp, min: Ordering, max: Ordering) -> (bool, bool) {
-    match op {
-        CompareOp::Equal => (min.is_eq() && max.is_eq(), min.is_gt() || max.is_lt()),
-        CompareOp::NotEqual => (min.is_gt() || max.is_lt(), min.is_eq() && max.is_eq()),
-        CompareOp::Less | CompareOp::LessOrEqual => (op.holds(max), !op.holds(min)),
-        CompareOp::Greater | CompareOp::GreaterOrEqual => (op.holds(min), !op.holds(max)),
-    }
-}
-
-#[allow(dead_code)]
-fn value_of(scalar: &Scalar) -> Value<'_> {
-    match scalar {
-        Scalar::Float(v) => Value::Float(*v),
-        Scalar::Integer(v) => Value::Integer(*v),
-        Scalar::Unsigned(v) => Value::Unsigned(*v),
-        Scalar::Boolean(v) => Value::Boolean(*v),
-        Scalar::Text(v) => Value::Text(v.as_str().into()),
     }
 }
 
