@@ -54,8 +54,7 @@ fn scans(of: &str, engine: &Engine, rows: u64) {
 
 /// The sum of some integer fields over a scan.
 fn sum(engine: &Engine, fields: &[&str], time: TimeRange, tags: Vec<TagMatcher>) -> i64 {
-    let columns = fields.iter().map(|f| (*f).to_owned()).collect();
-    let request = ScanRequest { table: "cpu".into(), columns, time, tags, parts_max: 1 };
+    let request = ScanRequest { time, tags, ..ScanRequest::new("cpu", fields.iter().copied()) };
     let mut sum = 0;
     for part in engine.snapshot().scan(&request).expect("the scan is planned") {
         for batch in part {

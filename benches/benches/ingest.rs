@@ -16,7 +16,7 @@ use arrow_array::types::Int64Type;
 use plimsoll::ingest::Loader;
 use plimsoll::ingest::line_protocol::{Precision, parse};
 use plimsoll_benches::{FIELDS, line, walk};
-use plimsoll_engine::{Durability, Engine, Options, ScanRequest, TimeRange};
+use plimsoll_engine::{Durability, Engine, Options, ScanRequest};
 
 /// Lines of one body.
 const BODY_LINES: usize = 10_000;
@@ -87,8 +87,7 @@ fn open(dir: &Path, durability: Durability) -> Arc<Engine> {
 
 /// Reads one field back and compares its number and sum.
 fn check(engine: &Engine, hosts: usize, steps: i64) {
-    let (table, columns) = ("cpu".to_owned(), vec![FIELDS[3].to_owned()]);
-    let request = ScanRequest { table, columns, time: TimeRange::ALL, tags: Vec::new(), parts_max: 1 };
+    let request = ScanRequest::new("cpu", [FIELDS[3]]);
     let (mut rows, mut sum) = (0, 0);
     for part in engine.snapshot().scan(&request).expect("the scan is planned") {
         for batch in part {

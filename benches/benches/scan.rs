@@ -139,8 +139,7 @@ fn integer(batch: &RecordBatch, column: usize, row: usize) -> i64 {
 }
 
 fn scan(snapshot: &Snapshot) -> i64 {
-    let columns = vec![FIELDS[0].to_owned()];
-    let request = ScanRequest { table: "cpu".into(), columns, time: TimeRange::ALL, tags: Vec::new(), parts_max: 1 };
+    let request = ScanRequest::new("cpu", [FIELDS[0]]);
     let parts = snapshot.scan(&request).expect("the scan is planned").into_iter().flatten();
     let sum = |batch: RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>();
     parts.map(|batch| sum(batch.expect("the batch is read"))).sum()

@@ -45,7 +45,8 @@ pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
 pub use scan::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp,
-    FieldPredicate, FieldTest, Partial, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher, TagTest,
+    FieldPredicate, FieldTest, LastRequest, Partial, ScanOrder, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher,
+    TagTest,
 };
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;

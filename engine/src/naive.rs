@@ -1,6 +1,7 @@
 //! The plainest engine there can be: a map in memory. The oracle that the real one is tested against.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecond
 use arrow_schema::Schema as ArrowSchema;
 
 use crate::model::{Column, ColumnKind, FieldType, Point, TableId, TableSchema, TimeRange, Value, check_name};
-use crate::scan::{FieldPredicate, ScanRequest, TagMatcher, TagTest};
+use crate::scan::{FieldPredicate, ScanOrder, ScanRequest, TagMatcher, TagTest};
 use crate::{Error, Result, SchemaError};
 use crate::{Rejected, Written};
 
@@ -158,7 +159,7 @@ impl Naive {
         self.tables.get(name).map(|t| t.schema.clone())
     }
 
-    /// All rows that a scan asks for, ordered by (tags, time).
+    /// All rows that a scan asks for, ordered by (tags, time) or as asked for by time. A limit holds for all of them together.
     ///
     /// # Errors
     /// As [`crate::Snapshot::scan`].
@@ -170,10 +171,19 @@ impl Naive {
             for matcher in &request.tags {
                 wanted &= matches(tags.get(&matcher.tag).map(String::as_str), &matcher.test)?;
             }
+            for predicate in &request.predicates {
+                wanted &= predicate.test.holds(fields.get(&predicate.field));
+            }
             if wanted {
                 rows.push((tags, *time_ns, fields));
             }
         }
+        match request.order {
+            ScanOrder::Unordered | ScanOrder::SeriesTime => {}
+            ScanOrder::Time => rows.sort_by_key(|row| row.1),
+            ScanOrder::TimeDescending => rows.sort_by_key(|row| Reverse(row.1)),
+        }
+        rows.truncate(request.limit.unwrap_or(usize::MAX));
         let mut arrays = Vec::new();
         let mut arrow_fields = Vec::new();
         for name in &request.columns {
@@ -182,6 +192,17 @@ impl Naive {
                 .ok_or_else(|| SchemaError::NoColumn { table: schema.name.clone(), column: name.clone() })?;
             arrow_fields.push(schema.arrow().field(position).clone());
             arrays.push(array(&schema.columns[position], &rows));
+        }
+        for FieldPredicate { field, .. } in &request.predicates {
+            let (table, column) = (schema.name.clone(), field.clone());
+            match schema.position(field).map(|at| schema.columns[at].kind) {
+                Some(ColumnKind::Field(_)) => {}
+                Some(kind) => {
+                    let exists = kind.name();
+                    return Err(SchemaError::ColumnKind { table, column, exists, wanted: "field" }.into());
+                }
+                None => return Err(SchemaError::NoColumn { table, column }.into()),
+            }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let batch = RecordBatch::try_new_with_options(Arc::new(ArrowSchema::new(arrow_fields)), arrays, &options);

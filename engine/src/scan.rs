@@ -1,11 +1,13 @@
 //! Reading: a snapshot, what to read of it, and the parts that can be read in parallel.
 
 mod aggregate;
+mod last;
 mod output;
 mod plan;
 mod predicate;
 mod read;
 mod shortcuts;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,9 +21,11 @@ use crate::{Result, SchemaError};
 pub use aggregate::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial,
 };
+pub(crate) use last::LastPoints;
+pub use last::LastRequest;
 use output::Output;
 pub use predicate::{CompareOp, FieldPredicate, FieldTest};
-use read::{Reader, Unit};
+use read::{Reader, Unit, Wanted};
 pub use shortcuts::Shortcuts;
 
 /// A test on one tag of a series.
@@ -54,6 +58,20 @@ pub enum TagTest {
     IsNotNull,
 }
 
+/// The order in which a scan hands out rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ScanOrder {
+    /// None is promised between batches. Within a batch a series is in one piece and its times ascend.
+    #[default]
+    Unordered,
+    /// Series after series, each wholly and by ascending time, through all batches of a part and through the parts.
+    SeriesTime,
+    /// By ascending time through all batches; there is one part.
+    Time,
+    /// By descending time through all batches; there is one part.
+    TimeDescending,
+}
+
 /// What to read of one table.
 #[derive(Debug, Clone)]
 pub struct ScanRequest {
@@ -65,8 +83,30 @@ pub struct ScanRequest {
     pub time: TimeRange,
     /// Only series for which all of these hold. A tag that the table does not have counts as absent from every series.
     pub tags: Vec<TagMatcher>,
+    /// Only rows for which all of these hold.
+    pub predicates: Vec<FieldPredicate>,
+    /// How the rows are ordered.
+    pub order: ScanOrder,
+    /// Most rows that one part hands out: the first ones in the order asked for.
+    pub limit: Option<usize>,
     /// Largest number of parts wanted, at least 1.
     pub parts_max: usize,
+}
+
+impl ScanRequest {
+    /// All rows of a table, unordered, in one part.
+    pub fn new(table: impl Into<String>, columns: impl IntoIterator<Item = impl Into<String>>) -> ScanRequest {
+        ScanRequest {
+            table: table.into(),
+            columns: columns.into_iter().map(Into::into).collect(),
+            time: TimeRange::ALL,
+            tags: Vec::new(),
+            predicates: Vec::new(),
+            order: ScanOrder::Unordered,
+            limit: None,
+            parts_max: 1,
+        }
+    }
 }
 
 /// One state of the whole database: later writes, flushes and drops do not change what it reads. Cheap to clone.
@@ -105,26 +145,37 @@ impl Snapshot {
         self.tables.get(name).map(|t| t.schema.clone())
     }
 
-    /// Splits a scan into at most `parts_max` parts that may be read in parallel. Rows of different parts never overlap; no
-    /// order is promised between batches, within a batch rows are ordered by (series, time).
+    /// Splits a scan into at most `parts_max` parts that may be read in parallel. Rows of different parts never overlap.
     ///
     /// # Errors
-    /// [`SchemaError::NoTable`], [`SchemaError::NoColumn`], [`crate::Error::Pattern`], and
+    /// [`SchemaError::NoTable`], [`SchemaError::NoColumn`], [`SchemaError::ColumnKind`] for a predicate on another column than
+    /// a field, [`crate::Error::Pattern`], and
     /// [`crate::Error::Corrupt`] when a segment that holds wanted rows cannot be opened.
     pub fn scan(&self, request: &ScanRequest) -> Result<Vec<ScanPart>> {
-        let view = self.tables.get(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
-        let output = Output::new(view, &request.columns)?;
+        let view = self.view(&request.table)?;
+        let mut output = Output::new(view, &request.columns)?;
         let schema = output.schema();
-        let selected = plan::select_series(view, &request.tags)?;
-        let reader = Arc::new(Reader::new(view.clone(), output, request.time, selected));
+        let predicates = output.predicates(view, &request.predicates)?;
+        let series = plan::select_series(view, &request.tags)?;
+        let wanted = Wanted { time: request.time, series, predicates, order: request.order };
+        let reader = Arc::new(Reader::new(view.clone(), output, wanted));
         let units = plan::units(&reader)?;
-        let parts = request.parts_max.clamp(1, units.len().max(1));
-        let mut shares = vec![VecDeque::new(); parts];
-        for (nth, unit) in units.into_iter().enumerate() {
-            shares[nth % parts].push_back(unit);
-        }
-        let part = |units| ScanPart { reader: reader.clone(), schema: schema.clone(), units, batch: None };
-        Ok(shares.into_iter().map(part).collect())
+        let parts = match request.order {
+            ScanOrder::Time | ScanOrder::TimeDescending => 1,
+            ScanOrder::Unordered | ScanOrder::SeriesTime => request.parts_max.clamp(1, units.len().max(1)),
+        };
+        let part = |units| ScanPart {
+            reader: reader.clone(),
+            schema: schema.clone(),
+            units,
+            batch: None,
+            rows_left: request.limit.unwrap_or(usize::MAX),
+        };
+        Ok(plan::shares(units, parts, request.order).into_iter().map(part).collect())
+    }
+
+    fn view(&self, table: &str) -> Result<&Arc<TableView>> {
+        Ok(self.tables.get(table).ok_or_else(|| SchemaError::NoTable(table.to_owned()))?)
     }
 }
 
@@ -136,6 +187,7 @@ pub struct ScanPart {
     units: VecDeque<Unit>,
     /// The unit being handed out, and how far it is.
     batch: Option<(RecordBatch, usize)>,
+    rows_left: usize,
 }
 
 /// Rows of a batch that a scan hands out.
@@ -144,7 +196,7 @@ const BATCH_ROWS_MAX: usize = 8192;
 impl ScanPart {
     /// Rows that the part may hold: an estimate for planners, no bound.
     pub fn rows_about(&self) -> usize {
-        self.units.iter().map(|unit| unit.rows_about).sum()
+        self.units.iter().map(|unit| unit.rows_about).sum::<usize>().min(self.rows_left)
     }
 
     /// The schema of every batch.
@@ -158,12 +210,17 @@ impl Iterator for ScanPart {
 
     fn next(&mut self) -> Option<Result<RecordBatch>> {
         loop {
+            if self.rows_left == 0 {
+                self.units.clear();
+                self.batch = None;
+            }
             if let Some((batch, at)) = &mut self.batch
                 && *at < batch.num_rows()
             {
-                let rows = BATCH_ROWS_MAX.min(batch.num_rows() - *at);
+                let rows = BATCH_ROWS_MAX.min(batch.num_rows() - *at).min(self.rows_left);
                 let slice = batch.slice(*at, rows);
                 *at += rows;
+                self.rows_left -= rows;
                 return Some(Ok(slice));
             }
             let unit = self.units.pop_front()?;

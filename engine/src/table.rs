@@ -10,12 +10,13 @@ use crate::index::TagIndex;
 use crate::manifest::{FileNumber, SegmentEntry, SeriesFileEntry, TableEntry, TombstoneFileEntry};
 use crate::memtable::{Memtable, MemtableView};
 use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableId, TableSchema, TimeRange, check_name};
+use crate::scan::LastPoints;
 use crate::segment::Segment;
 use crate::tombstone::{Tombstone, Tombstones};
 use crate::wal::Lsn;
 
 /// Most columns a table can have.
-const COLUMNS_MAX: usize = 4096;
+pub(crate) const COLUMNS_MAX: usize = 4096;
 
 /// The part of a table that only ever grows, shared by writers, readers and the flush without the engine's lock.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct TableCore {
     pub(crate) name: String,
     shape: RwLock<Arc<Shape>>,
     index: RwLock<TagIndex>,
+    pub(crate) last_points: LastPoints,
 }
 
 /// A schema with its columns by name.
@@ -64,6 +66,7 @@ impl TableCore {
             name: schema.name.clone(),
             shape: RwLock::new(Arc::new(Shape::new(schema))),
             index: RwLock::new(index),
+            last_points: LastPoints::default(),
         }
     }
 

@@ -101,11 +101,10 @@ impl TableProvider for SnapshotTable {
         };
         let Pushed { time, tags } = filter::push(filters, &self.table);
         let request = ScanRequest {
-            table: self.table.name.clone(),
-            columns: schema.fields().iter().map(|f| f.name().clone()).collect(),
             time,
             tags,
             parts_max: state.config().target_partitions().max(1),
+            ..ScanRequest::new(&*self.table.name, schema.fields().iter().map(|f| f.name().as_str()))
         };
         let begin = {
             let (snapshot, request) = (snapshot.clone(), request.clone());

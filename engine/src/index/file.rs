@@ -1,17 +1,20 @@
 //! Series files: the tags of a range of series ids of one table, written once by the flush that first needs them.
 //!
-//! The body of the frame is packed and holds: first id, number of series, the distinct texts, then for each
+//! The body of the frame is packed and holds: first id, number of series, the distinct values of each tag, then for each
 //! series the number of its tags and for each tag its position in the schema and the number of its text. All are varints.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use super::TagIndex;
+use hashbrown::HashMap;
+
+use super::dictionary::Code;
+use super::{TagIndex, TagPosition};
 use crate::bytes::{Cursor, Short, put_text, put_varint};
 use crate::env::{FileBytes, FileSystem};
 use crate::manifest::SeriesFileEntry;
 use crate::model::SeriesId;
 use crate::pack::{pack, unpack};
+use crate::table::COLUMNS_MAX;
 use crate::{Error, Result, frame};
 
 /// First bytes of a series file.
@@ -25,16 +28,18 @@ const ZSTD_LEVEL: i32 = 6;
 
 /// The bytes of a file with the series from `first` up to `end` (exclusive).
 pub(crate) fn encode(index: &TagIndex, first: u32, end: u32) -> Vec<u8> {
-    let mut texts: HashMap<&str, u64> = HashMap::new();
+    let mut texts: HashMap<(TagPosition, Code), u64> = HashMap::new();
     let mut listed = Vec::new();
     let mut series = Vec::new();
+    let mut tags = Vec::new();
     for id in first..end {
-        let tags: Vec<_> = index.tags_of(SeriesId(id)).collect();
+        tags.clear();
+        tags.extend(index.series.tags(SeriesId(id)));
         put_varint(&mut series, tags.len() as u64);
-        for (position, value) in tags {
+        for (position, value) in tags.iter().copied() {
             let next = texts.len() as u64;
-            let code = *texts.entry(value).or_insert_with(|| {
-                listed.push(value);
+            let code = *texts.entry((position, value)).or_insert_with(|| {
+                listed.push(index.text(position, value));
                 next
             });
             put_varint(&mut series, u64::from(position));
@@ -81,20 +86,45 @@ fn add_series(body: &[u8], index: &mut TagIndex) -> Result<bool, Short> {
         return Ok(false);
     }
     let listed = cursor.count(1)?;
-    let texts = (0..listed).map(|_| cursor.text()).collect::<Result<Vec<_>, _>>()?;
-    let mut tags = Vec::new();
+    let mut texts = Texts { texts: (0..listed).map(|_| cursor.text()).collect::<Result<_, _>>()?, codes: Vec::new() };
+    let mut tags: Vec<(TagPosition, Code)> = Vec::new();
     for nth in 0..count {
         tags.clear();
         for _ in 0..cursor.count(2)? {
             let position = u32::try_from(cursor.varint()?).map_err(|_| Short)?;
-            let code = usize::try_from(cursor.varint()?).map_err(|_| Short)?;
-            tags.push((position, *texts.get(code).ok_or(Short)?));
+            let number = usize::try_from(cursor.varint()?).map_err(|_| Short)?;
+            let is_in_order = tags.last().is_none_or(|(before, _)| *before < position);
+            if position as usize >= COLUMNS_MAX || !is_in_order {
+                return Err(Short);
+            }
+            tags.push((position, texts.code(position, number, index).ok_or(Short)?));
         }
-        if u64::from(index.find_or_add(&tags).0) != first + nth as u64 {
+        if u64::from(index.find_or_add_codes(&tags).0) != first + nth as u64 {
             return Ok(false);
         }
     }
     Ok(cursor.remaining() == 0)
+}
+
+/// The texts of a file, and the codes that the index has for them.
+struct Texts<'a> {
+    texts: Vec<&'a str>,
+    /// By tag, then by number of the text; looked up when it is first met, so that a series costs no look-up of its texts.
+    codes: Vec<Vec<Option<Code>>>,
+}
+
+impl Texts<'_> {
+    fn code(&mut self, tag: TagPosition, number: usize, index: &mut TagIndex) -> Option<Code> {
+        let text = self.texts.get(number)?;
+        if tag as usize >= self.codes.len() {
+            self.codes.resize(tag as usize + 1, Vec::new());
+        }
+        let codes = &mut self.codes[tag as usize];
+        if codes.is_empty() {
+            codes.resize(self.texts.len(), None);
+        }
+        Some(*codes[number].get_or_insert_with(|| index.postings_mut(tag).values.intern(text)))
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray, TimestampNanosecondArray, UInt32Array};
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
+use arrow_array::{
+    Array, ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray, TimestampNanosecondArray, UInt32Array,
+};
 use arrow_schema::{Schema as ArrowSchema, SchemaRef};
 use arrow_select::take::take;
 
+use super::predicate::{FieldPredicate, FieldTest};
 use crate::index::{TagIndex, TagPosition};
 use crate::model::{ColumnKind, FieldRef};
 use crate::rows::Rows;
@@ -54,24 +59,38 @@ impl Output {
         self.schema.clone()
     }
 
-    /// Builds the batch; `rows` has the columns of `fields`.
-    pub(super) fn batch(&self, rows: &Rows, index: &TagIndex) -> RecordBatch {
-        let series_of_rows = self.columns.iter().any(|c| matches!(c, From::Tag(_))).then(|| nth_series_of_rows(rows));
+    /// The tests of predicates, each with the number of its field, which is read from now on.
+    pub(super) fn predicates(
+        &mut self,
+        view: &TableView,
+        predicates: &[FieldPredicate],
+    ) -> Result<Vec<(usize, FieldTest)>> {
+        predicates.iter().map(|p| Ok((self.field(field_of(view, p)?), p.test.clone()))).collect()
+    }
+
+    /// Builds the batch; `rows` has the columns of `fields`, and `pick` says which of them to take, `None` for all.
+    pub(super) fn batch(&self, rows: &Rows, index: &TagIndex, pick: Option<&UInt32Array>) -> RecordBatch {
+        let picked = |array: ArrayRef| match pick {
+            Some(pick) => take(&array, pick, None).expect("picked rows exist"),
+            None => array,
+        };
+        let has_tags = self.columns.iter().any(|c| matches!(c, From::Tag(_)));
+        let series_of_rows = has_tags.then(|| picked(Arc::new(nth_series_of_rows(rows))));
         let arrays = self.columns.iter().map(|column| -> ArrayRef {
             match column {
                 From::Time => {
                     let times = TimestampNanosecondArray::from_iter_values(rows.times.iter().copied());
-                    Arc::new(times.with_timezone("UTC"))
+                    picked(Arc::new(times.with_timezone("UTC")))
                 }
                 From::Tag(tag) => {
                     let of_rows = series_of_rows.as_ref().expect("made when a tag is wanted");
                     let values: StringViewArray = rows.series.iter().map(|(id, _)| index.tag_of(*id, *tag)).collect();
-                    take(&values, of_rows, None).expect("every row has a series")
+                    take(&values, of_rows.as_primitive::<UInt32Type>(), None).expect("every row has a series")
                 }
-                From::Field(nth) => rows.columns[*nth].clone(),
+                From::Field(nth) => picked(rows.columns[*nth].clone()),
             }
         });
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(pick.map_or(rows.len(), Array::len)));
         RecordBatch::try_new_with_options(self.schema.clone(), arrays.collect(), &options)
             .expect("arrays are built to the schema")
     }
@@ -82,6 +101,17 @@ impl Output {
             self.fields.len() - 1
         })
     }
+}
+
+/// The field that a predicate is about, whose values it can be compared with.
+fn field_of(view: &TableView, predicate: &FieldPredicate) -> Result<FieldRef> {
+    let (table, column) = (view.schema.name.clone(), predicate.field.clone());
+    let visible = view.schema.position(&column).and_then(|_| view.shape.column(&column, None));
+    let Some((position, kind)) = visible else { return Err(SchemaError::NoColumn { table, column }.into()) };
+    let ColumnKind::Field(kind) = kind else {
+        return Err(SchemaError::ColumnKind { table, column, exists: kind.name(), wanted: "field" }.into());
+    };
+    Ok((position, kind))
 }
 
 /// For each row the number of its series in `rows.series`.

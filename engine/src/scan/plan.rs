@@ -3,12 +3,12 @@
 //! A unit is a range of keys within one time partition. Every source that may hold rows of it is read and merged for it, so
 //! units are independent, and one unit holds about [`UNIT_ROWS`] rows at most (more only when sources overlap).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use roaring::RoaringBitmap;
 
-use super::TagMatcher;
 use super::read::{Reader, Source, Unit};
+use super::{ScanOrder, TagMatcher};
 use crate::Result;
 use crate::model::{ColumnKind, SeriesId, TimeRange};
 use crate::partition::{self, Partition};
@@ -34,50 +34,93 @@ pub(super) fn select_series(view: &TableView, matchers: &[TagMatcher]) -> Result
     view.core.index().select(&tests).map(Some)
 }
 
-/// The units of a scan, by time partition and key.
+/// The units of a scan, in the order asked for.
 pub(super) fn units(reader: &Reader) -> Result<Vec<Unit>> {
+    let sources = sources(reader)?;
     let mut units = Vec::new();
-    for (partition, sources) in sources_by_partition(reader)? {
-        let time = partition::range(partition).intersect(&reader.time);
-        let mut lo: Key = (SeriesId(0), i64::MIN);
-        let cuts = cuts(reader, &sources, &time);
-        let rows_about = rows_about(reader, &sources) / (cuts.len() + 1);
-        for hi in cuts {
-            units.push(Unit { time, sources: sources.clone(), lo, hi: Some(hi), rows_about });
-            lo = hi;
+    match reader.wanted.order {
+        ScanOrder::SeriesTime => cut(reader, reader.wanted.time, sources, &mut units),
+        ScanOrder::Unordered => {
+            for (partition, sources) in by_partition(reader, sources) {
+                cut(reader, partition::range(partition).intersect(&reader.wanted.time), sources, &mut units);
+            }
         }
-        units.push(Unit { time, sources, lo, hi: None, rows_about });
+        ScanOrder::Time | ScanOrder::TimeDescending => {
+            for (partition, sources) in by_partition(reader, sources) {
+                let time = partition::range(partition).intersect(&reader.wanted.time);
+                let rows_about = rows_about(reader, &sources);
+                units.push(Unit { time, sources, lo: START, hi: None, rows_about });
+            }
+        }
+    }
+    if reader.wanted.order == ScanOrder::TimeDescending {
+        units.reverse();
     }
     Ok(units)
 }
 
-/// For each partition in the time range, what may hold rows of it, oldest first.
-fn sources_by_partition(reader: &Reader) -> Result<BTreeMap<Partition, Vec<Source>>> {
-    let mut partitions: BTreeMap<Partition, Vec<Source>> = BTreeMap::new();
+/// Deals units out to parts.
+pub(super) fn shares(units: Vec<Unit>, parts: usize, order: ScanOrder) -> Vec<VecDeque<Unit>> {
+    let count = units.len().max(1);
+    let mut shares = vec![VecDeque::new(); parts];
+    for (nth, unit) in units.into_iter().enumerate() {
+        let part = if order == ScanOrder::Unordered { nth % parts } else { nth * parts / count };
+        shares[part].push_back(unit);
+    }
+    shares
+}
+
+/// The first key there is.
+const START: Key = (SeriesId(0), i64::MIN);
+
+/// Cuts the rows of sources into units by key.
+fn cut(reader: &Reader, time: TimeRange, sources: Vec<Source>, units: &mut Vec<Unit>) {
+    let mut lo = START;
+    let cuts = cuts(reader, &sources, &time);
+    let rows_about = rows_about(reader, &sources) / (cuts.len() + 1);
+    for hi in cuts {
+        units.push(Unit { time, sources: sources.clone(), lo, hi: Some(hi), rows_about });
+        lo = hi;
+    }
+    units.push(Unit { time, sources, lo, hi: None, rows_about });
+}
+
+/// What may hold wanted rows, oldest first.
+fn sources(reader: &Reader) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
     for (nth, live) in reader.view.segments.iter().enumerate() {
         let time = TimeRange { min_ns: live.entry.min_ns, max_ns: live.entry.max_ns };
-        if !time.overlaps(&reader.time) {
+        if !time.overlaps(&reader.wanted.time) {
             continue;
         }
         let segment = live.file.as_ref().map_err(crate::Error::again)?;
         let wanted = |chunk: &usize| reader.wants_chunk(&segment.chunks()[*chunk]);
         let chunks: Vec<usize> = (0..segment.chunks().len()).filter(wanted).collect();
         if !chunks.is_empty() {
-            let source = Source::Segment { nth, chunks };
-            partitions.entry(partition::of(time.min_ns)).or_default().push(source);
+            sources.push(Source::Segment { nth, chunks });
         }
     }
-    for run in reader.view.memtable.runs() {
-        if !run.time.overlaps(&reader.time) {
-            continue;
-        }
-        for partition in run.partitions() {
-            if partition::range(*partition).overlaps(&reader.time) {
-                partitions.entry(*partition).or_default().push(Source::Run(run.clone()));
+    let runs = reader.view.memtable.runs().filter(|run| run.time.overlaps(&reader.wanted.time));
+    sources.extend(runs.cloned().map(Source::Run));
+    Ok(sources)
+}
+
+/// For each partition in the time range, what may hold rows of it, oldest first.
+fn by_partition(reader: &Reader, sources: Vec<Source>) -> BTreeMap<Partition, Vec<Source>> {
+    let mut partitions: BTreeMap<Partition, Vec<Source>> = BTreeMap::new();
+    for source in sources {
+        match &source {
+            Source::Segment { nth, .. } => {
+                let partition = partition::of(reader.view.segments[*nth].entry.min_ns);
+                partitions.entry(partition).or_default().push(source);
+            }
+            Source::Run(run) => {
+                let wanted = run.partitions().iter().filter(|p| partition::range(**p).overlaps(&reader.wanted.time));
+                wanted.for_each(|p| partitions.entry(*p).or_default().push(source.clone()));
             }
         }
     }
-    Ok(partitions)
+    partitions
 }
 
 /// Rows that the sources may hold, with the share of the series that is wanted.
@@ -91,7 +134,7 @@ fn rows_about(reader: &Reader, sources: &[Source]) -> usize {
     };
     let rows: usize = sources.iter().map(in_source).sum();
     let all = u64::from(reader.view.core.index().len()).max(1);
-    let wanted = reader.selected.as_ref().map_or(all, |s| s.len().min(all));
+    let wanted = reader.wanted.series.as_ref().map_or(all, |s| s.len().min(all));
     usize::try_from(rows as u128 * u128::from(wanted) / u128::from(all)).unwrap_or(rows)
 }
 
@@ -110,7 +153,7 @@ fn cuts(reader: &Reader, sources: &[Source], time: &TimeRange) -> Vec<Key> {
                 };
                 steps.extend(chunks.iter().map(step));
             }
-            Source::Run(run) if reader.selected.is_none() => {
+            Source::Run(run) if reader.wanted.series.is_none() => {
                 let series = run.rows.series_of_rows();
                 let starts = (0..run.rows.len()).step_by(RUN_STEP_ROWS);
                 let overlap = |row: &usize| time.contains(run.rows.times[*row]) || run.partitions().len() == 1;

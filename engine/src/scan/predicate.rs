@@ -1,6 +1,12 @@
-//! Tests of field values, as SQL has them.
+//! Tests of field values, as SQL has them: on one value, which is the plain meaning, and on an array.
 
 use std::cmp::Ordering;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
+use arrow_array::{Array, ArrayRef};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::DataType;
 
 use crate::model::Value;
 
@@ -68,6 +74,67 @@ impl FieldTest {
             (FieldTest::In(list), Some(value)) => list.iter().any(|v| compare(value, v).is_some_and(Ordering::is_eq)),
         }
     }
+
+    /// For each row of an array whether the test holds.
+    pub(crate) fn mask(&self, array: &ArrayRef) -> BooleanBuffer {
+        let valid = || match array.logical_nulls() {
+            Some(nulls) => nulls.into_inner(),
+            None => BooleanBuffer::new_set(array.len()),
+        };
+        match self {
+            FieldTest::IsNull => !&valid(),
+            FieldTest::IsNotNull => valid(),
+            FieldTest::Compare(op, with) => &compare_array(array, *op, with) & &valid(),
+            FieldTest::In(list) => {
+                let none = BooleanBuffer::new_unset(array.len());
+                let any = list.iter().fold(none, |any, value| &any | &compare_array(array, CompareOp::Equal, value));
+                &any & &valid()
+            }
+        }
+    }
+}
+
+/// How each value of an array compares; what stands where the array is NULL does not matter.
+fn compare_array(array: &ArrayRef, op: CompareOp, with: &Value<'_>) -> BooleanBuffer {
+    match (array.data_type(), with) {
+        (DataType::Float64, Value::Float(with)) => {
+            compare_float_array(array.as_primitive::<Float64Type>().values(), op, *with)
+        }
+        (DataType::Float64, Value::Integer(with)) => {
+            compare_float_array(array.as_primitive::<Float64Type>().values(), op, *with as f64)
+        }
+        (DataType::Int64, Value::Integer(with)) => each(array.as_primitive::<Int64Type>().values(), op, *with),
+        (DataType::UInt64, Value::Unsigned(with)) => each(array.as_primitive::<UInt64Type>().values(), op, *with),
+        _ => {
+            let holds = |row| compare(&value_at(array, row), with).is_some_and(|o| op.holds(o));
+            BooleanBuffer::collect_bool(array.len(), holds)
+        }
+    }
+}
+
+fn each<T: Copy + PartialOrd>(values: &[T], op: CompareOp, with: T) -> BooleanBuffer {
+    let collect = |holds: &dyn Fn(T) -> bool| BooleanBuffer::collect_bool(values.len(), |row| holds(values[row]));
+    match op {
+        CompareOp::Equal => BooleanBuffer::collect_bool(values.len(), |row| values[row] == with),
+        CompareOp::NotEqual => collect(&|v| v != with),
+        CompareOp::Less => BooleanBuffer::collect_bool(values.len(), |row| values[row] < with),
+        CompareOp::LessOrEqual => BooleanBuffer::collect_bool(values.len(), |row| values[row] <= with),
+        CompareOp::Greater => BooleanBuffer::collect_bool(values.len(), |row| values[row] > with),
+        CompareOp::GreaterOrEqual => BooleanBuffer::collect_bool(values.len(), |row| values[row] >= with),
+    }
+}
+
+fn compare_float_array(values: &[f64], op: CompareOp, with: f64) -> BooleanBuffer {
+    let rows = values.len();
+    if with.is_nan() {
+        return BooleanBuffer::collect_bool(rows, |row| op.holds(compare_floats(values[row], with)));
+    }
+    // What holds for a NaN is decided by negating the opposite comparison, which is false for a NaN.
+    match op {
+        CompareOp::Equal | CompareOp::Less | CompareOp::LessOrEqual | CompareOp::NotEqual => each(values, op, with),
+        CompareOp::Greater => !&each(values, CompareOp::LessOrEqual, with),
+        CompareOp::GreaterOrEqual => !&each(values, CompareOp::Less, with),
+    }
 }
 
 /// The order of two values; `None` for types that do not compare. An integer meets a float as a float.
@@ -95,4 +162,16 @@ fn as_float(value: &Value<'_>) -> Option<f64> {
 /// The order of PostgreSQL.
 pub(crate) fn compare_floats(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+}
+
+/// The value of a row that is not NULL.
+pub(crate) fn value_at(array: &ArrayRef, row: usize) -> Value<'_> {
+    match array.data_type() {
+        DataType::Float64 => Value::Float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Int64 => Value::Integer(array.as_primitive::<Int64Type>().value(row)),
+        DataType::UInt64 => Value::Unsigned(array.as_primitive::<UInt64Type>().value(row)),
+        DataType::Boolean => Value::Boolean(array.as_boolean().value(row)),
+        DataType::Utf8View => Value::Text(array.as_string_view().value(row).into()),
+        other => unreachable!("no field is of type {other}"),
+    }
 }

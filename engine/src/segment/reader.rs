@@ -2,6 +2,8 @@
 //!
 //! Heads and directories are kept once read, and a vector's checksum is compared once: see `cache`.
 
+mod series;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

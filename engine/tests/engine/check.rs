@@ -9,10 +9,12 @@ use arrow_schema::DataType;
 use plimsoll_engine::env::sim::Random;
 use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{
-    Column, ColumnKind, Error, ScanRequest, SchemaError, Snapshot, TableSchema, TagMatcher, TimeRange,
+    Column, ColumnKind, CompareOp, Error, FieldPredicate, FieldTest, FieldType, ScanOrder, ScanRequest, SchemaError,
+    Shortcuts, Snapshot, TableSchema, TagMatcher, TimeRange,
 };
 
-use crate::history::{any_table, any_tag, any_test, time};
+use crate::history::{any_table, any_tag, any_test, any_value, time};
+use crate::latest;
 
 /// Random questions per comparison.
 const REQUESTS: usize = 3;
@@ -131,13 +133,7 @@ fn rows_differ(found: &[Row], expected: &[Row]) -> Option<String> {
 }
 
 fn everything(table: &str, columns: &[Column]) -> ScanRequest {
-    ScanRequest {
-        table: table.to_owned(),
-        columns: columns.iter().map(|c| c.name.clone()).collect(),
-        time: TimeRange::ALL,
-        tags: Vec::new(),
-        parts_max: 3,
-    }
+    ScanRequest { parts_max: 3, ..ScanRequest::new(table, columns.iter().map(|c| c.name.clone())) }
 }
 
 /// Reads everything, and some of it by random requests, and compares.
@@ -149,6 +145,7 @@ pub(crate) fn same(snapshot: &Snapshot, naive: &Naive, names: Names, random: &mu
     for _ in 0..REQUESTS {
         let request = request(naive, random);
         same_answer(snapshot, naive, &request, names).map_err(|why| format!("{why}\nto {request:?}"))?;
+        latest::same(snapshot, naive, &request, random).map_err(|why| format!("{why}\nto {request:?}"))?;
     }
     Ok(())
 }
@@ -176,16 +173,59 @@ fn request(naive: &Naive, random: &mut Random) -> ScanRequest {
         _ => TimeRange { min_ns: one.min(other), max_ns: one.max(other) },
     };
     let tags = (0..random.below(3)).map(|_| TagMatcher { tag: any_tag(random).to_owned(), test: any_test(random) });
-    ScanRequest { table: table.to_owned(), columns, time, tags: tags.collect(), parts_max: 1 + random.below(4) }
+    let tags = tags.collect();
+    let predicates = (0..random.below(6) / 2).map(|_| predicate(naive, table, random)).collect();
+    let orders = [ScanOrder::Unordered, ScanOrder::SeriesTime, ScanOrder::Time, ScanOrder::TimeDescending];
+    let order = *random.pick(&orders);
+    let limit = random.one_in(3).then(|| random.below(12));
+    let parts_max = 1 + random.below(4);
+    ScanRequest { table: table.to_owned(), columns, time, tags, predicates, order, limit, parts_max }
 }
+
+/// A test of a column, mostly of a field and mostly with a value that it can be compared with.
+fn predicate(naive: &Naive, table: &str, random: &mut Random) -> FieldPredicate {
+    let schema = naive.table(table);
+    let columns = schema.iter().flat_map(|schema| &schema.columns);
+    let fields: Vec<&Column> =
+        columns.filter(|column| matches!(column.kind, ColumnKind::Field(_)) || random.one_in(30)).collect();
+    let column = if fields.is_empty() { None } else { Some(*random.pick(&fields)) };
+    let kind = match column.map(|column| column.kind) {
+        Some(ColumnKind::Field(kind)) => kind,
+        _ => FieldType::Float,
+    };
+    let of_kind = if random.one_in(40) { FieldType::Integer } else { kind };
+    let test = match random.below(12) {
+        0 => FieldTest::IsNull,
+        1 => FieldTest::IsNotNull,
+        2 | 3 => FieldTest::In((0..random.below(4)).map(|_| any_value(kind, random)).collect()),
+        _ => FieldTest::Compare(*random.pick(&OPERATORS), any_value(of_kind, random)),
+    };
+    FieldPredicate { field: column.map_or("nowhere", |column| column.name.as_str()).to_owned(), test }
+}
+
+const OPERATORS: [CompareOp; 6] = [
+    CompareOp::Equal,
+    CompareOp::NotEqual,
+    CompareOp::Less,
+    CompareOp::LessOrEqual,
+    CompareOp::Greater,
+    CompareOp::GreaterOrEqual,
+];
 
 /// Asks both, and compares answers or refusals.
 fn same_answer(snapshot: &Snapshot, naive: &Naive, request: &ScanRequest, names: Names) -> Result<(), String> {
     let schema = naive.table(&request.table);
     let expected = match &schema {
-        Some(schema) => naive.read(schema, request),
+        Some(schema) => naive.read(schema, &ScanRequest { limit: None, ..request.clone() }),
         None => Err(SchemaError::NoTable(request.table.clone()).into()),
     };
+    let off = answer(&snapshot.with_shortcuts(Shortcuts::NONE), request);
+    if let (Ok(on), Ok(off)) = (answer(snapshot, request), off)
+        && request.limit.is_none()
+        && sorted(on.rows()) != sorted(off.rows())
+    {
+        return Err("shortcuts change the answer".to_owned());
+    }
     match (answer(snapshot, request), expected) {
         (Ok(found), Ok(expected)) => found.compare(&expected, request, &tags(schema.as_deref())),
         (Err(found), Err(expected)) if found.to_string() == expected.to_string() => Ok(()),
@@ -205,25 +245,72 @@ fn answer(snapshot: &Snapshot, request: &ScanRequest) -> Result<Answer, Error> {
 }
 
 impl Answer {
+    fn rows(&self) -> Vec<Row> {
+        self.0.iter().flatten().flat_map(rows).collect()
+    }
+
     fn is_empty(&self) -> bool {
         self.0.iter().flatten().all(|batch| batch.num_rows() == 0)
     }
 
+    /// `expected` are the rows without a limit.
     fn compare(&self, expected: &RecordBatch, request: &ScanRequest, tags: &[&str]) -> Result<(), String> {
         if self.0.len() > request.parts_max {
             return Err(format!("{} parts", self.0.len()));
         }
+        let limit = request.limit.unwrap_or(usize::MAX);
         let mut found = Vec::new();
-        for batch in self.0.iter().flatten() {
-            if batch.schema().fields() != expected.schema().fields() {
-                return Err(format!("a batch of {:?} instead of {:?}", batch.schema(), expected.schema()));
+        for part in &self.0 {
+            let before = found.len();
+            for batch in part {
+                if batch.schema().fields() != expected.schema().fields() {
+                    return Err(format!("a batch of {:?} instead of {:?}", batch.schema(), expected.schema()));
+                }
+                let batch = rows(batch);
+                if matches!(request.order, ScanOrder::Unordered) {
+                    in_order(&batch, request, tags)?;
+                }
+                found.extend(batch);
             }
-            let batch = rows(batch);
-            in_order(&batch, request, tags)?;
-            found.extend(batch);
+            if found.len() - before > limit {
+                return Err(format!("{} rows of a part", found.len() - before));
+            }
         }
-        rows_differ(&sorted(found), &sorted(rows(expected))).map_or(Ok(()), Err)
+        let expected = rows(expected);
+        match (request.order, request.limit) {
+            (ScanOrder::Unordered, _) | (ScanOrder::SeriesTime, Some(_)) => {}
+            (ScanOrder::SeriesTime, None) => in_order(&found, request, tags)?,
+            (ScanOrder::Time | ScanOrder::TimeDescending, _) => in_order_of_time(&found, &expected, request)?,
+        }
+        match request.limit {
+            None => rows_differ(&sorted(found), &sorted(expected)).map_or(Ok(()), Err),
+            Some(limit) => some_of(found, expected, limit),
+        }
     }
+}
+
+/// With a limit any of the rows may be there, but as many as there can be.
+fn some_of(found: Vec<Row>, expected: Vec<Row>, limit: usize) -> Result<(), String> {
+    if found.len() < expected.len().min(limit) {
+        return Err(format!("{} rows instead of {}, limit {limit}", found.len(), expected.len()));
+    }
+    let mut left: BTreeMap<Row, usize> = BTreeMap::new();
+    expected.into_iter().for_each(|row| *left.entry(row).or_default() += 1);
+    for row in found {
+        match left.get_mut(&row).filter(|count| **count > 0) {
+            Some(count) => *count -= 1,
+            None => return Err(format!("not a row of the table: {row:?}")),
+        }
+    }
+    Ok(())
+}
+
+/// The times are those of the first expected rows. It shows only when the time was asked for.
+fn in_order_of_time(found: &[Row], expected: &[Row], request: &ScanRequest) -> Result<(), String> {
+    let Some(time) = request.columns.iter().position(|column| column == "time") else { return Ok(()) };
+    let times = |rows: &[Row]| rows.iter().map(|row| row[time].clone()).collect::<Vec<_>>();
+    let expected = times(&expected[..found.len().min(expected.len())]);
+    if times(found) == expected { Ok(()) } else { Err(format!("times {:?} instead of {expected:?}", times(found))) }
 }
 
 /// Names of a table's tags.
@@ -232,7 +319,7 @@ fn tags(schema: Option<&TableSchema>) -> Vec<&str> {
     columns.filter(|column| column.kind == ColumnKind::Tag).map(|column| column.name.as_str()).collect()
 }
 
-/// Within a batch a series is in one piece and its times ascend. It shows only when the time and all tags were asked for.
+/// A series is in one piece and its times ascend. It shows only when the time and all tags were asked for.
 fn in_order(batch: &[Row], request: &ScanRequest, tags: &[&str]) -> Result<(), String> {
     let position = |name: &str| request.columns.iter().position(|column| column == name);
     let (Some(time), Some(tags)) = (position("time"), tags.iter().map(|tag| position(tag)).collect::<Option<Vec<_>>>())
@@ -245,7 +332,7 @@ fn in_order(batch: &[Row], request: &ScanRequest, tags: &[&str]) -> Result<(), S
         if let Some((before, before_time)) = last.insert(series, (at, &row[time]))
             && (before + 1 != at || *before_time >= row[time])
         {
-            return Err(format!("row {at} of a batch is out of order: {row:?}"));
+            return Err(format!("row {at} is out of order: {row:?}"));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use plimsoll_engine::env::sim::{Random, SimFileSystem};
-use plimsoll_engine::{Engine, Error, Point, ScanRequest, Snapshot, TimeRange, Value};
+use plimsoll_engine::{Engine, Error, Point, ScanRequest, Snapshot, Value};
 
 use crate::driver::dir;
 use crate::history::{START_NS, Sizes};
@@ -35,8 +35,7 @@ fn counts(snapshot: &Snapshot) -> Result<BTreeMap<(usize, usize), usize>, String
     let mut counts = BTreeMap::new();
     for table in snapshot.tables() {
         let columns = vec!["writer_number".to_owned(), "batch".to_owned()];
-        let request =
-            ScanRequest { table: table.name.clone(), columns, time: TimeRange::ALL, tags: Vec::new(), parts_max: 2 };
+        let request = ScanRequest { parts_max: 2, ..ScanRequest::new(&*table.name, columns) };
         for batch in snapshot.scan(&request).map_err(|e| e.to_string())?.into_iter().flatten() {
             let batch = batch.map_err(|e| e.to_string())?;
             let column = |at: usize| batch.column(at).as_primitive::<Int64Type>().values();

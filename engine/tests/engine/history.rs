@@ -226,14 +226,15 @@ fn tag_name(random: &mut Random, world: World) -> &'static str {
 fn field(random: &mut Random, world: World) -> (std::borrow::Cow<'static, str>, Value<'static>) {
     let (name, mostly) = *random.pick(&FIELDS);
     match random.below(40) {
-        0 if world != World::Tame => (name.into(), value(*random.pick(&TYPES), random)),
-        1 if world != World::Tame => (TAGS[0].into(), value(mostly, random)),
-        2 => (format!("extra {} {name}", random.below(2)).into(), value(mostly, random)),
-        _ => (name.into(), value(mostly, random)),
+        0 if world != World::Tame => (name.into(), any_value(*random.pick(&TYPES), random)),
+        1 if world != World::Tame => (TAGS[0].into(), any_value(mostly, random)),
+        2 => (format!("extra {} {name}", random.below(2)).into(), any_value(mostly, random)),
+        _ => (name.into(), any_value(mostly, random)),
     }
 }
 
-fn value(kind: FieldType, random: &mut Random) -> Value<'static> {
+/// A value of a type, at times a rare one.
+pub(crate) fn any_value(kind: FieldType, random: &mut Random) -> Value<'static> {
     match kind {
         FieldType::Float => Value::Float(match random.below(8) {
             0 => f64::from_bits(random.bits()),

@@ -11,6 +11,7 @@ mod driver;
 mod faults;
 mod fixtures;
 mod history;
+mod latest;
 mod lock;
 mod model;
 mod rot;

@@ -2,7 +2,7 @@
 
 use plimsoll_engine::env::sim::{Random, SimFileSystem};
 use plimsoll_engine::naive::Naive;
-use plimsoll_engine::{Durability, Error, Point, ScanRequest, TagMatcher, TagTest, TimeRange, Value};
+use plimsoll_engine::{Durability, Error, Point, ScanRequest, TagMatcher, TagTest, Value};
 
 use crate::driver::{Driver, Stop};
 use crate::history::{START_NS, Sizes, Step, World, history};
@@ -39,13 +39,8 @@ fn a_pattern_that_is_none_is_refused() {
     let mut driver = Driver::closed(&SimFileSystem::new(), Sizes::large(), Naive::default());
     driver.open().unwrap();
     driver.step(&Step::CreateTable("cpu".to_owned(), Vec::new())).map_err(Stop::text).unwrap();
-    let request = ScanRequest {
-        table: "cpu".to_owned(),
-        columns: vec!["time".to_owned()],
-        time: TimeRange::ALL,
-        tags: vec![TagMatcher { tag: "host".to_owned(), test: TagTest::Regex("(".to_owned()) }],
-        parts_max: 1,
-    };
+    let tags = vec![TagMatcher { tag: "host".to_owned(), test: TagTest::Regex("(".to_owned()) }];
+    let request = ScanRequest { tags, ..ScanRequest::new("cpu", ["time"]) };
     assert!(matches!(driver.engine().snapshot().scan(&request), Err(Error::Pattern(_))));
 }
 

@@ -71,11 +71,9 @@ impl Plain {
         let fields = request.predicates.iter().map(|p| place(&p.field)).collect();
         let arguments = answer.columns.iter().map(|c| c.argument.as_ref().map(|(name, _)| place(name))).collect();
         let scan = ScanRequest {
-            table: request.table.clone(),
-            columns,
             time: request.time,
             tags: request.tags.clone(),
-            parts_max: 1,
+            ..ScanRequest::new(&*request.table, columns)
         };
         let parts = snapshot.scan(&scan)?;
         Ok(Plain { answer, predicates: request.predicates.clone(), tags, fields, arguments, parts })

@@ -99,9 +99,7 @@ impl Server {
         let Some(schema) = self.engine.table(table) else {
             return Vec::new();
         };
-        let columns = schema.columns.iter().map(|column| column.name.clone()).collect();
-        let request =
-            ScanRequest { table: table.to_owned(), columns, time: TimeRange::ALL, tags: vec![], parts_max: 1 };
+        let request = ScanRequest::new(table, schema.columns.iter().map(|column| column.name.as_str()));
         let parts = self.engine.snapshot().scan(&request).unwrap();
         let mut rows = Vec::new();
         for batch in parts.into_iter().flatten() {
@@ -205,7 +203,7 @@ async fn precisions() {
         let response = server.post(&format!("/write?db=x&precision={word}"), format!("{table} f=1 -2")).await;
         assert_eq!(response.status(), 204, "{word}");
         let time = TimeRange { min_ns: -2 * unit_ns, max_ns: -2 * unit_ns };
-        let request = ScanRequest { table, columns: vec!["f".to_owned()], time, tags: vec![], parts_max: 1 };
+        let request = ScanRequest { time, ..ScanRequest::new(table, ["f"]) };
         let parts = server.engine.snapshot().scan(&request).unwrap();
         let rows: usize = parts.into_iter().flatten().map(|batch| batch.unwrap().num_rows()).sum();
         assert_eq!(rows, 1, "{word}");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plimsoll_engine::env::sim::SimFileSystem;
-use plimsoll_engine::{Engine, Options, ScanRequest, TimeRange};
+use plimsoll_engine::{Engine, Options, ScanRequest};
 use proptest::prelude::*;
 
 use super::super::line_protocol::naive;
@@ -41,8 +41,7 @@ fn dump(engine: &Engine) -> String {
     for schema in engine.tables() {
         let columns: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
         out.push_str(&format!("{}: {:?}\n", schema.name, schema.columns));
-        let table = schema.name.clone();
-        let request = ScanRequest { table, columns, time: TimeRange::ALL, tags: Vec::new(), parts_max: 1 };
+        let request = ScanRequest::new(&*schema.name, columns);
         for part in engine.snapshot().scan(&request).unwrap() {
             for batch in part {
                 out.push_str(&format!("{:?}\n", batch.unwrap()));
