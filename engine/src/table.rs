@@ -293,6 +293,7 @@ impl Table {
         Some(TableStats {
             name: schema.name.clone(),
             series: u64::from(self.core.index().len()),
+            index_bytes: self.core.index().memory_bytes() as u64,
             segments: self.segments.len() as u64,
             segment_rows: self.segments.iter().map(|s| s.entry.rows).sum(),
             segment_bytes: self.segments.iter().map(|s| s.entry.bytes).sum(),

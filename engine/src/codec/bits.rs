@@ -45,12 +45,6 @@ pub(super) fn take(cursor: &mut Cursor<'_>, width: u32, out: &mut [i64]) -> Resu
     Ok(())
 }
 
-/// As [`take`], with a byte before that tells the width.
-pub(super) fn take_with_width(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), Malformed> {
-    let width = u32::from(cursor.u8()?);
-    take(cursor, width, out)
-}
-
 /// Unpacks values from exactly their bytes.
 fn unpack(bytes: &[u8], width: u32, out: &mut [i64]) {
     let width = width as usize;

@@ -112,6 +112,8 @@ pub struct TableStats {
     pub name: String,
     /// Number of series that were ever written.
     pub series: u64,
+    /// Memory of the tag index, bytes.
+    pub index_bytes: u64,
     /// Number of live segments.
     pub segments: u64,
     /// Rows in segments; a point that is in several of them counts in each.

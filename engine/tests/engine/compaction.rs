@@ -35,13 +35,7 @@ fn maintain(engine: &Engine, now_ns: i64) {
 }
 
 fn rows(engine: &Engine) -> usize {
-    let request = ScanRequest {
-        table: "cpu".to_owned(),
-        columns: Vec::new(),
-        time: TimeRange::ALL,
-        tags: Vec::new(),
-        parts_max: 1,
-    };
+    let request = ScanRequest::new("cpu", Vec::<String>::new());
     let parts = engine.snapshot().scan(&request).unwrap();
     parts.into_iter().flatten().map(|batch| batch.unwrap().num_rows()).sum()
 }

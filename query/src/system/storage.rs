@@ -12,6 +12,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         columns: &[
             SystemColumn::new("table_name", Kind::Text, "its name"),
             SystemColumn::new("series", Kind::Integer, "distinct sets of tags that were ever written"),
+            SystemColumn::new("index_bytes", Kind::Integer, "memory of the index of these series"),
             SystemColumn::new("segments", Kind::Integer, "live segment files"),
             SystemColumn::new("segment_rows", Kind::Integer, "rows in them; a point in two of them counts twice"),
             SystemColumn::new("segment_bytes", Kind::Integer, "their size"),
@@ -50,6 +51,7 @@ fn tables(database: &Database) -> Result<Vec<Row>> {
         vec![
             Cell::text(table.name),
             Cell::count(table.series),
+            Cell::count(table.index_bytes),
             Cell::count(table.segments),
             Cell::count(table.segment_rows),
             Cell::count(table.segment_bytes),
