@@ -17,7 +17,7 @@ use super::columns::{put_integers, put_packed, put_values, take_integers, take_p
 pub(super) const ZSTD_LEVEL: i32 = 1;
 
 /// Most values of one record, times and series included: bounds the memory that reading it takes.
-pub(crate) const RECORD_VALUES_MAX: usize = 1 << 26;
+pub(crate) const RECORD_VALUES_MAX: usize = 67_108_864;
 
 const KIND_WRITE: u8 = 1;
 const KIND_CREATE: u8 = 2;
