@@ -9,6 +9,7 @@
 
 mod options;
 mod recover;
+mod retain;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::files;
 use crate::maintain::{FlushedTable, TableToFlush, flush_table};
 use crate::manifest::{self, FileNumber, Manifest};
 use crate::memtable::Insert;
-use crate::model::{Column, ColumnKind, Point, TableId, TableSchema};
+use crate::model::{Column, ColumnKind, OptionsChange, Point, TableId, TableOptions, TableSchema};
 use crate::resolve::{TableRows, resolve};
 use crate::scan::Snapshot;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
@@ -68,8 +69,9 @@ struct State {
 #[derive(Debug)]
 enum Change {
     Insert(Vec<TableChange>),
-    Create(Box<TableCore>),
+    Create(Box<TableCore>, TableOptions),
     Drop(String),
+    Options(String, TableOptions),
 }
 
 /// Rows for one table, and the columns that they name.
@@ -125,6 +127,14 @@ impl Engine {
     /// # Errors
     /// [`SchemaError::TableExists`], [`SchemaError::Name`], [`SchemaError::Duplicate`], and those of [`Engine::write`].
     pub fn create_table(&self, name: &str, columns: &[Column]) -> Result<()> {
+        self.create_table_with(name, columns, &TableOptions::default())
+    }
+
+    /// As [`Engine::create_table`], with options.
+    ///
+    /// # Errors
+    /// As [`Engine::create_table`].
+    pub fn create_table_with(&self, name: &str, columns: &[Column], options: &TableOptions) -> Result<()> {
         self.check_writable()?;
         let _alone = self.definitions.write().expect("definitions are guarded without panics");
         if self.table(name).is_some() {
@@ -140,20 +150,42 @@ impl Engine {
         core.grow(&kinds(columns))?;
         let core = TableCore::new(self.new_table_id(), name)?;
         core.grow(&kinds(columns))?;
-        self.commit(record::create_table(name, columns), Change::Create(Box::new(core)))
+        let change = Change::Create(Box::new(core), options.clone());
+        self.commit(record::create_table(name, columns, options), change)
+    }
+
+    /// Changes the options of a table. Maintenance acts on them; only the legal hold has an effect at once.
+    ///
+    /// # Errors
+    /// [`SchemaError::NoTable`], and those of [`Engine::write`].
+    pub fn alter_table(&self, name: &str, change: &OptionsChange) -> Result<()> {
+        self.check_writable()?;
+        let _alone = self.definitions.write().expect("definitions are guarded without panics");
+        let before = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+        let options = change.apply(&before);
+        if options == *before {
+            return Ok(());
+        }
+        self.commit(record::set_options(name, &options), Change::Options(name.to_owned(), options))
+    }
+
+    /// The options of a table.
+    pub fn table_options(&self, name: &str) -> Option<Arc<TableOptions>> {
+        self.state().tables.get(name).filter(|t| t.schema().is_some()).map(|t| t.options.clone())
     }
 
     /// Removes a table and all its data.
     ///
     /// # Errors
-    /// [`SchemaError::NoTable`], and those of [`Engine::write`].
+    /// [`SchemaError::NoTable`], [`SchemaError::LegalHold`], and those of [`Engine::write`].
     pub fn drop_table(&self, name: &str) -> Result<()> {
         self.check_writable()?;
         let _no_flush = self.flushing.lock().expect("a flush does not panic");
         {
             let _alone = self.definitions.write().expect("definitions are guarded without panics");
-            if self.table(name).is_none() {
-                return Err(SchemaError::NoTable(name.to_owned()).into());
+            let options = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+            if options.legal_hold {
+                return Err(SchemaError::LegalHold(name.to_owned()).into());
             }
             self.commit(record::drop_table(name), Change::Drop(name.to_owned()))?;
         }
@@ -438,12 +470,17 @@ impl State {
                     self.memtable_bytes -= before;
                 }
             }
-            Change::Create(core) => {
+            Change::Create(core, options) => {
                 let columns = ColumnSet::first(core.shape().schema.columns.len());
                 let mut table = Table::new(*core);
                 table.created_lsn = lsn;
+                table.options = Arc::new(options);
                 table.show(&columns);
                 self.tables.insert(table.core.name.clone(), table);
+            }
+            Change::Options(name, options) => {
+                let table = self.tables.get_mut(&name).expect("no table is dropped while it is altered");
+                table.options = Arc::new(options);
             }
             Change::Drop(name) => {
                 self.tables.remove(&name);
@@ -461,7 +498,8 @@ impl State {
 fn manifest_files(manifest: &Manifest) -> std::collections::HashSet<FileNumber> {
     let of_table = |t: &manifest::TableEntry| {
         let series: Vec<_> = t.series_files.iter().map(|f| f.file).collect();
-        series.into_iter().chain(t.segments.iter().map(|s| s.file).collect::<Vec<_>>())
+        let segments = t.segments.iter().map(|s| s.file).chain(t.tiers.files());
+        series.into_iter().chain(segments.collect::<Vec<_>>())
     };
     manifest.tables.iter().flat_map(of_table).collect()
 }

@@ -27,16 +27,21 @@ pub mod naive;
 mod pack;
 mod partition;
 mod resolve;
+mod rollup;
 mod rows;
 mod scan;
 mod segment;
 mod table;
+mod tiers;
 mod verify;
 mod wal;
 
 pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, Written};
 pub use error::{Error, Result, SchemaError};
-pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
+pub use model::{
+    Column, ColumnKind, FieldType, OptionsChange, Point, Retention, SeriesId, TIERS_MAX, TableId, TableOptions,
+    TableSchema, Tier, TimeRange, Value,
+};
 pub use scan::{ScanPart, ScanRequest, Snapshot, TagMatcher, TagTest};
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::FileSystem;
 use crate::error::WriteError;
-use crate::model::{Column, TableId, TimeRange};
+use crate::model::{Column, TableId, TableOptions, TimeRange};
 use crate::segment::Published;
+use crate::tiers::TiersEntry;
 use crate::wal::Lsn;
 use crate::{Error, Result, frame};
 
@@ -56,6 +57,10 @@ pub(crate) struct TableEntry {
     pub(crate) series_files: Vec<SeriesFileEntry>,
     /// Segments, oldest first: where two hold the same point, the later one wins.
     pub(crate) segments: Vec<SegmentEntry>,
+    #[serde(default, skip_serializing_if = "TableOptions::is_default")]
+    pub(crate) options: TableOptions,
+    #[serde(default, skip_serializing_if = "TiersEntry::is_default")]
+    pub(crate) tiers: TiersEntry,
 }
 
 /// One series file.

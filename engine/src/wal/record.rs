@@ -1,14 +1,17 @@
-//! What a log record says: rows of some tables, a table created, a table dropped.
+//! What a log record says: rows of some tables, a table created, changed or dropped.
 //!
 //! A record names tables, columns and tags by name, so that it can be replayed on any state at or before it, any number of
-//! times. The payload is packed; its body begins with a byte for the kind: 1 write, 2 create table, 3 drop table.
+//! times. The payload is packed; its body begins with a byte for the kind.
+
+mod options;
 
 use std::collections::HashMap;
 
 use crate::batch::{Batch, FieldValues};
 use crate::bytes::{Cursor, Short, put_text, put_varint, put_zigzag};
-use crate::model::{Column, ColumnKind, FieldType, SeriesId};
+use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableOptions};
 use crate::pack::{pack, unpack};
+use options::{put_options, take_options};
 
 /// The log is written while writers wait: the quickest level.
 const ZSTD_LEVEL: i32 = 1;
@@ -16,13 +19,16 @@ const ZSTD_LEVEL: i32 = 1;
 const KIND_WRITE: u8 = 1;
 const KIND_CREATE: u8 = 2;
 const KIND_DROP: u8 = 3;
+const KIND_OPTIONS: u8 = 5;
 
 /// A record, read back.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
     Write(Vec<LoggedRows>),
-    CreateTable { name: String, columns: Vec<Column> },
+    CreateTable { name: String, columns: Vec<Column>, options: TableOptions },
     DropTable { name: String },
+    /// The table has these options from now on.
+    SetOptions { name: String, options: TableOptions },
 }
 
 /// Rows of one table with the names of everything, in order of arrival.
@@ -97,10 +103,19 @@ impl WriteRecord {
 }
 
 /// The payload that creates a table with columns besides `time`.
-pub(crate) fn create_table(name: &str, columns: &[Column]) -> Vec<u8> {
+pub(crate) fn create_table(name: &str, columns: &[Column], options: &TableOptions) -> Vec<u8> {
     let mut body = vec![KIND_CREATE];
     put_text(&mut body, name);
     put_columns(&mut body, columns.iter());
+    put_options(&mut body, options);
+    pack(&body, ZSTD_LEVEL)
+}
+
+/// The payload that gives a table other options.
+pub(crate) fn set_options(name: &str, options: &TableOptions) -> Vec<u8> {
+    let mut body = vec![KIND_OPTIONS];
+    put_text(&mut body, name);
+    put_options(&mut body, options);
     pack(&body, ZSTD_LEVEL)
 }
 
@@ -122,6 +137,9 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
         }
         KIND_CREATE => take_create(&mut cursor)?,
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
+        KIND_OPTIONS => {
+            Record::SetOptions { name: cursor.text()?.to_owned(), options: take_options(&mut cursor)? }
+        }
         _ => return Err(Short),
     };
     if cursor.remaining() == 0 { Ok(record) } else { Err(Short) }
@@ -227,7 +245,8 @@ fn put_values(out: &mut Vec<u8>, values: &FieldValues) {
 }
 
 fn take_create(cursor: &mut Cursor<'_>) -> Result<Record, Short> {
-    Ok(Record::CreateTable { name: cursor.text()?.to_owned(), columns: take_columns(cursor)? })
+    let (name, columns) = (cursor.text()?.to_owned(), take_columns(cursor)?);
+    Ok(Record::CreateTable { name, columns, options: take_options(cursor)? })
 }
 
 fn take_columns(cursor: &mut Cursor<'_>) -> Result<Vec<Column>, Short> {
@@ -312,6 +331,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Retention;
 
     #[test]
     fn rows_come_back_by_name() {
@@ -352,8 +372,13 @@ mod tests {
             Column { name: "host".into(), kind: ColumnKind::Tag },
             Column { name: "n".into(), kind: ColumnKind::Field(FieldType::Unsigned) },
         ];
-        let created = decode(&create_table("t", &columns)).unwrap();
-        assert_eq!(created, Record::CreateTable { name: "t".into(), columns });
+        let options = TableOptions { retention: Some(Retention::raw(86_400_000_000_000).unwrap()), legal_hold: true };
+        let created = decode(&create_table("t", &columns, &options)).unwrap();
+        assert_eq!(created, Record::CreateTable { name: "t".into(), columns, options: options.clone() });
+        for options in [options, TableOptions::default()] {
+            let changed = Record::SetOptions { name: "t".into(), options: options.clone() };
+            assert_eq!(decode(&set_options("t", &options)).unwrap(), changed);
+        }
         assert_eq!(decode(&drop_table("t")).unwrap(), Record::DropTable { name: "t".into() });
     }
 

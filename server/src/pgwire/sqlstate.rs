@@ -183,6 +183,9 @@ fn schema_code(error: &SchemaError) -> &'static str {
         SchemaError::Name { .. } => "42602",
         SchemaError::NoField(_) => "23502",
         SchemaError::Duplicate(_) => "42701",
+        SchemaError::Retention { .. } => "22023",
+        SchemaError::LegalHold(_) => "55006",
+        SchemaError::Expired { .. } => "22008",
         _ => code::INTERNAL,
     }
 }
