@@ -42,6 +42,9 @@ pub use model::{
     Column, ColumnKind, FieldType, OptionsChange, Point, Retention, SeriesId, TIERS_MAX, TableId, TableOptions,
     TableSchema, Tier, TimeRange, Value,
 };
-pub use scan::{ScanPart, ScanRequest, Snapshot, TagMatcher, TagTest};
+pub use scan::{
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp,
+    FieldPredicate, FieldTest, Partial, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher, TagTest,
+};
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;
