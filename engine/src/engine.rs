@@ -11,9 +11,9 @@ mod options;
 mod recover;
 mod retain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::env::FileLock;
@@ -23,6 +23,7 @@ use crate::maintain::{FlushedTable, TableToFlush, flush_table};
 use crate::manifest::{self, FileNumber, Manifest};
 use crate::memtable::Insert;
 use crate::model::{Column, ColumnKind, OptionsChange, Point, TableId, TableOptions, TableSchema};
+use crate::partition::Partition;
 use crate::resolve::{TableRows, resolve};
 use crate::scan::Snapshot;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
@@ -46,6 +47,10 @@ pub struct Engine {
     state: RwLock<State>,
     next_file: AtomicU64,
     has_unsynced: AtomicBool,
+    /// When rows were last flushed only so that they can be rolled up.
+    flushed_for_tiers_ns: AtomicI64,
+    /// Days that could not be rolled up.
+    damaged_days: Mutex<BTreeSet<(TableId, Partition)>>,
     /// Why writes are refused until the directory is opened again.
     poison: OnceLock<String>,
     _lock: Box<dyn FileLock>,
@@ -211,11 +216,11 @@ impl Engine {
         Snapshot::new(self.state().tables.values().filter_map(Table::view))
     }
 
-    /// Does one bounded step of upkeep (sync of the log, flush) and says whether more waits.
+    /// Does one bounded step of upkeep (sync of the log, flush, a day rolled up, an expiry) and says whether more waits.
     ///
     /// # Errors
     /// As [`Engine::write`]; a flush that failed for want of space is tried again by the next call.
-    pub fn maintain(&self, _now_ns: i64) -> Result<Maintained> {
+    pub fn maintain(&self, now_ns: i64) -> Result<Maintained> {
         if self.has_unsynced.swap(false, Ordering::AcqRel) {
             let synced = self.log().sync();
             synced.map_err(|e| self.write_error(e))?;
@@ -228,8 +233,11 @@ impl Engine {
         if self.poison.get().is_none() && (bytes >= self.options.memtable_flush_bytes || is_frozen || log_is_long) {
             self.flush()?;
         }
-        let is_flushable = self.poison.get().is_none();
-        Ok(Maintained { more: is_flushable && self.state().memtable_bytes >= self.options.memtable_flush_bytes })
+        if self.poison.get().is_some() {
+            return Ok(Maintained { more: false });
+        }
+        let has_kept = self.keep_tiers(now_ns)?;
+        Ok(Maintained { more: has_kept || self.state().memtable_bytes >= self.options.memtable_flush_bytes })
     }
 
     /// Flushes everything written so far to segments, so that the next open replays nothing.
@@ -374,6 +382,10 @@ impl Engine {
             }
         };
         state.frozen_lsn = Some(lsn);
+        for table in state.tables.values_mut() {
+            let days: Vec<_> = table.memtable.frozen().iter().flat_map(|run| run.partitions()).copied().collect();
+            table.days_changed(days.into_iter());
+        }
         let is_needed = |table: &&Table| {
             let has_new_series = table.core.index().len() > table.series_stored();
             !table.memtable.frozen().is_empty() || table.schema().is_some() && has_new_series

@@ -23,11 +23,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::env::FileSystem;
-use crate::files;
 use crate::manifest::{FileNumber, SegmentEntry};
 use crate::model::{TableId, TimeRange};
 use crate::partition::Partition;
-use crate::segment::Segment;
 use crate::table::LiveSegment;
 
 /// The rollups of a table and how far it has expired.
@@ -35,6 +33,8 @@ use crate::table::LiveSegment;
 pub(crate) struct Tiers {
     /// Raw rows before this have expired.
     pub(crate) raw_from_ns: i64,
+    /// How long raw rows were kept when that was decided.
+    pub(crate) raw_keep_ns: Option<i64>,
     /// Nothing before this is kept in any tier.
     pub(crate) floor_ns: i64,
     pub(crate) days: BTreeMap<Partition, Day>,
@@ -61,7 +61,7 @@ pub(crate) struct Rollup {
 
 impl Default for Tiers {
     fn default() -> Tiers {
-        Tiers { raw_from_ns: i64::MIN, floor_ns: i64::MIN, days: BTreeMap::new() }
+        Tiers { raw_from_ns: i64::MIN, raw_keep_ns: None, floor_ns: i64::MIN, days: BTreeMap::new() }
     }
 }
 
@@ -81,15 +81,16 @@ impl Tiers {
         TimeRange { min_ns: time.min_ns.max(self.raw_from_ns), max_ns: time.max_ns }
     }
 
+    /// True for a table that never had a retention.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.days.is_empty() && self.raw_from_ns == i64::MIN && self.raw_keep_ns.is_none()
+    }
+
     /// Notes that raw rows of a day came or went.
     pub(crate) fn changed(&mut self, day: Partition) {
         if let Some(day) = self.days.get_mut(&day) {
             day.changes += 1;
         }
-    }
-
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<LiveSegment>> {
-        self.days.values().flat_map(|day| day.rollups.iter().filter_map(|rollup| rollup.segment.as_ref()))
     }
 
     pub(crate) fn entry(&self) -> TiersEntry {
@@ -102,6 +103,7 @@ impl Tiers {
         };
         TiersEntry {
             raw_from_ns: self.raw_from_ns,
+            raw_keep_ns: self.raw_keep_ns,
             floor_ns: self.floor_ns,
             days: self.days.iter().map(day).collect(),
         }
@@ -115,7 +117,8 @@ impl Tiers {
         entry: &TiersEntry,
         open: &mut dyn FnMut(&dyn FileSystem, &Path, TableId, SegmentEntry) -> crate::Result<LiveSegment>,
     ) -> crate::Result<Tiers> {
-        let mut tiers = Tiers { raw_from_ns: entry.raw_from_ns, floor_ns: entry.floor_ns, days: BTreeMap::new() };
+        let TiersEntry { raw_from_ns, raw_keep_ns, floor_ns, .. } = *entry;
+        let mut tiers = Tiers { raw_from_ns, raw_keep_ns, floor_ns, days: BTreeMap::new() };
         for of_day in &entry.days {
             let mut day = Day { raw_gone: of_day.raw_gone, changes: u64::from(of_day.stale), rollups: Vec::new() };
             for rollup in &of_day.rollups {
@@ -132,6 +135,8 @@ impl Tiers {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TiersEntry {
     pub(crate) raw_from_ns: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) raw_keep_ns: Option<i64>,
     pub(crate) floor_ns: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) days: Vec<DayEntry>,
@@ -179,16 +184,4 @@ pub(crate) struct RollupEntry {
 
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-/// Opens a rollup that was just written or that the manifest names.
-pub(crate) fn open_rollup(
-    fs: &dyn FileSystem,
-    dir: &Path,
-    table: TableId,
-    entry: SegmentEntry,
-) -> crate::Result<LiveSegment> {
-    let path = files::segment_path(dir, entry.file);
-    let file = Segment::open(fs, &path, &entry.published(table))?;
-    Ok(LiveSegment { entry, path, file: Ok(file) })
 }

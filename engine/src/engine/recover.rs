@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::{Engine, Options, Recovery, State, manifest_files};
@@ -16,8 +16,8 @@ use crate::memtable::Insert;
 use crate::model::{TableId, TableSchema};
 use crate::resolve::resolve_logged;
 use crate::segment::Segment;
-use crate::tiers::Tiers;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
+use crate::tiers::Tiers;
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, Lsn};
@@ -49,6 +49,8 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
         state: RwLock::new(state),
         next_file: AtomicU64::new(manifest.next_file),
         has_unsynced: AtomicBool::new(false),
+        flushed_for_tiers_ns: AtomicI64::new(i64::MIN),
+        damaged_days: Mutex::default(),
         poison: OnceLock::new(),
         options,
         _lock: lock,

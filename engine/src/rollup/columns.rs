@@ -10,8 +10,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
 
-use super::summary::{BucketSummary, FieldSummary, Sum};
 use super::Bins;
+use super::summary::{BucketSummary, FieldSummary, Sum};
 use crate::model::{FieldRef, FieldType, Value};
 use crate::rows::Rows;
 
@@ -51,8 +51,10 @@ pub(crate) fn bucket_fields() -> [FieldRef; 3] {
 
 /// All columns of a rollup of these fields, by position.
 pub(crate) fn rollup_fields(fields: &[FieldRef]) -> Vec<FieldRef> {
-    let of_field = |field: &FieldRef| parts_of(field.1).map(|(part, kind)| (position_of(field.0, part), kind));
-    bucket_fields().into_iter().chain(fields.iter().flat_map(of_field)).collect()
+    let of_field = |(position, kind): (u32, FieldType)| {
+        parts_of(kind).map(move |(part, kind)| (position_of(position, part), kind))
+    };
+    bucket_fields().into_iter().chain(fields.iter().copied().flat_map(of_field)).collect()
 }
 
 /// What is kept of a field of this type: parts in ascending order, and their types.

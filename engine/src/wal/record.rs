@@ -25,10 +25,19 @@ const KIND_OPTIONS: u8 = 5;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
     Write(Vec<LoggedRows>),
-    CreateTable { name: String, columns: Vec<Column>, options: TableOptions },
-    DropTable { name: String },
+    CreateTable {
+        name: String,
+        columns: Vec<Column>,
+        options: TableOptions,
+    },
+    DropTable {
+        name: String,
+    },
     /// The table has these options from now on.
-    SetOptions { name: String, options: TableOptions },
+    SetOptions {
+        name: String,
+        options: TableOptions,
+    },
 }
 
 /// Rows of one table with the names of everything, in order of arrival.
@@ -137,9 +146,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
         }
         KIND_CREATE => take_create(&mut cursor)?,
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
-        KIND_OPTIONS => {
-            Record::SetOptions { name: cursor.text()?.to_owned(), options: take_options(&mut cursor)? }
-        }
+        KIND_OPTIONS => Record::SetOptions { name: cursor.text()?.to_owned(), options: take_options(&mut cursor)? },
         _ => return Err(Short),
     };
     if cursor.remaining() == 0 { Ok(record) } else { Err(Short) }

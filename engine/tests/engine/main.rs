@@ -12,3 +12,4 @@ mod lock;
 mod model;
 mod rot;
 mod seeds;
+mod tiers;
