@@ -51,6 +51,8 @@ pub struct Engine {
     flushed_for_tiers_ns: AtomicI64,
     /// Days that could not be rolled up.
     damaged_days: Mutex<BTreeSet<(TableId, Partition)>>,
+    /// When upkeep last ran.
+    now_ns: AtomicI64,
     /// Why writes are refused until the directory is opened again.
     poison: OnceLock<String>,
     _lock: Box<dyn FileLock>,
@@ -394,6 +396,8 @@ impl Engine {
             core: table.core.clone(),
             runs: table.memtable.frozen().to_vec(),
             series_files: table.series_files.clone(),
+            lsn,
+            now_ns: self.now_ns.load(Ordering::Relaxed),
         };
         (lsn, state.tables.values().filter(is_needed).map(to_flush).collect())
     }

@@ -8,6 +8,8 @@
 //! timer: [`Engine::maintain`] does one bounded step and says whether more waits. It meets the world through
 //! [`env::FileSystem`] and [`env::Clock`], whose simulated twins ship in [`env::sim`].
 
+#![allow(dead_code, reason = "tombstones and the plan of compaction are taken over by the engine in the next change")]
+
 mod batch;
 mod bytes;
 mod codec;
@@ -33,6 +35,7 @@ mod scan;
 mod segment;
 mod table;
 mod tiers;
+mod tombstone;
 mod verify;
 mod wal;
 

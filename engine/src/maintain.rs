@@ -1,6 +1,8 @@
-//! Upkeep: moving unflushed rows into segments, rolling up, expiring.
+//! Upkeep: what is due (`plan`), and doing it: moving unflushed rows into segments, joining segments, dropping deleted rows,
+//! rolling up, expiring.
 
 mod flush;
+pub(crate) mod plan;
 pub(crate) mod retain;
 pub(crate) mod roll;
 

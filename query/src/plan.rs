@@ -17,6 +17,7 @@ use plimsoll_engine::{Engine, Snapshot, TableSchema};
 use crate::ddl::{DroppedTables, NewTable, dropped};
 use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
+use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::{Command, Error, Outcome, Result, Statement};
 
@@ -37,6 +38,8 @@ pub(crate) enum Plan {
     Insert(Insert, Reading),
     /// CREATE TABLE.
     CreateTable(NewTable),
+    /// ALTER TABLE ... SET (...).
+    AlterTable(ChangedOptions),
     /// DROP TABLE.
     DropTable(DroppedTables),
 }
@@ -103,6 +106,10 @@ impl Plan {
                 (Plan::Insert(insert, reading), Vec::new())
             }
             ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
+            ast::Statement::AlterTable(alter) => match ChangedOptions::read(alter)? {
+                Some(changed) => (Plan::AlterTable(changed), Vec::new()),
+                None => return Err(unsupported(&kind(statement.text()))),
+            },
             other => match dropped(other) {
                 Some((names, if_exists)) => (Plan::DropTable(DroppedTables::read(names, if_exists)?), Vec::new()),
                 None => return Err(unsupported(&kind(statement.text()))),
@@ -119,7 +126,7 @@ impl Plan {
                 let table = &insert.target.table;
                 reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
             }
-            Plan::CreateTable(_) | Plan::DropTable(_) => true,
+            Plan::CreateTable(_) | Plan::AlterTable(_) | Plan::DropTable(_) => true,
         }
     }
 
@@ -160,6 +167,7 @@ impl Plan {
                 Ok(Outcome::Done(Command::Insert { rows }))
             }
             Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(engine.clone()).await?)),
+            Plan::AlterTable(changed) => Ok(Outcome::Done(changed.clone().run(engine.clone()).await?)),
             Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(engine.clone()).await?)),
         }
     }

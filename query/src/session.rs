@@ -239,6 +239,8 @@ impl fmt::Debug for Outcome {
 pub enum Command {
     /// `CREATE TABLE`
     CreateTable,
+    /// `ALTER TABLE`
+    AlterTable,
     /// `DROP TABLE`
     DropTable,
     /// `INSERT 0 rows`
@@ -252,6 +254,7 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Command::CreateTable => f.write_str("CREATE TABLE"),
+            Command::AlterTable => f.write_str("ALTER TABLE"),
             Command::DropTable => f.write_str("DROP TABLE"),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
         }

@@ -18,6 +18,7 @@ use crate::resolve::resolve_logged;
 use crate::segment::Segment;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::tiers::Tiers;
+use crate::tombstone::Tombstones;
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, Lsn};
@@ -51,6 +52,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
         has_unsynced: AtomicBool::new(false),
         flushed_for_tiers_ns: AtomicI64::new(i64::MIN),
         damaged_days: Mutex::default(),
+        now_ns: AtomicI64::new(i64::MIN),
         poison: OnceLock::new(),
         options,
         _lock: lock,
@@ -145,7 +147,13 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
             return Err(error);
         }
         recovery.damaged_segments.extend(file.as_ref().err().map(Error::again));
-        segments.push(Arc::new(LiveSegment { entry: *segment, path, file }));
+        segments.push(Arc::new(LiveSegment {
+            entry: *segment,
+            path,
+            file,
+            deleted: Tombstones::default(),
+            changed_ns: i64::MIN,
+        }));
     }
     table.segments = Arc::new(segments);
     table.options = Arc::new(entry.options.clone());
@@ -156,7 +164,7 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
             return Err(error);
         }
         recovery.damaged_segments.extend(file.as_ref().err().map(Error::again));
-        Ok(LiveSegment { entry: segment, path, file })
+        Ok(LiveSegment { entry: segment, path, file, deleted: Tombstones::default(), changed_ns: i64::MIN })
     };
     table.set_tiers(Tiers::open(fs, dir, entry.id, &entry.tiers, &mut open)?);
     Ok(table)

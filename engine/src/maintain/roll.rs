@@ -20,6 +20,7 @@ use crate::rows::{Key, Rows, merge};
 use crate::segment::{Segment, SegmentWriter, Selection};
 use crate::table::LiveSegment;
 use crate::tiers::{Day, Rollup};
+use crate::tombstone::Tombstones;
 
 /// Rows that are read at a time.
 const STEP_ROWS: usize = 32 * 1024;
@@ -194,7 +195,7 @@ fn read(segments: &[Arc<LiveSegment>], fields: &[FieldRef], time: TimeRange, lo:
             if is_after || chunk.series_last < lo.0 {
                 continue;
             }
-            let rows = segment.read(nth, fields, &selection)?;
+            let rows = live.deleted.apply(segment.read(nth, fields, &selection)?);
             let (start, end) = (rows.lower_bound(lo), hi.map_or(rows.len(), |hi| rows.lower_bound(hi)));
             found.push(rows.select(std::slice::from_ref(&(start..end)), &rows.columns));
         }
@@ -251,6 +252,8 @@ impl Output<'_> {
         let summary = writer.finish()?;
         let entry = SegmentEntry {
             file: tier.number,
+            lsn: 0,
+            tier: 1,
             rows: summary.rows,
             bytes: summary.bytes,
             min_ns: summary.time.min_ns,
@@ -258,7 +261,13 @@ impl Output<'_> {
             checksum: summary.checksum,
         };
         let file = Segment::open(self.fs, &tier.path, &entry.published(self.table))?;
-        let segment = LiveSegment { entry, path: tier.path, file: Ok(file) };
+        let segment = LiveSegment {
+            entry,
+            path: tier.path,
+            file: Ok(file),
+            deleted: Tombstones::default(),
+            changed_ns: i64::MIN,
+        };
         Ok(Rollup { width_ns: tier.width_ns, segment: Some(Arc::new(segment)) })
     }
 }

@@ -149,7 +149,7 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         Error::NumericRange { .. } => code::NUMERIC_RANGE,
         Error::DivisionByZero => "22012",
         Error::NotNull { .. } => "23502",
-        Error::InvalidParameter { .. } => code::INVALID_PARAMETER_VALUE,
+        Error::InvalidParameter { .. } | Error::InvalidOption { .. } => code::INVALID_PARAMETER_VALUE,
         Error::Unsupported { .. } => code::FEATURE_NOT_SUPPORTED,
         Error::OutOfMemory { .. } => "53200",
         Error::Engine(error) => engine_code(error),
