@@ -31,7 +31,7 @@ use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, TableStats, Written};
 pub(crate) use recover::lock;
 
 /// A database in one directory. Shared by reference between threads; every method may be called from any of them.
@@ -286,6 +286,11 @@ impl Engine {
             stats.damaged_segments += table.segments.iter().filter(|s| s.file.is_err()).count() as u64;
         }
         stats
+    }
+
+    /// Figures of each table, by name.
+    pub fn table_stats(&self) -> Vec<TableStats> {
+        self.state().tables.values().filter_map(Table::stats).collect()
     }
 
     fn check_writable(&self) -> Result<()> {

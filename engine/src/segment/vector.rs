@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
 
 use crate::bytes::Cursor;
-use crate::codec::{self, Buffer, Malformed, Slice, Texts, Values};
+use crate::codec::{self, Buffer, Compression, Malformed, Slice, Texts, Values};
 use crate::model::FieldType;
 
 use super::format::{VALIDITY_ALL, VALIDITY_BITMAP, VALIDITY_NONE};
@@ -86,7 +86,7 @@ impl Vector {
     }
 
     /// Appends the bytes of this vector, of which `present` are the values that are not NULL.
-    pub(super) fn put(&self, present: &Values, out: &mut Vec<u8>) {
+    pub(super) fn put(&self, present: &Values, compression: Compression, out: &mut Vec<u8>) {
         if present.len() == self.rows() {
             out.push(VALIDITY_ALL);
         } else if present.len() == 0 {
@@ -96,7 +96,7 @@ impl Vector {
             out.push(VALIDITY_BITMAP);
             codec::put_bits(&self.valid, out);
         }
-        codec::encode(present, out);
+        codec::encode(present, compression, out);
     }
 
     /// The vector of `rows` rows that fills `bytes`.
