@@ -47,7 +47,7 @@ pub use model::{
 };
 pub use scan::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp,
-    FieldPredicate, FieldTest, Partial, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher, TagTest,
+    FieldPredicate, FieldTest, Partial, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher, TagTest, TierUsed,
 };
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;

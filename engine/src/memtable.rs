@@ -125,7 +125,7 @@ impl Memtable {
 }
 
 /// The rows of a memtable at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct MemtableView {
     runs: Vec<Arc<Run>>,
     active: Arc<Batch>,

@@ -17,7 +17,7 @@ use crate::model::{TableSchema, TimeRange};
 use crate::table::TableView;
 use crate::{Result, SchemaError};
 pub use aggregate::{
-    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial,
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial, TierUsed,
 };
 use output::Output;
 pub use predicate::{CompareOp, FieldPredicate, FieldTest};

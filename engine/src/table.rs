@@ -311,7 +311,7 @@ impl Table {
 }
 
 /// The readable state of one table at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TableView {
     /// The columns that users see.
     pub(crate) schema: Arc<TableSchema>,

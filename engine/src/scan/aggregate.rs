@@ -13,6 +13,7 @@
 
 mod output;
 mod plain;
+mod tiered;
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use crate::model::TimeRange;
 use crate::{Error, Result, SchemaError};
 use output::Answer;
 use plain::Plain;
+pub use tiered::TierUsed;
+use tiered::{Outlook, TierPart, Tiered};
 
 /// What to compute of one table.
 #[derive(Debug, Clone)]
@@ -144,16 +147,35 @@ impl AggregateFunction {
 #[derive(Debug)]
 pub struct Aggregation {
     answer: Arc<Answer>,
+    /// Set when rollups take part; then there is nothing else.
+    tiered: Option<Tiered>,
+    notice: Option<String>,
     parts: Vec<AggregatePart>,
 }
 
 /// A share of the work; parts may run on different threads.
 #[derive(Debug)]
-pub struct AggregatePart(Plain);
+pub struct AggregatePart(Work);
+
+#[derive(Debug)]
+enum Work {
+    Plain(Plain),
+    /// Rollups.
+    Tier(TierPart),
+    /// A part of the n-th stretch of raw rows beside rollups.
+    Stretch(usize, Box<AggregatePart>),
+}
 
 /// What a part found.
 #[derive(Debug)]
-pub struct Partial(plain::Groups);
+pub struct Partial(Found);
+
+#[derive(Debug)]
+enum Found {
+    Plain(plain::Groups),
+    Tier(plain::Groups),
+    Stretch(usize, Box<Partial>),
+}
 
 impl Snapshot {
     /// Plans an aggregation. Its columns: the start of the bucket, if one is asked for, the group tags, the aggregates;
@@ -163,18 +185,40 @@ impl Snapshot {
     /// [`SchemaError`] for what the table does not have or a function does not take, [`Error::Pattern`], [`Error::Corrupt`],
     /// and [`Error::Limit`] for a width below 1.
     pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
-        let schema = self.table(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
+        let view = self.tables.get(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
         if let Some(bucket) = request.bucket.filter(|b| b.width_ns < 1) {
             let found = bucket.width_ns.unsigned_abs();
             return Err(Error::Limit { what: "width of a bucket, which is at least 1 ns,", found, limit: 1 });
         }
-        let answer = Arc::new(Answer::new(&schema, request)?);
-        let parts = vec![AggregatePart(Plain::new(self, request, answer.clone())?)];
-        Ok(Aggregation { answer, parts })
+        let answer = Arc::new(Answer::new(&view.schema, request)?);
+        let notice = match tiered::plan(self, view, request, &answer)? {
+            Outlook::Tiered(tiered) => return Ok(Aggregation::tiered(answer, tiered)),
+            Outlook::Raw(notice) => notice,
+        };
+        let parts = vec![AggregatePart(Work::Plain(Plain::new(self, request, answer.clone())?))];
+        Ok(Aggregation { answer, tiered: None, notice, parts })
     }
 }
 
 impl Aggregation {
+    fn tiered(answer: Arc<Answer>, mut tiered: Tiered) -> Aggregation {
+        let (tiers, raw) = tiered.take_parts();
+        let raw = raw.into_iter().map(|(nth, part)| AggregatePart(Work::Stretch(nth, Box::new(part))));
+        let parts = tiers.into_iter().map(|part| AggregatePart(Work::Tier(part))).chain(raw).collect();
+        let notice = tiered.take_notice();
+        Aggregation { answer, tiered: Some(tiered), notice, parts }
+    }
+
+    /// The tiers of rollups that take part, coarsest first; none when raw rows answer alone.
+    pub fn tiers_used(&self) -> &[TierUsed] {
+        self.tiered.as_ref().map_or(&[], Tiered::used)
+    }
+
+    /// What the request asks for and the table no longer keeps, to be told to whoever asked.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
     /// The schema of the answer.
     pub fn schema(&self) -> SchemaRef {
         self.answer.schema()
@@ -190,7 +234,18 @@ impl Aggregation {
     /// # Errors
     /// [`Error::Limit`] when a bucket starts before the first timestamp there is.
     pub fn finish(&self, partials: Vec<Partial>) -> Result<RecordBatch> {
-        plain::finish(&self.answer, partials.into_iter().map(|p| p.0))
+        let (mut plain, mut tiers, mut stretches) = (Vec::new(), Vec::new(), Vec::new());
+        for partial in partials {
+            match partial.0 {
+                Found::Plain(groups) => plain.push(groups),
+                Found::Tier(groups) => tiers.push(groups),
+                Found::Stretch(nth, partial) => stretches.push((nth, *partial)),
+            }
+        }
+        match &self.tiered {
+            Some(tiered) => tiered.finish(tiers, stretches),
+            None => plain::finish(&self.answer, plain.into_iter()),
+        }
     }
 
     /// Runs the parts one after the other.
@@ -210,6 +265,11 @@ impl AggregatePart {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`], [`Error::Limit`].
     pub fn run(self, go_on: &dyn Fn() -> bool) -> Result<Option<Partial>> {
-        Ok(self.0.run(go_on)?.map(Partial))
+        Ok(match self.0 {
+            Work::Plain(plain) => plain.run(go_on)?.map(Found::Plain),
+            Work::Tier(part) => part.run(go_on)?.map(Found::Tier),
+            Work::Stretch(nth, part) => part.run(go_on)?.map(|found| Found::Stretch(nth, Box::new(found))),
+        }
+        .map(Partial))
     }
 }
