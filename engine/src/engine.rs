@@ -7,6 +7,7 @@
 //! - `state`: tables and counters; held for moments, never over input or output.
 //! - a table's schema and index (see `TableCore`).
 
+mod estimate;
 mod options;
 mod recover;
 mod retain;
@@ -31,7 +32,8 @@ use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, TableStats, Written};
+pub use estimate::TierEstimate;
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, RollupStats, Stats, TableStats, Written};
 pub(crate) use recover::lock;
 
 /// A database in one directory. Shared by reference between threads; every method may be called from any of them.

@@ -39,7 +39,9 @@ mod tombstone;
 mod verify;
 mod wal;
 
-pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, TableStats, Written};
+pub use engine::{
+    Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Stats, TableStats, TierEstimate, Written,
+};
 pub use error::{Error, Result, SchemaError};
 pub use model::{
     Column, ColumnKind, FieldType, OptionsChange, Point, Retention, SeriesId, TIERS_MAX, TableId, TableOptions,

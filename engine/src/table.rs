@@ -286,6 +286,9 @@ impl Table {
             segment_bytes: self.segments.iter().map(|s| s.entry.bytes).sum(),
             memtable_bytes: self.memtable.memory_bytes() as u64,
             time: times().reduce(join),
+            options: self.options.clone(),
+            raw_from_ns: Some(self.tiers.raw_from_ns).filter(|from_ns| *from_ns != i64::MIN),
+            rollups: self.tiers.stats(),
         })
     }
 

@@ -17,15 +17,14 @@
 //! - Any other day with rollups that is not stale has all its flushed rows in each rollup.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::env::FileSystem;
+use crate::engine::RollupStats;
 use crate::manifest::{FileNumber, SegmentEntry};
-use crate::model::{TableId, TimeRange};
-use crate::partition::Partition;
+use crate::model::TimeRange;
+use crate::partition::{self, Partition};
 use crate::table::LiveSegment;
 
 /// The rollups of a table and how far it has expired.
@@ -81,6 +80,24 @@ impl Tiers {
         TimeRange { min_ns: time.min_ns.max(self.raw_from_ns), max_ns: time.max_ns }
     }
 
+    /// Figures by width, finest first.
+    pub(crate) fn stats(&self) -> Vec<RollupStats> {
+        let mut by_width: BTreeMap<i64, RollupStats> = BTreeMap::new();
+        for (day, of_day) in &self.days {
+            let time = partition::range(*day);
+            for rollup in &of_day.rollups {
+                let new = || RollupStats { width_ns: rollup.width_ns, days: 0, days_alone: 0, rows: 0, bytes: 0, time };
+                let stats = by_width.entry(rollup.width_ns).or_insert_with(new);
+                stats.days += 1;
+                stats.days_alone += u64::from(of_day.raw_gone);
+                stats.rows += rollup.segment.as_ref().map_or(0, |s| s.entry.rows);
+                stats.bytes += rollup.segment.as_ref().map_or(0, |s| s.entry.bytes);
+                stats.time.max_ns = time.max_ns;
+            }
+        }
+        by_width.into_values().collect()
+    }
+
     /// True for a table that never had a retention.
     pub(crate) fn is_untouched(&self) -> bool {
         self.days.is_empty() && self.raw_from_ns == i64::MIN && self.raw_keep_ns.is_none()
@@ -111,18 +128,15 @@ impl Tiers {
 
     /// Opens what a manifest names; damaged files are told to `damaged`, and every read that needs one reports it.
     pub(crate) fn open(
-        fs: &dyn FileSystem,
-        dir: &Path,
-        table: TableId,
         entry: &TiersEntry,
-        open: &mut dyn FnMut(&dyn FileSystem, &Path, TableId, SegmentEntry) -> crate::Result<LiveSegment>,
+        open: &mut dyn FnMut(SegmentEntry) -> crate::Result<LiveSegment>,
     ) -> crate::Result<Tiers> {
         let TiersEntry { raw_from_ns, raw_keep_ns, floor_ns, .. } = *entry;
         let mut tiers = Tiers { raw_from_ns, raw_keep_ns, floor_ns, days: BTreeMap::new() };
         for of_day in &entry.days {
             let mut day = Day { raw_gone: of_day.raw_gone, changes: u64::from(of_day.stale), rollups: Vec::new() };
             for rollup in &of_day.rollups {
-                let segment = rollup.segment.map(|s| open(fs, dir, table, s)).transpose()?;
+                let segment = rollup.segment.map(&mut *open).transpose()?;
                 day.rollups.push(Rollup { width_ns: rollup.width_ns, segment: segment.map(Arc::new) });
             }
             tiers.days.insert(of_day.day, day);

@@ -157,16 +157,16 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
     }
     table.segments = Arc::new(segments);
     table.options = Arc::new(entry.options.clone());
-    let mut open = |fs: &dyn FileSystem, dir: &Path, id, segment: SegmentEntry| {
+    let mut open = |segment: SegmentEntry| {
         let path = files::segment_path(dir, segment.file);
-        let file = Segment::open(fs, &path, &segment.published(id));
+        let file = Segment::open(fs, &path, &segment.published(entry.id));
         if let Err(error @ Error::Version { .. }) = file {
             return Err(error);
         }
         recovery.damaged_segments.extend(file.as_ref().err().map(Error::again));
         Ok(LiveSegment { entry: segment, path, file, deleted: Tombstones::default(), changed_ns: i64::MIN })
     };
-    table.set_tiers(Tiers::open(fs, dir, entry.id, &entry.tiers, &mut open)?);
+    table.set_tiers(Tiers::open(&entry.tiers, &mut open)?);
     Ok(table)
 }
 

@@ -118,6 +118,18 @@ impl Retention {
     }
 }
 
+impl Tier {
+    /// `raw`, or the width.
+    pub fn name(&self) -> String {
+        self.width_ns.map_or_else(|| "raw".to_owned(), |width_ns| Duration(width_ns).to_string())
+    }
+
+    /// How long it is kept, or `forever`.
+    pub fn keep(&self) -> String {
+        self.keep_ns.map_or_else(|| "forever".to_owned(), |keep_ns| Duration(keep_ns).to_string())
+    }
+}
+
 fn misfit_of_raw(tier: &Tier) -> Option<String> {
     match tier {
         Tier { width_ns: Some(_), .. } => Some("the first tier is raw data".to_owned()),
@@ -168,14 +180,7 @@ impl fmt::Display for Retention {
             if nth > 0 {
                 f.write_str(", ")?;
             }
-            match tier.width_ns {
-                None => f.write_str("raw ")?,
-                Some(width_ns) => write!(f, "{} ", Duration(width_ns))?,
-            }
-            match tier.keep_ns {
-                None => f.write_str("forever")?,
-                Some(keep_ns) => write!(f, "{}", Duration(keep_ns))?,
-            }
+            write!(f, "{} {}", tier.name(), tier.keep())?;
         }
         Ok(())
     }
