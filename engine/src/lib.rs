@@ -40,7 +40,8 @@ mod verify;
 mod wal;
 
 pub use engine::{
-    Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Stats, TableStats, TierEstimate, Written,
+    Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SeriesRef, Stats, TableStats,
+    TierEstimate, Write, Written,
 };
 pub use error::{Error, Result, SchemaError};
 pub use model::{

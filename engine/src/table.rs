@@ -75,9 +75,14 @@ impl TableCore {
         }
     }
 
+    /// Points before this are refused.
+    pub(crate) fn floor_ns(&self) -> i64 {
+        self.floor_ns.load(Ordering::Relaxed)
+    }
+
     /// Refuses a point that is older than anything the table keeps.
     pub(crate) fn check_kept(&self, time_ns: i64) -> Result<(), SchemaError> {
-        let from_ns = self.floor_ns.load(Ordering::Relaxed);
+        let from_ns = self.floor_ns();
         if time_ns >= from_ns {
             return Ok(());
         }

@@ -32,10 +32,10 @@ impl Run {
         Run::of(fields, rows)
     }
 
-    /// One run with the rows of two.
-    pub(crate) fn join(older: &Arc<Run>, newer: &Arc<Run>) -> Option<Arc<Run>> {
-        let fields = union_of_fields([older, newer].into_iter());
-        let rows = merge([older, newer].iter().map(|run| run.read(&Bounds::ALL, &fields)).collect());
+    /// One run with the rows of several, oldest first.
+    pub(crate) fn join(runs: &[Arc<Run>]) -> Option<Arc<Run>> {
+        let fields = union_of_fields(runs.iter());
+        let rows = merge(runs.iter().map(|run| run.read(&Bounds::ALL, &fields)).collect());
         Run::of(fields, rows)
     }
 
