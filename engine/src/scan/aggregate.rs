@@ -11,9 +11,21 @@
 //! - Sums and averages of integers are exact. Those of floats are added in an order that the layout of the data decides.
 //! - `First` and `Last` take the row with the smallest or greatest time, NULL or not; among equals that of the smallest or greatest series.
 
+mod cells;
+mod chunk;
+mod column;
+mod filter;
+mod finish;
+mod groups;
+mod kernels;
 mod output;
+mod overlap;
+mod parts;
 mod plain;
+mod plan;
+mod spans;
 mod tiered;
+mod worker;
 
 use std::sync::Arc;
 
@@ -23,8 +35,11 @@ use arrow_schema::SchemaRef;
 use super::{FieldPredicate, Snapshot, TagMatcher};
 use crate::model::TimeRange;
 use crate::{Error, Result, SchemaError};
+use cells::Cells;
 use output::Answer;
+use parts::Part;
 use plain::Plain;
+use plan::Plan;
 pub use tiered::TierUsed;
 use tiered::{Outlook, TierPart, Tiered};
 
@@ -147,6 +162,8 @@ impl AggregateFunction {
 #[derive(Debug)]
 pub struct Aggregation {
     answer: Arc<Answer>,
+    /// `None` when the rows of a scan are aggregated.
+    plan: Option<Arc<Plan>>,
     /// Set when rollups take part; then there is nothing else.
     tiered: Option<Tiered>,
     notice: Option<String>,
@@ -159,6 +176,7 @@ pub struct AggregatePart(Work);
 
 #[derive(Debug)]
 enum Work {
+    Quick(Part),
     Plain(Plain),
     /// Rollups.
     Tier(TierPart),
@@ -172,6 +190,7 @@ pub struct Partial(Found);
 
 #[derive(Debug)]
 enum Found {
+    Quick(Vec<Cells>),
     Plain(plain::Groups),
     Tier(plain::Groups),
     Stretch(usize, Box<Partial>),
@@ -195,8 +214,17 @@ impl Snapshot {
             Outlook::Tiered(tiered) => return Ok(Aggregation::tiered(answer, tiered)),
             Outlook::Raw(notice) => notice,
         };
-        let parts = vec![AggregatePart(Work::Plain(Plain::new(self, request, answer.clone())?))];
-        Ok(Aggregation { answer, tiered: None, notice, parts })
+        let request = &AggregateRequest { time: view.tiers.visible(&request.time), ..request.clone() };
+        let plan = match self.shortcuts.kernels {
+            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?.map(Arc::new),
+            false => None,
+        };
+        let parts = match &plan {
+            Some(plan) => parts::parts(plan, request.parts_max)?.into_iter().map(Work::Quick).collect(),
+            None => vec![Work::Plain(Plain::new(self, request, answer.clone())?)],
+        };
+        let parts = parts.into_iter().map(AggregatePart).collect();
+        Ok(Aggregation { answer, plan, tiered: None, notice, parts })
     }
 }
 
@@ -206,7 +234,7 @@ impl Aggregation {
         let raw = raw.into_iter().map(|(nth, part)| AggregatePart(Work::Stretch(nth, Box::new(part))));
         let parts = tiers.into_iter().map(|part| AggregatePart(Work::Tier(part))).chain(raw).collect();
         let notice = tiered.take_notice();
-        Aggregation { answer, tiered: Some(tiered), notice, parts }
+        Aggregation { answer, plan: None, tiered: Some(tiered), notice, parts }
     }
 
     /// The tiers of rollups that take part, coarsest first; none when raw rows answer alone.
@@ -234,16 +262,20 @@ impl Aggregation {
     /// # Errors
     /// [`Error::Limit`] when a bucket starts before the first timestamp there is.
     pub fn finish(&self, partials: Vec<Partial>) -> Result<RecordBatch> {
-        let (mut plain, mut tiers, mut stretches) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut quick, mut plain, mut tiers, mut stretches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for partial in partials {
             match partial.0 {
+                Found::Quick(mut cells) => quick.append(&mut cells),
                 Found::Plain(groups) => plain.push(groups),
                 Found::Tier(groups) => tiers.push(groups),
                 Found::Stretch(nth, partial) => stretches.push((nth, *partial)),
             }
         }
-        match &self.tiered {
-            Some(tiered) => tiered.finish(tiers, stretches),
+        if let Some(tiered) = &self.tiered {
+            return tiered.finish(tiers, stretches);
+        }
+        match &self.plan {
+            Some(plan) => finish::finish(plan, &self.answer, quick),
             None => plain::finish(&self.answer, plain.into_iter()),
         }
     }
@@ -260,12 +292,23 @@ impl Aggregation {
 }
 
 impl AggregatePart {
+    /// Rows that the part may look at: an estimate for planners, no bound.
+    pub fn rows_about(&self) -> usize {
+        match &self.0 {
+            Work::Quick(part) => part.rows_about,
+            Work::Plain(plain) => plain.rows_about(),
+            Work::Tier(part) => part.rows_about(),
+            Work::Stretch(_, part) => part.rows_about(),
+        }
+    }
+
     /// Does the work, and asks between small pieces of it whether to go on; `None` when it was told to stop.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`], [`Error::Limit`].
     pub fn run(self, go_on: &dyn Fn() -> bool) -> Result<Option<Partial>> {
         Ok(match self.0 {
+            Work::Quick(part) => part.run(go_on)?.map(Found::Quick),
             Work::Plain(plain) => plain.run(go_on)?.map(Found::Plain),
             Work::Tier(part) => part.run(go_on)?.map(Found::Tier),
             Work::Stretch(nth, part) => part.run(go_on)?.map(|found| Found::Stretch(nth, Box::new(found))),

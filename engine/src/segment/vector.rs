@@ -123,7 +123,7 @@ impl Vector {
 
 /// Room for one decoded vector, used again and again.
 #[derive(Debug, Default)]
-pub(super) struct VectorBuffer {
+pub(crate) struct VectorBuffer {
     codec: Buffer,
     valid: Vec<bool>,
     /// Values with fillers where NULL is, for vectors that have some.
@@ -136,11 +136,11 @@ pub(super) struct VectorBuffer {
 
 /// A vector as it lies in a [`VectorBuffer`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Decoded<'a> {
+pub(crate) struct Decoded<'a> {
     /// One value per row; where it is NULL: zero, false or an empty text.
-    pub(super) values: Slice<'a>,
+    pub(crate) values: Slice<'a>,
     /// Which rows have a value; empty if all have.
-    pub(super) valid: &'a [bool],
+    pub(crate) valid: &'a [bool],
 }
 
 impl VectorBuffer {
