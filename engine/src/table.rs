@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::TableStats;
@@ -9,8 +10,12 @@ use crate::error::{Error, SchemaError};
 use crate::index::TagIndex;
 use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
 use crate::memtable::{Memtable, MemtableView};
-use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableId, TableSchema, TimeRange, check_name};
+use crate::model::{
+    Column, ColumnKind, FieldType, SeriesId, TableId, TableOptions, TableSchema, TimeRange, check_name,
+};
+use crate::partition::Partition;
 use crate::segment::Segment;
+use crate::tiers::Tiers;
 use crate::tombstone::{Tombstone, Tombstones};
 use crate::wal::Lsn;
 
@@ -24,6 +29,8 @@ pub(crate) struct TableCore {
     pub(crate) name: String,
     shape: RwLock<Arc<Shape>>,
     index: RwLock<TagIndex>,
+    /// Points before this are refused: nothing of that age is kept.
+    floor_ns: AtomicI64,
 }
 
 /// A schema with its columns by name.
@@ -64,7 +71,22 @@ impl TableCore {
             name: schema.name.clone(),
             shape: RwLock::new(Arc::new(Shape::new(schema))),
             index: RwLock::new(index),
+            floor_ns: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// Points before this are refused.
+    pub(crate) fn floor_ns(&self) -> i64 {
+        self.floor_ns.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a point that is older than anything the table keeps.
+    pub(crate) fn check_kept(&self, time_ns: i64) -> Result<(), SchemaError> {
+        let from_ns = self.floor_ns();
+        if time_ns >= from_ns {
+            return Ok(());
+        }
+        Err(SchemaError::Expired { table: self.name.clone(), time_ns, from_ns })
     }
 
     pub(crate) fn shape(&self) -> Arc<Shape> {
@@ -183,6 +205,8 @@ pub(crate) struct Table {
     /// Oldest first: where two hold the same point, the later one wins.
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
     pub(crate) series_files: Vec<SeriesFileEntry>,
+    pub(crate) options: Arc<TableOptions>,
+    tiers: Arc<Tiers>,
 }
 
 impl Table {
@@ -196,6 +220,27 @@ impl Table {
             memtable: Memtable::default(),
             segments: Arc::default(),
             series_files: Vec::new(),
+            options: Arc::default(),
+            tiers: Arc::default(),
+        }
+    }
+
+    pub(crate) fn tiers(&self) -> &Arc<Tiers> {
+        &self.tiers
+    }
+
+    /// Replaces what is rolled up and expired.
+    pub(crate) fn set_tiers(&mut self, tiers: Tiers) {
+        self.core.floor_ns.store(tiers.floor_ns, Ordering::Relaxed);
+        self.tiers = Arc::new(tiers);
+    }
+
+    /// Notes that raw rows of some days came or went, so that rollups of these days are made again.
+    pub(crate) fn days_changed(&mut self, days: impl Iterator<Item = Partition>) {
+        for day in days {
+            if self.tiers.days.contains_key(&day) {
+                Arc::make_mut(&mut self.tiers).changed(day);
+            }
         }
     }
 
@@ -212,6 +257,8 @@ impl Table {
             core: self.core.clone(),
             memtable: self.memtable.view(),
             segments: self.segments.clone(),
+            options: self.options.clone(),
+            tiers: self.tiers.clone(),
         })
     }
 
@@ -244,6 +291,9 @@ impl Table {
             segment_bytes: self.segments.iter().map(|s| s.entry.bytes).sum(),
             memtable_bytes: self.memtable.memory_bytes() as u64,
             time: times().reduce(join),
+            options: self.options.clone(),
+            raw_from_ns: Some(self.tiers.raw_from_ns).filter(|from_ns| *from_ns != i64::MIN),
+            rollups: self.tiers.stats(),
         })
     }
 
@@ -262,12 +312,14 @@ impl Table {
             hidden: (0..schema.columns.len()).filter(|at| !self.visible.get(*at).is_some_and(|v| *v)).collect(),
             series_files: self.series_files.clone(),
             segments: self.segments.iter().map(|s| s.entry).collect(),
+            options: (*self.options).clone(),
+            tiers: self.tiers.entry(),
         }
     }
 }
 
 /// The readable state of one table at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TableView {
     /// The columns that users see.
     pub(crate) schema: Arc<TableSchema>,
@@ -276,6 +328,8 @@ pub(crate) struct TableView {
     pub(crate) core: Arc<TableCore>,
     pub(crate) memtable: MemtableView,
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
+    pub(crate) options: Arc<TableOptions>,
+    pub(crate) tiers: Arc<Tiers>,
 }
 
 /// Positions of columns in a schema.

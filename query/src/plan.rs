@@ -18,6 +18,7 @@ use crate::catalog::View;
 use crate::ddl::{DroppedTables, NewTable, dropped};
 use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
+use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::{Command, Database, Error, Outcome, Result, Statement};
 
@@ -38,6 +39,8 @@ pub(crate) enum Plan {
     Insert(Insert, Reading),
     /// CREATE TABLE.
     CreateTable(NewTable),
+    /// ALTER TABLE ... SET (...).
+    AlterTable(ChangedOptions),
     /// DROP TABLE.
     DropTable(DroppedTables),
     /// CREATE VIEW.
@@ -113,6 +116,10 @@ impl Plan {
                 (Plan::Insert(insert, reading), Vec::new())
             }
             ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
+            ast::Statement::AlterTable(alter) => match ChangedOptions::read(alter)? {
+                Some(changed) => (Plan::AlterTable(changed), Vec::new()),
+                None => return Err(unsupported(&kind(statement.text()))),
+            },
             ast::Statement::CreateView(create) => {
                 let view = View::define(create, lowering)?;
                 (Plan::CreateView { view, or_replace: create.or_replace }, Vec::new())
@@ -134,7 +141,11 @@ impl Plan {
                 let table = &insert.target.table;
                 reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
             }
-            Plan::CreateTable(_) | Plan::DropTable(_) | Plan::CreateView { .. } | Plan::DropView(_) => true,
+            Plan::CreateTable(_)
+            | Plan::AlterTable(_)
+            | Plan::DropTable(_)
+            | Plan::CreateView { .. }
+            | Plan::DropView(_) => true,
         }
     }
 
@@ -176,6 +187,7 @@ impl Plan {
                 Ok(Outcome::Done(Command::Insert { rows }))
             }
             Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(database.clone()).await?)),
+            Plan::AlterTable(changed) => Ok(Outcome::Done(changed.clone().run(database.engine().clone()).await?)),
             Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(database.clone()).await?)),
             Plan::CreateView { view, or_replace } => {
                 let (view, or_replace, database) = (view.clone(), *or_replace, database.clone());

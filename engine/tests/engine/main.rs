@@ -13,3 +13,4 @@ mod lock;
 mod model;
 mod rot;
 mod seeds;
+mod tiers;
