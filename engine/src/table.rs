@@ -235,7 +235,8 @@ impl Table {
         self.tiers = Arc::new(tiers);
     }
 
-    /// Notes that raw rows of some days came or went, so that rollups of these days are made again.
+    /// Notes that raw rows of some days came or went, so that rollups of these days are made again. Whatever adds or deletes rows
+    /// of segments has to say so here; joining segments does not.
     pub(crate) fn days_changed(&mut self, days: impl Iterator<Item = Partition>) {
         for day in days {
             if self.tiers.days.contains_key(&day) {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use sketches_ddsketch::{Config, DDSketch};
+use sketches_ddsketch::Config;
 
 /// Counts by bin, in the order of values: negative numbers are bins of negative values, zero is that of values near zero.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,22 +39,18 @@ impl Bins {
         }
     }
 
-    /// Values counted.
-    pub(crate) fn count(&self) -> u64 {
-        self.0.values().sum()
-    }
-
     /// True when there is one bin, and all `count` values are in it.
     pub(crate) fn is_one_bin(&self, count: u64) -> bool {
         self.0.len() == 1 && self.0.values().next() == Some(&count)
     }
 
-    /// The sketch, for quantiles.
-    pub(crate) fn sketch(&self) -> DDSketch {
+    /// The library's sketch of the same values, for quantiles.
+    #[cfg(test)]
+    fn sketch(&self) -> sketches_ddsketch::DDSketch {
         let config = Config::defaults();
-        let mut sketch = DDSketch::new(config);
+        let mut sketch = sketches_ddsketch::DDSketch::new(config);
         for (bin, count) in &self.0 {
-            let middle = config.value(key_of(bin.abs(), &config));
+            let middle = config.value(bin.abs() + config.key(config.min_possible()) - 1);
             sketch.add_with_count(if *bin == 0 { 0.0 } else { middle * f64::from(bin.signum()) }, *count);
         }
         sketch
@@ -119,10 +115,6 @@ fn number_of(key: i32, config: &Config) -> i32 {
     key - config.key(config.min_possible()) + 1
 }
 
-fn key_of(number: i32, config: &Config) -> i32 {
-    number + config.key(config.min_possible()) - 1
-}
-
 fn short(step: i64, count: u64) -> Option<u8> {
     let fits = (0..=15).contains(&step) && (1..=8).contains(&count);
     let character = fits.then(|| (step as u8) << 3 | (count - 1) as u8)?;
@@ -153,6 +145,7 @@ fn take_number(text: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sketches_ddsketch::DDSketch;
 
     use super::*;
 
