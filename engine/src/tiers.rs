@@ -103,9 +103,10 @@ impl Tiers {
         self.days.is_empty() && self.raw_from_ns == i64::MIN && self.raw_keep_ns.is_none()
     }
 
-    /// Notes that raw rows of a day came or went.
+    /// Notes that raw rows of a day came or went. Where those that the rollups were made of are gone, rollups do not become stale:
+    /// rows that come later are in none of them.
     pub(crate) fn changed(&mut self, day: Partition) {
-        if let Some(day) = self.days.get_mut(&day) {
+        if let Some(day) = self.days.get_mut(&day).filter(|day| !day.raw_gone) {
             day.changes += 1;
         }
     }

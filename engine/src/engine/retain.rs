@@ -118,6 +118,7 @@ impl Engine {
             for day in &expiry.raw_days {
                 if let Some(of_day) = tiers.days.get_mut(day) {
                     of_day.raw_gone = true;
+                    of_day.changes = 0;
                 }
             }
             for (day, width_ns) in &expiry.rollups {
