@@ -278,7 +278,7 @@ fn named_points(view: &TableView, batches: &[RecordBatch]) -> Result<Points> {
         {
             match view.shape.column(field.name(), None) {
                 Some((_, ColumnKind::Tag)) if *column.data_type() == DataType::Utf8View => {
-                    tags.push((field.name(), column))
+                    tags.push((field.name(), column));
                 }
                 _ => return Err(no_column(field.name())),
             }

@@ -178,7 +178,7 @@ impl Engine {
             memtable_bytes: state.memtable_bytes,
             memtable_flush_bytes: self.options.memtable_flush_bytes,
             has_frozen: state.frozen_lsn.is_some(),
-            log_is_long,
+            log_is_long: log_is_long && state.applied_lsn > state.flushed_lsn,
             calm_ns,
             tables: state.tables.values().map(table).collect(),
         }
