@@ -2,15 +2,20 @@
 //!
 //! Locks, in the order in which they may be taken
 //! - `definitions`: read while a write is under way, written by CREATE and DROP. So a table never changes under a write.
+//! - `upkeep`: held by the one thread that does a step of upkeep.
 //! - `flushing`: held by the one flush.
+//! - `publishing`: held while a manifest is made and published, so that none is lost. Never while rows are read or written.
 //! - the group's queue, then `log`: held by the leader of a group commit while it appends and syncs.
 //! - `state`: tables and counters; held for moments, never over input or output.
 //! - a table's schema and index (see `TableCore`).
 
+mod delete;
 mod estimate;
 mod options;
+mod publish;
 mod recover;
 mod retain;
+mod upkeep;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,21 +25,23 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLoc
 
 use crate::env::FileLock;
 use crate::error::{SchemaError, WriteError};
-use crate::files;
-use crate::maintain::{FlushedTable, TableToFlush, flush_table};
-use crate::manifest::{self, FileNumber, Manifest};
 use crate::memtable::{Insert, Run};
 use crate::model::{Column, ColumnKind, OptionsChange, TableId, TableOptions, TableSchema};
 use crate::partition::Partition;
 use crate::scan::Snapshot;
-use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
+use crate::table::{ColumnSet, Table, TableCore};
 use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
+use delete::Deletion;
 pub use estimate::TierEstimate;
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, RollupStats, Stats, TableStats, Written};
+pub use options::{
+    Durability, Maintained, Options, Recovery, Rejected, RollupStats, SegmentInfo, Stats, TableStats, Written,
+};
+pub(crate) use publish::manifest_files;
 pub(crate) use recover::lock;
+use upkeep::Upkeep;
 pub use write::{Row, SeriesRef, Write};
 
 /// A database in one directory. Shared by reference between threads; every method may be called from any of them.
@@ -44,7 +51,10 @@ pub struct Engine {
     options: Options,
     recovery: Recovery,
     definitions: RwLock<()>,
+    upkeep: Mutex<Upkeep>,
     flushing: Mutex<()>,
+    /// Files that no manifest names any more once the next one is published.
+    publishing: Mutex<Vec<PathBuf>>,
     group: Group<Change>,
     log: Mutex<Log>,
     state: RwLock<State>,
@@ -82,6 +92,7 @@ enum Change {
     Create(Box<TableCore>, TableOptions),
     Drop(String),
     Options(String, TableOptions),
+    Delete(Arc<TableCore>, Deletion),
 }
 
 /// Rows for one table, and the columns that they name.
@@ -171,19 +182,18 @@ impl Engine {
     /// [`SchemaError::NoTable`], [`SchemaError::LegalHold`], and those of [`Engine::write`].
     pub fn drop_table(&self, name: &str) -> Result<()> {
         self.check_writable()?;
-        let _no_flush = self.flushing.lock().expect("a flush does not panic");
-        {
-            let _alone = self.definitions.write().expect("definitions are guarded without panics");
-            let options = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
-            if options.legal_hold {
-                return Err(SchemaError::LegalHold(name.to_owned()).into());
-            }
-            self.commit(record::drop_table(name), Change::Drop(name.to_owned()))?;
+        let _alone = self.definitions.write().expect("definitions are guarded without panics");
+        let options = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+        if options.legal_hold {
+            return Err(SchemaError::LegalHold(name.to_owned()).into());
         }
-        // The drop is in the log. Space comes back now, or with the next flush if this fails.
+        let mut publishing = self.publishing();
+        let files = self.state().tables.get(name).map(|table| table.entry().files(&self.dir));
+        self.commit(record::drop_table(name), Change::Drop(name.to_owned()))?;
+        // The drop is in the log. Space comes back now, or with the next manifest if this fails.
+        Engine::is_obsolete(files.into_iter().flatten(), &mut publishing);
         let flushed_lsn = self.state().flushed_lsn;
-        let published = self.publish(&self.manifest(flushed_lsn));
-        let _later = published.and_then(|()| self.remove_orphans());
+        let _later = self.publish(&self.manifest(flushed_lsn), &mut publishing);
         Ok(())
     }
 
@@ -202,63 +212,14 @@ impl Engine {
         Snapshot::new(self.state().tables.values().filter_map(Table::view))
     }
 
-    /// Does one bounded step of upkeep (sync of the log, flush, a day rolled up, an expiry) and says whether more waits.
-    ///
-    /// # Errors
-    /// As [`Engine::write`]; a flush that failed for want of space is tried again by the next call.
-    pub fn maintain(&self, now_ns: i64) -> Result<Maintained> {
-        if self.has_unsynced.swap(false, Ordering::AcqRel) {
-            let synced = self.log().sync();
-            synced.map_err(|e| self.write_error(e))?;
-        }
-        let (bytes, is_frozen) = {
-            let state = self.state();
-            (state.memtable_bytes, state.frozen_lsn.is_some())
-        };
-        let log_is_long = self.log().bytes() > LOG_FILES_MAX * self.options.wal_file_bytes;
-        if self.poison.get().is_none() && (bytes >= self.options.memtable_flush_bytes || is_frozen || log_is_long) {
-            self.flush()?;
-        }
-        if self.poison.get().is_some() {
-            return Ok(Maintained { more: false });
-        }
-        let has_kept = self.keep_tiers(now_ns)?;
-        Ok(Maintained { more: has_kept || self.state().memtable_bytes >= self.options.memtable_flush_bytes })
-    }
-
-    /// Flushes everything written so far to segments, so that the next open replays nothing.
-    ///
-    /// # Errors
-    /// As [`Engine::write`]. What was to be flushed stays readable, and is flushed by the next call.
-    pub fn flush(&self) -> Result<()> {
-        self.check_not_poisoned()?;
-        let _one_at_a_time = self.flushing.lock().expect("a flush does not panic");
-        let (lsn, tables) = self.freeze();
-        let first_file = self.next_file.load(Ordering::Relaxed);
-        let mut write = |table| flush_table(&*self.options.fs, &self.dir, &table, &mut || self.new_file());
-        let written: Result<Vec<FlushedTable>> = tables.into_iter().map(&mut write).collect();
-        let flushed = written.inspect_err(|_| {
-            // What was written of other tables takes up space that may be short.
-            let _later = recover::remove_files(&*self.options.fs, &self.dir, |number| number >= first_file);
-        })?;
-        if flushed.is_empty() && lsn == self.state().flushed_lsn {
-            self.state_mut().frozen_lsn = None;
-            return Ok(());
-        }
-        for dir in [files::SEGMENTS_DIR, files::SERIES_DIR] {
-            let dir = self.dir.join(dir);
-            self.options.fs.sync_dir(&dir).map_err(|e| self.poisoned(&Error::io("sync", &dir, e)))?;
-        }
-        self.publish(&self.manifest_with(lsn, &flushed))?;
-        self.take_over(lsn, flushed);
-        self.log().forget(lsn)?;
-        self.remove_orphans()
-    }
-
     /// Figures for an operator.
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats { wal_bytes: self.log().bytes(), ..Stats::default() };
+        let mut stats = {
+            let log = self.log();
+            Stats { wal_bytes: log.bytes(), wal_files: log.files(), ..Stats::default() }
+        };
         let state = self.state();
+        (stats.wal_last_record, stats.wal_flushed_record) = (state.applied_lsn, state.flushed_lsn);
         stats.memtable_bytes = state.memtable_bytes;
         stats.is_read_only = self.poison.get().is_some();
         for table in state.tables.values().filter(|t| t.schema().is_some()) {
@@ -267,6 +228,7 @@ impl Engine {
             stats.segments += table.segments.len() as u64;
             stats.segment_bytes += table.segments.iter().map(|s| s.entry.bytes).sum::<u64>();
             stats.segment_rows += table.segments.iter().map(|s| s.entry.rows).sum::<u64>();
+            stats.segments_to_purge += table.segments.iter().filter(|s| !s.deleted.is_empty()).count() as u64;
             stats.damaged_segments += table.segments.iter().filter(|s| s.file.is_err()).count() as u64;
         }
         stats
@@ -358,39 +320,6 @@ impl Engine {
         TableId(state.next_table - 1)
     }
 
-    fn new_file(&self) -> FileNumber {
-        self.next_file.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Sets the rows of all tables aside, unless an earlier flush that failed has done so.
-    fn freeze(&self) -> (Lsn, Vec<TableToFlush>) {
-        let mut state = self.state_mut();
-        let lsn = match state.frozen_lsn {
-            Some(lsn) => lsn,
-            None => {
-                state.tables.values_mut().for_each(|t| t.memtable.freeze());
-                state.applied_lsn
-            }
-        };
-        state.frozen_lsn = Some(lsn);
-        for table in state.tables.values_mut() {
-            let days: Vec<_> = table.memtable.frozen().iter().flat_map(|run| run.partitions()).copied().collect();
-            table.days_changed(days.into_iter());
-        }
-        let is_needed = |table: &&Table| {
-            let has_new_series = table.core.index().len() > table.series_stored();
-            !table.memtable.frozen().is_empty() || table.schema().is_some() && has_new_series
-        };
-        let to_flush = |table: &Table| TableToFlush {
-            core: table.core.clone(),
-            runs: table.memtable.frozen().to_vec(),
-            series_files: table.series_files.clone(),
-            lsn,
-            now_ns: self.now_ns.load(Ordering::Relaxed),
-        };
-        (lsn, state.tables.values().filter(is_needed).map(to_flush).collect())
-    }
-
     /// Joins runs of a table's memtable, if there are many of one size. Readers and writers go on meanwhile.
     fn join_runs(&self, core: &TableCore) {
         let begin = || {
@@ -410,58 +339,6 @@ impl Engine {
         }
     }
 
-    /// The manifest that names the state as it is.
-    fn manifest(&self, flushed_lsn: Lsn) -> Manifest {
-        let state = self.state();
-        Manifest {
-            flushed_lsn,
-            next_table: state.next_table,
-            next_file: self.next_file.load(Ordering::Relaxed),
-            tables: state.tables.values().filter(|t| t.schema().is_some()).map(Table::entry).collect(),
-        }
-    }
-
-    /// The manifest that names the state as it will be with what a flush wrote.
-    fn manifest_with(&self, flushed_lsn: Lsn, flushed: &[FlushedTable]) -> Manifest {
-        let mut manifest = self.manifest(flushed_lsn);
-        for table in flushed {
-            if let Some(entry) = manifest.tables.iter_mut().find(|e| e.id == table.core.id) {
-                entry.segments.extend(table.segments.iter().map(|s| s.entry));
-                entry.series_files.clone_from(&table.series_files);
-            }
-        }
-        manifest
-    }
-
-    /// Makes a manifest the live one. It may name tables and columns of any record that is applied, so these are synced first.
-    fn publish(&self, manifest: &Manifest) -> Result<()> {
-        self.log().sync().map_err(|e| self.write_error(e))?;
-        manifest::store(&*self.options.fs, &self.dir, manifest).map_err(|e| self.write_error(e))
-    }
-
-    /// Reads from segments, from now on, what a flush wrote.
-    fn take_over(&self, lsn: Lsn, flushed: Vec<FlushedTable>) {
-        let mut state = self.state_mut();
-        for table in flushed {
-            if let Some(live) = state.tables.get_mut(&table.core.name).filter(|t| t.core.id == table.core.id) {
-                let mut segments: Vec<Arc<LiveSegment>> = live.segments.to_vec();
-                segments.extend(table.segments);
-                live.segments = Arc::new(segments);
-                live.series_files = table.series_files;
-            }
-        }
-        state.tables.values_mut().for_each(|t| t.memtable.thaw());
-        state.frozen_lsn = None;
-        state.flushed_lsn = lsn;
-        state.count_memtables();
-    }
-
-    /// Removes series files and segments that the state does not name. Only while `flushing` is held.
-    fn remove_orphans(&self) -> Result<()> {
-        let live = manifest_files(&self.manifest(0));
-        recover::remove_orphans(&*self.options.fs, &self.dir, &live)
-    }
-
     fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().expect("the state is changed without panics")
     }
@@ -474,9 +351,6 @@ impl Engine {
         self.log.lock().expect("the log is written without panics")
     }
 }
-
-/// A flush begins when the log is this many files long, so that a restart has a bounded amount to replay.
-const LOG_FILES_MAX: u64 = 4;
 
 impl State {
     fn apply(&mut self, lsn: Lsn, change: Change) {
@@ -510,22 +384,17 @@ impl State {
                 self.tables.remove(&name);
                 self.count_memtables();
             }
+            Change::Delete(core, deletion) => {
+                let table = self.tables.get_mut(&core.name).expect("no table is dropped under a delete");
+                table.delete(Arc::new(deletion.tombstone(lsn)));
+                self.count_memtables();
+            }
         }
     }
 
     fn count_memtables(&mut self) {
         self.memtable_bytes = self.tables.values().map(|t| t.memtable.memory_bytes() as u64).sum();
     }
-}
-
-/// The numbers of all files that a manifest names.
-fn manifest_files(manifest: &Manifest) -> std::collections::HashSet<FileNumber> {
-    let of_table = |t: &manifest::TableEntry| {
-        let series: Vec<_> = t.series_files.iter().map(|f| f.file).collect();
-        let segments = t.segments.iter().map(|s| s.file).chain(t.tiers.files());
-        series.into_iter().chain(segments.collect::<Vec<_>>())
-    };
-    manifest.tables.iter().flat_map(of_table).collect()
 }
 
 fn kinds(columns: &[Column]) -> Vec<(&str, ColumnKind)> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! LOCK  MANIFEST  wal/NNNNNNNNNNNNNNNNNNNN.wal  series/NNNNNNNNNN.ser  segments/NNNNNNNNNN.seg
+//! segments/NNNNNNNNNN.del
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub(crate) const SEGMENTS_DIR: &str = "segments";
 
 const SERIES_SUFFIX: &str = ".ser";
 const SEGMENT_SUFFIX: &str = ".seg";
+const TOMBSTONE_SUFFIX: &str = ".del";
 
 pub(crate) fn series_path(dir: &Path, number: FileNumber) -> PathBuf {
     dir.join(SERIES_DIR).join(format!("{number:010}{SERIES_SUFFIX}"))
@@ -28,8 +30,13 @@ pub(crate) fn segment_path(dir: &Path, number: FileNumber) -> PathBuf {
     dir.join(SEGMENTS_DIR).join(format!("{number:010}{SEGMENT_SUFFIX}"))
 }
 
-/// The number in the name of a series file or segment.
+pub(crate) fn tombstone_path(dir: &Path, number: FileNumber) -> PathBuf {
+    dir.join(SEGMENTS_DIR).join(format!("{number:010}{TOMBSTONE_SUFFIX}"))
+}
+
+/// The number in the name of a series file, segment or tombstone file.
 pub(crate) fn number_of(name: &str) -> Option<FileNumber> {
-    let digits = name.strip_suffix(SERIES_SUFFIX).or_else(|| name.strip_suffix(SEGMENT_SUFFIX))?;
+    let suffixes = [SERIES_SUFFIX, SEGMENT_SUFFIX, TOMBSTONE_SUFFIX];
+    let digits = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix))?;
     digits.parse().ok()
 }

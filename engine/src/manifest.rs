@@ -3,7 +3,7 @@
 //! One file, replaced as a whole: the new text is written beside it, synced, renamed over it, and the directory synced.
 //! A file that the manifest does not name does not exist: it is left over from a crash and is removed on open.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::partition::{self, Partition};
 use crate::segment::Published;
 use crate::tiers::TiersEntry;
 use crate::wal::Lsn;
-use crate::{Error, Result, frame};
+use crate::{Error, Result, files, frame};
 
 /// Name of the manifest in the data directory.
 pub(crate) const MANIFEST_NAME: &str = "MANIFEST";
@@ -56,6 +56,9 @@ pub(crate) struct TableEntry {
     pub(crate) hidden: Vec<usize>,
     /// Series files in order of series ids.
     pub(crate) series_files: Vec<SeriesFileEntry>,
+    /// What was deleted and may still stand in the segments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tombstones: Option<TombstoneFileEntry>,
     /// Segments, oldest first: where two hold the same point, the later one wins.
     pub(crate) segments: Vec<SegmentEntry>,
     #[serde(default, skip_serializing_if = "TableOptions::is_default")]
@@ -70,6 +73,16 @@ pub(crate) struct SeriesFileEntry {
     pub(crate) file: FileNumber,
     /// Series in all files up to and including this one.
     pub(crate) series_end: u32,
+    /// Checksum of the whole file, so that it is this file and no other.
+    pub(crate) checksum: u32,
+}
+
+/// One tombstone file.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TombstoneFileEntry {
+    pub(crate) file: FileNumber,
+    /// The record of the newest tombstone in it.
+    pub(crate) lsn: Lsn,
     /// Checksum of the whole file, so that it is this file and no other.
     pub(crate) checksum: u32,
 }
@@ -104,6 +117,23 @@ impl SegmentEntry {
     pub(crate) fn published(&self, table: TableId) -> Published {
         let time = TimeRange { min_ns: self.min_ns, max_ns: self.max_ns };
         Published { table, rows: self.rows, time, checksum: self.checksum }
+    }
+}
+
+impl TableEntry {
+    /// The numbers of its files.
+    pub(crate) fn file_numbers(&self) -> impl Iterator<Item = FileNumber> {
+        let series = self.series_files.iter().map(|f| f.file);
+        let segments = self.segments.iter().map(|s| s.file).chain(self.tiers.files());
+        series.chain(segments).chain(self.tombstones.map(|t| t.file))
+    }
+
+    /// Its files in a data directory.
+    pub(crate) fn files(&self, dir: &Path) -> Vec<PathBuf> {
+        let series = self.series_files.iter().map(|f| files::series_path(dir, f.file));
+        let segments = self.segments.iter().map(|s| s.file).chain(self.tiers.files());
+        let segments = segments.map(|file| files::segment_path(dir, file));
+        series.chain(segments).chain(self.tombstones.map(|t| files::tombstone_path(dir, t.file))).collect()
     }
 }
 

@@ -8,8 +8,8 @@ use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringV
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecondArray};
 use arrow_schema::Schema as ArrowSchema;
 
-use crate::model::{Column, ColumnKind, FieldType, Point, TableId, TableSchema, Value, check_name};
-use crate::scan::{ScanRequest, TagTest};
+use crate::model::{Column, ColumnKind, FieldType, Point, TableId, TableSchema, TimeRange, Value, check_name};
+use crate::scan::{FieldPredicate, ScanRequest, TagMatcher, TagTest};
 use crate::{Error, Result, SchemaError};
 use crate::{Rejected, Written};
 
@@ -110,6 +110,42 @@ impl Naive {
     /// [`SchemaError::NoTable`].
     pub fn drop_table(&mut self, name: &str) -> Result<()> {
         self.tables.remove(name).map(drop).ok_or_else(|| Error::from(SchemaError::NoTable(name.to_owned())))
+    }
+
+    /// Deletes the points that pass all tests, and says how many there were.
+    ///
+    /// # Errors
+    /// As [`crate::Engine::delete`].
+    pub fn delete(
+        &mut self,
+        table: &str,
+        time: TimeRange,
+        tags: &[TagMatcher],
+        predicates: &[FieldPredicate],
+    ) -> Result<u64> {
+        let table = self.tables.get_mut(table).ok_or_else(|| SchemaError::NoTable(table.to_owned()))?;
+        let is_field = |name: &str| {
+            let column = table.schema.position(name).map(|at| table.schema.columns[at].kind);
+            matches!(column, Some(ColumnKind::Field(_)))
+        };
+        if let Some(predicate) = predicates.iter().find(|p| !is_field(&p.field)) {
+            let (table, column) = (table.schema.name.clone(), predicate.field.clone());
+            return Err(SchemaError::NoColumn { table, column }.into());
+        }
+        let mut kept = BTreeMap::new();
+        let before = table.rows.len();
+        for ((series, time_ns), fields) in std::mem::take(&mut table.rows) {
+            let mut passes = time.contains(time_ns);
+            for matcher in tags {
+                passes &= matches(series.get(&matcher.tag).map(String::as_str), &matcher.test)?;
+            }
+            passes &= predicates.iter().all(|p| p.test.holds(fields.get(&p.field)));
+            if !passes {
+                kept.insert((series, time_ns), fields);
+            }
+        }
+        table.rows = kept;
+        Ok((before - table.rows.len()) as u64)
     }
 
     /// The tables, by name.

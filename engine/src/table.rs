@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::engine::TableStats;
 use crate::error::{Error, SchemaError};
 use crate::index::TagIndex;
-use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
+use crate::manifest::{FileNumber, SegmentEntry, SeriesFileEntry, TableEntry, TombstoneFileEntry};
 use crate::memtable::{Memtable, MemtableView};
 use crate::model::{
     Column, ColumnKind, FieldType, SeriesId, TableId, TableOptions, TableSchema, TimeRange, check_name,
@@ -153,7 +153,7 @@ pub(crate) struct LiveSegment {
     pub(crate) file: Result<Segment, Error>,
     /// What was deleted of it since it was made. Statistics and rows hold as they are where these do not `touch`.
     pub(crate) deleted: Tombstones,
-    /// When upkeep last saw it change: it became live, or rows of it were deleted.
+    /// When it became live.
     pub(crate) changed_ns: i64,
 }
 
@@ -169,11 +169,7 @@ impl LiveSegment {
     }
 
     /// The same segment with those of some tombstones that are newer and may touch it; `None` if that are none.
-    pub(crate) fn without<'a>(
-        &self,
-        tombstones: impl IntoIterator<Item = &'a Arc<Tombstone>>,
-        now_ns: i64,
-    ) -> Option<LiveSegment> {
+    pub(crate) fn without<'a>(&self, tombstones: impl IntoIterator<Item = &'a Arc<Tombstone>>) -> Option<LiveSegment> {
         let mut deleted = self.deleted.clone();
         for tombstone in tombstones {
             if self.entry.lsn < tombstone.lsn && tombstone.touches(self.series(), &self.time()) {
@@ -184,7 +180,7 @@ impl LiveSegment {
             return None;
         }
         let file = self.file.as_ref().map(Segment::clone).map_err(Error::again);
-        Some(LiveSegment { entry: self.entry, path: self.path.clone(), file, deleted, changed_ns: now_ns })
+        Some(LiveSegment { entry: self.entry, path: self.path.clone(), file, deleted, changed_ns: self.changed_ns })
     }
 }
 
@@ -207,6 +203,10 @@ pub(crate) struct Table {
     pub(crate) series_files: Vec<SeriesFileEntry>,
     pub(crate) options: Arc<TableOptions>,
     tiers: Arc<Tiers>,
+    /// What was deleted and may still stand in segments, or in rows that a flush or a compaction is writing; oldest first.
+    pub(crate) tombstones: Vec<Arc<Tombstone>>,
+    /// The file that holds those up to its `lsn`.
+    pub(crate) tombstone_file: Option<TombstoneFileEntry>,
 }
 
 impl Table {
@@ -222,6 +222,8 @@ impl Table {
             series_files: Vec::new(),
             options: Arc::default(),
             tiers: Arc::default(),
+            tombstones: Vec::new(),
+            tombstone_file: None,
         }
     }
 
@@ -243,6 +245,56 @@ impl Table {
                 Arc::make_mut(&mut self.tiers).changed(day);
             }
         }
+    }
+
+    /// Deletes rows that are older than the tombstone's record.
+    pub(crate) fn delete(&mut self, tombstone: Arc<Tombstone>) {
+        self.days_changed(self.tiers.clone().days_within(&tombstone.time));
+        self.memtable.delete(&tombstone);
+        self.attach(std::slice::from_ref(&tombstone));
+        self.tombstones.push(tombstone);
+    }
+
+    /// Attaches tombstones to the segments that they may touch.
+    pub(crate) fn attach(&mut self, tombstones: &[Arc<Tombstone>]) {
+        let changed: Vec<Option<LiveSegment>> = self.segments.iter().map(|s| s.without(tombstones)).collect();
+        if changed.iter().any(Option::is_some) {
+            let segments = self.segments.iter().zip(changed);
+            let segments = segments.map(|(segment, changed)| changed.map_or_else(|| segment.clone(), Arc::new));
+            self.segments = Arc::new(segments.collect());
+        }
+    }
+
+    /// Puts segments that were just published in the place of others, or at the end. What was deleted since they were
+    /// begun is attached to them.
+    pub(crate) fn replace(&mut self, replaced: &[FileNumber], made: impl IntoIterator<Item = Arc<LiveSegment>>) {
+        let made = made.into_iter().map(|s| s.without(&self.tombstones).map_or(s, Arc::new));
+        let at = self.segments.iter().position(|s| replaced.contains(&s.entry.file));
+        let mut segments = self.segments.to_vec();
+        let at = at.unwrap_or(segments.len());
+        segments.splice(at..at, made);
+        segments.retain(|s| !replaced.contains(&s.entry.file));
+        self.segments = Arc::new(segments);
+    }
+
+    /// The tombstones up to a record that segments carry, oldest first.
+    pub(crate) fn tombstones_carried(&self, up_to: Lsn) -> Vec<Arc<Tombstone>> {
+        let is_carried = |wanted: &&Arc<Tombstone>| {
+            wanted.lsn <= up_to && self.segments.iter().any(|s| s.deleted.iter().any(|t| t.lsn == wanted.lsn))
+        };
+        self.tombstones.iter().filter(is_carried).cloned().collect()
+    }
+
+    /// Forgets tombstones that have been applied everywhere. Gives the file that has become useless with that.
+    pub(crate) fn forget_tombstones(&mut self, flushed_lsn: Lsn) -> Option<FileNumber> {
+        if self.tombstones.is_empty() && self.tombstone_file.is_none() {
+            return None;
+        }
+        let carried = self.tombstones_carried(flushed_lsn);
+        let later = self.tombstones.iter().filter(|t| t.lsn > flushed_lsn).cloned();
+        self.tombstones = carried.iter().cloned().chain(later).collect();
+        let is_useless = |file: &TombstoneFileEntry| !carried.iter().any(|t| t.lsn <= file.lsn);
+        self.tombstone_file.take_if(|file| is_useless(file)).map(|file| file.file)
     }
 
     /// The visible schema, if anything is logged of the table.
@@ -312,6 +364,7 @@ impl Table {
             columns: schema.columns.clone(),
             hidden: (0..schema.columns.len()).filter(|at| !self.visible.get(*at).is_some_and(|v| *v)).collect(),
             series_files: self.series_files.clone(),
+            tombstones: self.tombstone_file,
             segments: self.segments.iter().map(|s| s.entry).collect(),
             options: (*self.options).clone(),
             tiers: self.tiers.entry(),

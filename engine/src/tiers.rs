@@ -103,6 +103,12 @@ impl Tiers {
         self.days.is_empty() && self.raw_from_ns == i64::MIN && self.raw_keep_ns.is_none()
     }
 
+    /// The days with rollups in a time range.
+    pub(crate) fn days_within(&self, time: &TimeRange) -> impl Iterator<Item = Partition> + use<> {
+        let range = partition::of(time.min_ns)..=partition::of(time.max_ns).max(partition::of(time.min_ns));
+        self.days.range(range).map(|(day, _)| *day).collect::<Vec<_>>().into_iter()
+    }
+
     /// Notes that raw rows of a day came or went. Where those that the rollups were made of are gone, rollups do not become stale:
     /// rows that come later are in none of them.
     pub(crate) fn changed(&mut self, day: Partition) {

@@ -9,6 +9,8 @@
 //! - Rows of a source for which one of its tombstones holds are never handed out, counted, or written again.
 //! - A segment made at record `lsn` (see `SegmentEntry`) has had all tombstones up to `lsn` applied, and carries later ones.
 
+pub(crate) mod file;
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use crate::files;
 use crate::index::{self, TagIndex};
 use crate::manifest::{self, MANIFEST_NAME, Manifest, TableEntry};
 use crate::segment::Segment;
+use crate::tombstone;
 use crate::wal::{self, TornTail, record};
 use crate::{Error, Result};
 
@@ -50,6 +51,7 @@ pub fn verify(fs: &dyn FileSystem, dir: &Path, progress: &mut dyn FnMut(&Path)) 
     for table in &manifest.tables {
         report.check_series(fs, dir, table, progress);
         report.check_segments(fs, dir, table, progress);
+        report.check_tombstones(fs, dir, table, progress);
     }
     report.check_log(fs, dir, &manifest, progress);
     Ok(report)
@@ -85,6 +87,20 @@ impl VerifyReport {
                 Err(error) => self.damages.push(error),
             }
         }
+    }
+
+    fn check_tombstones(
+        &mut self,
+        fs: &dyn FileSystem,
+        dir: &Path,
+        table: &TableEntry,
+        progress: &mut dyn FnMut(&Path),
+    ) {
+        let Some(entry) = &table.tombstones else { return };
+        let path = files::tombstone_path(dir, entry.file);
+        progress(&path);
+        self.count(fs, &path);
+        self.damages.extend(tombstone::file::load(fs, &path, entry).err());
     }
 
     fn check_log(&mut self, fs: &dyn FileSystem, dir: &Path, manifest: &Manifest, progress: &mut dyn FnMut(&Path)) {

@@ -128,6 +128,11 @@ impl Log {
         Ok(())
     }
 
+    /// Number of files that hold records.
+    pub(crate) fn files(&self) -> u64 {
+        self.files.len() as u64
+    }
+
     /// Bytes of the files that hold records.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|f| f.bytes).sum()

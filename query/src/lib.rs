@@ -13,6 +13,7 @@ mod cooperative;
 mod copy;
 mod database;
 mod ddl;
+mod delete;
 mod error;
 mod functions;
 mod insert;

@@ -16,6 +16,7 @@ use plimsoll_engine::{Snapshot, TableSchema};
 
 use crate::catalog::View;
 use crate::ddl::{DroppedTables, NewTable, dropped};
+use crate::delete::Delete;
 use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
 use crate::options::ChangedOptions;
@@ -37,6 +38,8 @@ pub(crate) enum Plan {
     },
     /// INSERT.
     Insert(Insert, Reading),
+    /// DELETE, with the query of the points to be deleted.
+    Delete(Delete, Reading),
     /// CREATE TABLE.
     CreateTable(NewTable),
     /// ALTER TABLE ... SET (...).
@@ -72,6 +75,12 @@ impl Reading {
         self.tables.iter().all(same)
     }
 
+    /// The optimized plan with its parameters in it.
+    fn optimized(&self, prepared: &Prepared, parameters: &[ScalarValue], state: &SessionState) -> Result<LogicalPlan> {
+        let plan = bind(self.plan.clone(), prepared.parameters(), parameters)?;
+        Ok(state.optimizer().optimize(plan, state, |_, _| {})?)
+    }
+
     /// The steps that give the rows, over the snapshot in `state`.
     async fn physical(
         &self,
@@ -79,8 +88,7 @@ impl Reading {
         parameters: &[ScalarValue],
         state: &SessionState,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = bind(self.plan.clone(), prepared.parameters(), parameters)?;
-        let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
+        let optimized = self.optimized(prepared, parameters, state)?;
         Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
     }
 }
@@ -115,6 +123,11 @@ impl Plan {
                 let reading = Reading::new(insert.rows.clone())?;
                 (Plan::Insert(insert, reading), Vec::new())
             }
+            ast::Statement::Delete(delete) => {
+                let (delete, points) = Delete::read(delete, lowering)?;
+                let reading = read(&points, lowering, &mut parameters)?;
+                (Plan::Delete(delete, reading), Vec::new())
+            }
             ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
             ast::Statement::AlterTable(alter) => match ChangedOptions::read(alter)? {
                 Some(changed) => (Plan::AlterTable(changed), Vec::new()),
@@ -140,6 +153,9 @@ impl Plan {
             Plan::Insert(insert, reading) => {
                 let table = &insert.target.table;
                 reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
+            }
+            Plan::Delete(delete, reading) => {
+                reading.fits(snapshot) && snapshot.table(&delete.table.name).is_some_and(|now| now == delete.table)
             }
             Plan::CreateTable(_)
             | Plan::AlterTable(_)
@@ -185,6 +201,11 @@ impl Plan {
                     rows += blocking(move || target.write(&engine, &batch)).await?;
                 }
                 Ok(Outcome::Done(Command::Insert { rows }))
+            }
+            Plan::Delete(delete, reading) => {
+                let points = reading.optimized(prepared, parameters, state)?;
+                let rows = delete.run(points, state, engine).await?;
+                Ok(Outcome::Done(Command::Delete { rows }))
             }
             Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(database.clone()).await?)),
             Plan::AlterTable(changed) => Ok(Outcome::Done(changed.clone().run(database.engine().clone()).await?)),
@@ -273,7 +294,7 @@ async fn explain(
 }
 
 fn unsupported(what: &str) -> Error {
-    let hint = Some("Statements are SELECT, EXPLAIN, INSERT, CREATE TABLE and DROP TABLE.".to_owned());
+    let hint = Some("Statements are SELECT, EXPLAIN, INSERT, DELETE, CREATE TABLE and DROP TABLE.".to_owned());
     Error::Unsupported { what: format!("{what} is not supported"), position: None, hint }
 }
 

@@ -276,6 +276,11 @@ pub enum Command {
     CreateView,
     /// `DROP VIEW`
     DropView,
+    /// `DELETE rows`
+    Delete {
+        /// Rows deleted.
+        rows: u64,
+    },
     /// `INSERT 0 rows`
     Insert {
         /// Rows stored.
@@ -292,6 +297,7 @@ impl fmt::Display for Command {
             Command::CreateView => f.write_str("CREATE VIEW"),
             Command::DropView => f.write_str("DROP VIEW"),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
+            Command::Delete { rows } => write!(f, "DELETE {rows}"),
         }
     }
 }

@@ -8,9 +8,9 @@ use datafusion::catalog::{Session as DataFusionSession, TableProvider};
 use datafusion::common::internal_datafusion_err;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use plimsoll_engine::{ColumnKind, ScanRequest, Snapshot, TableSchema};
+use plimsoll_engine::{ColumnKind, ScanRequest, Snapshot, TableSchema, TagMatcher, TimeRange};
 
 mod filter;
 mod scan;
@@ -50,6 +50,22 @@ impl SnapshotTable {
         let provider = source_as_provider(source).ok()?;
         let any: &dyn std::any::Any = provider.as_ref();
         any.downcast_ref::<SnapshotTable>().map(|table| table.table.clone())
+    }
+}
+
+/// The times and tags to which an optimized plan narrows its one table, when it does nothing else and the engine gives the
+/// very rows that pass its filters.
+pub(crate) fn scan_of(plan: &LogicalPlan) -> Option<(TimeRange, Vec<TagMatcher>)> {
+    match plan {
+        LogicalPlan::Projection(projection) => scan_of(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => scan_of(&alias.input),
+        LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
+            let table = SnapshotTable::of(&scan.source)?;
+            let is_exact = |filter: &Expr| filter::support(filter, &table) == TableProviderFilterPushDown::Exact;
+            let pushed = filter::push(&scan.filters, &table);
+            scan.filters.iter().all(is_exact).then_some((pushed.time, pushed.tags))
+        }
+        _ => None,
     }
 }
 

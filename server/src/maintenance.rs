@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// How long the thread rests when nothing waits: short enough that a burst of writes does not fill the memtable meanwhile.
 const REST: Duration = Duration::from_millis(200);
 
+/// How long it rests at most when more waits.
+const REST_BETWEEN_STEPS_MAX: Duration = Duration::from_millis(100);
+
 /// How long it rests after a failure, before it tries again.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -84,14 +87,20 @@ impl Signals {
     }
 }
 
+fn since(started_ns: i64, now_ns: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(now_ns.saturating_sub(started_ns)).unwrap_or(0))
+}
+
 fn run(engine: &Engine, clock: &dyn Clock, signals: &Signals) {
     let mut failure = Failure::default();
     loop {
-        let step = engine.maintain(clock.now_ns());
+        let started_ns = clock.now_ns();
+        let step = engine.maintain(started_ns);
         counter!("plimsoll_maintenance_steps_total").increment(1);
         failure.note(step.as_ref().err());
         let rest = match step {
-            Ok(done) if done.more => Duration::ZERO,
+            // Half of the time at most, so that a long compaction leaves room for what clients want.
+            Ok(done) if done.more => REST_BETWEEN_STEPS_MAX.min(since(started_ns, clock.now_ns())),
             Ok(_) => REST,
             Err(_) => REST_AFTER_FAILURE,
         };

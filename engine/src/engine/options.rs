@@ -1,5 +1,6 @@
 //! How an engine is opened, and what its calls report.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Error;
@@ -81,6 +82,29 @@ pub struct Recovery {
     pub damaged_segments: Vec<Error>,
 }
 
+/// A segment of an open engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The table whose rows it holds.
+    pub table: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// How fine its data is; 0 is as it was written.
+    pub tier: u8,
+    /// Its smallest and greatest timestamp.
+    pub time: TimeRange,
+    /// Rows stored, with those deleted since.
+    pub rows: u64,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Level of compaction: a segment of the next one is four times as large.
+    pub level: u32,
+    /// Some of its rows may be deleted; compaction writes it anew without them.
+    pub has_deleted_rows: bool,
+    /// It cannot be read.
+    pub is_damaged: bool,
+}
+
 /// Figures of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableStats {
@@ -138,10 +162,18 @@ pub struct Stats {
     pub segment_bytes: u64,
     /// Segments that cannot be read.
     pub damaged_segments: u64,
+    /// Segments that hold deleted rows until they are written anew.
+    pub segments_to_purge: u64,
     /// Bytes of unflushed rows in memory.
     pub memtable_bytes: u64,
     /// Bytes of log files.
     pub wal_bytes: u64,
+    /// Number of log files.
+    pub wal_files: u64,
+    /// Number of the last record of the log.
+    pub wal_last_record: u64,
+    /// Number of the last record that is whole in segments: a restart replays the later ones.
+    pub wal_flushed_record: u64,
     /// Writes are refused until the directory is opened again.
     pub is_read_only: bool,
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use super::delete::Deletion;
 use super::{Engine, Options, Recovery, State, manifest_files};
 use crate::env::{FileLock, FileSystem, LockAttempt};
 use crate::error::{Error, Result, WriteError};
@@ -18,7 +19,7 @@ use crate::resolve::resolve_logged;
 use crate::segment::Segment;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::tiers::Tiers;
-use crate::tombstone::Tombstones;
+use crate::tombstone::{self, Tombstones};
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, Lsn};
@@ -44,7 +45,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
         dir: dir.to_owned(),
         recovery,
         definitions: RwLock::default(),
+        upkeep: Mutex::default(),
         flushing: Mutex::default(),
+        publishing: Mutex::default(),
         group: Group::default(),
         log: Mutex::new(Log::new(fs, &wal_dir, options.wal_file_bytes, &replayed)),
         state: RwLock::new(state),
@@ -156,6 +159,12 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
         }));
     }
     table.segments = Arc::new(segments);
+    if let Some(file) = &entry.tombstones {
+        let tombstones = tombstone::file::load(fs, &files::tombstone_path(dir, file.file), file)?;
+        table.attach(&tombstones);
+        table.tombstones = tombstones;
+        table.tombstone_file = Some(*file);
+    }
     table.options = Arc::new(entry.options.clone());
     let mut open = |segment: SegmentEntry| {
         let path = files::segment_path(dir, segment.file);
@@ -203,6 +212,13 @@ impl State {
                 if let Some(table) = self.tables.get_mut(&name).filter(|table| table.created_lsn <= lsn) {
                     table.options = Arc::new(options);
                 }
+            }
+            Record::Delete { table, deleted } => {
+                if let Some(table) = self.tables.get_mut(&table).filter(|table| table.created_lsn <= lsn) {
+                    let deletion = Deletion::logged(&table.core, deleted).map_err(|_| "malformed test of a tag")?;
+                    table.delete(Arc::new(deletion.tombstone(lsn)));
+                }
+                self.count_memtables();
             }
             Record::DropTable { name } => {
                 if self.tables.get(&name).is_some_and(|table| table.created_lsn <= lsn) {

@@ -4,15 +4,16 @@
 //! replace; only then do reads see them. A crash anywhere leaves the old state or the new one.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use super::{Engine, State, Table};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::maintain::remove_files;
 use crate::maintain::retain::{Expiry, Kept, RollDay, Upkeep};
 use crate::maintain::roll::{DayToRoll, roll_day};
-use crate::manifest::TableEntry;
 use crate::model::{ColumnKind, FieldRef, TableId};
 use crate::partition::{self, Partition};
 use crate::table::LiveSegment;
@@ -133,28 +134,35 @@ impl Engine {
     /// Publishes a change of a table's tiers together with the loss of the raw segments of some days, then lets reads see it.
     fn change_tiers(&self, due: &Due, gone: &BTreeSet<Partition>, change: &dyn Fn(&mut Tiers)) -> Result<()> {
         let is_gone = |min_ns: i64| gone.contains(&partition::of(min_ns));
-        let flushed_lsn = self.state().flushed_lsn;
-        let mut manifest = self.manifest(flushed_lsn);
-        let Some(entry) = manifest.tables.iter_mut().find(|entry| entry.id == due.id) else { return Ok(()) };
-        let Some(mut tiers) = self.with_table(due, |table| (**table.tiers()).clone()) else { return Ok(()) };
-        change(&mut tiers);
-        *entry = TableEntry { tiers: tiers.entry(), ..entry.clone() };
-        entry.segments.retain(|segment| !is_gone(segment.min_ns));
-        self.publish(&manifest)?;
-        {
-            let mut state = self.state_mut();
-            let Some(table) = live(&mut state, due) else { return Ok(()) };
+        let mut publishing = self.publishing();
+        let (manifest, before, after) = {
+            let state = self.state();
+            let Some(table) = state.tables.get(&due.table).filter(|table| table.core.id == due.id) else {
+                return Ok(());
+            };
+            let mut tiers = (**table.tiers()).clone();
+            change(&mut tiers);
+            let mut manifest = self.manifest_of(&state, state.flushed_lsn);
+            let Some(entry) = manifest.tables.iter_mut().find(|entry| entry.id == due.id) else { return Ok(()) };
+            let before = entry.files(&self.dir);
+            entry.tiers = tiers.entry();
+            entry.segments.retain(|segment| !is_gone(segment.min_ns));
+            let after = entry.files(&self.dir);
+            (manifest, before, after)
+        };
+        let not_in = |files: &[PathBuf], others: &[PathBuf]| -> Vec<PathBuf> {
+            files.iter().filter(|file| !others.contains(file)).cloned().collect()
+        };
+        self.publish_or_remove(&manifest, &mut publishing, &not_in(&after, &before))?;
+        if let Some(table) = live(&mut self.state_mut(), due) {
             let mut tiers = (**table.tiers()).clone();
             change(&mut tiers);
             table.set_tiers(tiers);
             let kept = table.segments.iter().filter(|segment| !is_gone(segment.entry.min_ns));
             table.segments = Arc::new(kept.cloned().collect());
         }
-        self.remove_orphans()
-    }
-
-    fn with_table<T>(&self, due: &Due, read: impl FnOnce(&Table) -> T) -> Option<T> {
-        self.state().tables.get(&due.table).filter(|table| table.core.id == due.id).map(read)
+        remove_files(&*self.options.fs, &not_in(&before, &after));
+        Ok(())
     }
 }
 

@@ -78,6 +78,13 @@ pub(crate) enum Action {
     Compact(Compaction),
 }
 
+impl Action {
+    /// The compaction, if this is one.
+    pub(crate) fn compaction(self) -> Option<Compaction> {
+        if let Action::Compact(compaction) = self { Some(compaction) } else { None }
+    }
+}
+
 /// Segments to be written as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compaction {
@@ -117,7 +124,7 @@ pub(crate) struct SegmentFacts {
     pub(crate) tier: u8,
     pub(crate) partition: Partition,
     pub(crate) bytes: u64,
-    /// Time since it became live or rows of it were deleted.
+    /// Time since it became live.
     pub(crate) rest_ns: i64,
     pub(crate) deleted: Deleted,
     /// A compaction of it is under way, or it cannot be read. Nothing is joined across it.
@@ -135,14 +142,14 @@ pub(crate) enum Deleted {
 
 /// What to do, the most urgent first. Nothing, when all is in order.
 pub(crate) fn plan(situation: &Situation) -> Vec<Action> {
-    let mut actions = Vec::new();
+    // What gives space back goes first: a flush may need it.
+    let mut actions: Vec<Action> = situation.tables.iter().filter_map(drop_deleted).collect();
     if is_flush_due(situation) {
         actions.push(Action::Flush);
     }
     let mut joins = Vec::new();
     let mut later = Vec::new();
     for table in &situation.tables {
-        actions.extend(drop_deleted(table));
         for list in lists(&table.segments) {
             if let Some(range) = rising(&list).or_else(|| full(&list)) {
                 joins.push(compaction(table.table, &list[range]));

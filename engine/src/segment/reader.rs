@@ -121,6 +121,19 @@ impl Segment {
         &self.0.contents.chunks
     }
 
+    /// The bytes of a chunk.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(super) fn chunk_bytes(&self, nth: usize) -> Result<&[u8]> {
+        let info = &self.chunks()[nth];
+        let bytes = usize::try_from(info.offset).ok().and_then(|start| {
+            let end = start.checked_add(usize::try_from(info.length).ok()?)?;
+            self.0.bytes.get(start..end)
+        });
+        bytes.ok_or_else(|| Error::corrupt(&self.0.path, info.offset, format!("chunk {nth}: lies behind the end")))
+    }
+
     /// Positions of the chunks that may hold rows of these series and times, in order.
     pub(crate) fn chunks_for(&self, select: &Selection<'_>) -> Vec<usize> {
         let chunks = self.chunks();

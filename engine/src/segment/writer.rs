@@ -16,6 +16,7 @@ use super::format::{
     TIER_ROLLUP, Tail, VECTOR_ROWS_MAX,
 };
 use super::head::{DirectoryEntry, Head, Place, SectionBytes, SectionInfo, Ticks, Times, VectorInfo, put_directory};
+use super::reader::{Segment, Selection};
 use super::stats::Stats;
 use super::vector::Vector;
 
@@ -106,6 +107,31 @@ impl SegmentWriter {
         for nth in 0..rows.series.len() {
             self.append_run(rows.series[nth].0, rows, rows.range(nth))?;
         }
+        Ok(())
+    }
+
+    /// Appends a chunk of another segment of the same table; its rows follow all rows so far. Its bytes are copied as they
+    /// are, with their checksums, if the segments have the same fields.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::append`], and [`Error::Corrupt`].
+    pub(crate) fn append_chunk(&mut self, segment: &Segment, nth: usize) -> Result<()> {
+        if segment.fields() != self.table.fields.as_slice() {
+            let fields: Vec<_> = self.table.fields.iter().map(|f| (f.position, f.kind)).collect();
+            let all = Selection { time: TimeRange::ALL, series: None };
+            return self.append(&segment.read(nth, &fields, &all)?);
+        }
+        self.finish_chunk()?;
+        let info = &segment.chunks()[nth];
+        let is_one_series = info.series_first == info.series_last;
+        let first_at_most = (info.series_first, if is_one_series { info.time.min_ns } else { info.time.max_ns });
+        let follows = self.last.is_none_or(|last| last < first_at_most);
+        assert!(follows, "chunks of a segment are appended in the order of (series, time)");
+        let offset = self.offset;
+        self.append_bytes(segment.chunk_bytes(nth)?)?;
+        self.table.push(ChunkInfo { offset, ..*info });
+        let last_ns = if is_one_series { info.time.max_ns } else { info.time.min_ns };
+        self.last = Some((info.series_last, last_ns));
         Ok(())
     }
 

@@ -274,14 +274,14 @@ fn take_texts(cursor: &mut Cursor<'_>, count: usize, valid: &[bool]) -> Result<T
 }
 
 /// Writes bytes packed, with their packed length.
-pub(super) fn put_packed(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_packed(out: &mut Vec<u8>, bytes: &[u8]) {
     let packed = pack(bytes, ZSTD_LEVEL);
     put_varint(out, packed.len() as u64);
     out.extend_from_slice(&packed);
 }
 
 /// Reads what [`put_packed`] wrote.
-pub(super) fn take_packed(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, Short> {
+pub(crate) fn take_packed(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, Short> {
     let length = cursor.count(1)?;
     unpack(cursor.take(length)?)
 }

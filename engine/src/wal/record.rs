@@ -1,8 +1,9 @@
-//! What a log record says: rows of some tables, a table created, changed or dropped.
+//! What a log record says: rows of some tables, a table created, changed or dropped, points deleted.
 //!
 //! A record names tables, columns and tags by name, so that it can be replayed on any state at or before it, any number of
 //! times. It begins with a byte for the kind.
 
+pub(crate) mod delete;
 mod options;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use foldhash::fast::RandomState;
 use crate::batch::{Batch, FieldValues};
 use crate::bytes::{Cursor, Short, put_text, put_varint};
 use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableOptions};
+use delete::LoggedDelete;
 
 use super::columns::{put_integers, put_packed, put_values, take_integers, take_packed, take_values};
 use options::{put_options, take_options};
@@ -25,6 +27,7 @@ pub(crate) const RECORD_VALUES_MAX: usize = 67_108_864;
 const KIND_WRITE: u8 = 1;
 const KIND_CREATE: u8 = 2;
 const KIND_DROP: u8 = 3;
+const KIND_DELETE: u8 = 4;
 const KIND_OPTIONS: u8 = 5;
 
 /// A record, read back.
@@ -43,6 +46,10 @@ pub(crate) enum Record {
     SetOptions {
         name: String,
         options: TableOptions,
+    },
+    Delete {
+        table: String,
+        deleted: LoggedDelete,
     },
 }
 
@@ -177,6 +184,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
             finished(&body)?;
             record
         }
+        KIND_DELETE => delete::take(&mut cursor)?,
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
         KIND_OPTIONS => Record::SetOptions { name: cursor.text()?.to_owned(), options: take_options(&mut cursor)? },
         _ => return Err(Short),

@@ -9,10 +9,10 @@ use arrow_schema::DataType;
 use plimsoll_engine::env::sim::Random;
 use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{
-    Column, ColumnKind, Error, ScanRequest, SchemaError, Snapshot, TableSchema, TagMatcher, TagTest, TimeRange,
+    Column, ColumnKind, Error, ScanRequest, SchemaError, Snapshot, TableSchema, TagMatcher, TimeRange,
 };
 
-use crate::history::{any_table, any_tag, any_tag_value, time};
+use crate::history::{any_table, any_tag, any_test, time};
 
 /// Random questions per comparison.
 const REQUESTS: usize = 3;
@@ -175,23 +175,8 @@ fn request(naive: &Naive, random: &mut Random) -> ScanRequest {
         2 if random.one_in(4) => TimeRange { min_ns: one.max(other), max_ns: one.min(other) },
         _ => TimeRange { min_ns: one.min(other), max_ns: one.max(other) },
     };
-    let tags = (0..random.below(3)).map(|_| TagMatcher { tag: any_tag(random).to_owned(), test: test(random) });
+    let tags = (0..random.below(3)).map(|_| TagMatcher { tag: any_tag(random).to_owned(), test: any_test(random) });
     ScanRequest { table: table.to_owned(), columns, time, tags: tags.collect(), parts_max: 1 + random.below(4) }
-}
-
-fn test(random: &mut Random) -> TagTest {
-    let value = |random: &mut Random| any_tag_value(random).to_owned();
-    let list = |random: &mut Random| (0..random.below(4)).map(|_| value(random)).collect();
-    match random.below(8) {
-        0 => TagTest::Equals(value(random)),
-        1 => TagTest::NotEquals(value(random)),
-        2 => TagTest::In(list(random)),
-        3 => TagTest::NotIn(list(random)),
-        4 => TagTest::Prefix(value(random)),
-        5 => TagTest::Regex((*random.pick(&["^a", "b$", "a|ü", "", "x.*"])).to_owned()),
-        6 => TagTest::IsNull,
-        _ => TagTest::IsNotNull,
-    }
 }
 
 /// Asks both, and compares answers or refusals.

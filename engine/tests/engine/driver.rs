@@ -8,10 +8,13 @@ use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{Engine, Error, Point, Snapshot, TableId, Written};
 
 use crate::check::{self, Dump, Names};
-use crate::history::{START_NS, Sizes, Step};
+use crate::history::{Deleting, START_NS, Sizes, Step};
 
 /// Steps of maintenance after which there must be none left for so small a world.
 const MAINTENANCE_MAX: usize = 10_000;
+
+/// How far the clock goes on at a time: longer than small partitions have to rest before they settle.
+const WAIT_NS: i64 = 70 * 1_000_000_000;
 
 /// The data directory of every test.
 pub(crate) fn dir() -> &'static Path {
@@ -47,13 +50,14 @@ pub(crate) struct Driver {
     engine: Option<Engine>,
     held: Vec<(Snapshot, Naive)>,
     dropped: BTreeSet<TableId>,
+    now_ns: i64,
 }
 
 impl Driver {
     /// A driver of an engine that is not open yet.
     pub(crate) fn closed(fs: &SimFileSystem, sizes: Sizes, naive: Naive) -> Driver {
         let (held, dropped) = (Vec::new(), BTreeSet::new());
-        Driver { fs: fs.clone(), naive, names: Names::Exact, sizes, engine: None, held, dropped }
+        Driver { fs: fs.clone(), naive, names: Names::Exact, sizes, engine: None, held, dropped, now_ns: START_NS }
     }
 
     /// Opens the engine, after closing it when it is open.
@@ -96,8 +100,11 @@ impl Driver {
                 self.same_refusal(self.when_not_busy(|engine| engine.create_table(name, columns))?, &expected)?;
             }
             Step::DropTable(name) => self.drop_table(name, &expected)?,
+            Step::Delete(deleting) => self.delete(deleting, &expected)?,
             Step::Flush => self.engine().flush().map_err(Stop::Failed)?,
             Step::Maintain => self.maintain()?,
+            Step::MaintainOnce => drop(self.engine().maintain(self.now_ns).map_err(Stop::Failed)?),
+            Step::Wait => self.now_ns += WAIT_NS,
             Step::Restart => self.open().map_err(Stop::Failed)?,
             Step::Hold => self.held.push((self.engine().snapshot(), self.naive.clone())),
             Step::Release => drop(self.held.drain(..1.min(self.held.len()))),
@@ -107,6 +114,21 @@ impl Driver {
             Some(table) => Err(Stop::Wrong(format!("{:?} of a dropped table is given to {:?}", table.id, table.name))),
             None => Ok(()),
         }
+    }
+
+    fn delete(&self, deleting: &Deleting, expected: &Expected) -> Result<(), Stop> {
+        let Deleting { table, time, tags, predicates } = deleting;
+        let found = match self.engine().delete(table, *time, tags, predicates) {
+            Ok(rows) => Expected { accepted: rows as usize, refusals: Vec::new() },
+            Err(error @ Error::Schema(_)) => Expected { accepted: 0, refusals: vec![(0, error.to_string())] },
+            Err(error) => return Err(Stop::Failed(error)),
+        };
+        // A name that a refused write left behind is no error, and no row has a value there.
+        let is_unknown = expected.refusals.first().is_some_and(|(_, why)| why.contains("does not exist"));
+        if found == *expected || is_unknown && found.accepted == 0 {
+            return Ok(());
+        }
+        Err(Stop::Wrong(format!("the delete was answered {found:?}, not {expected:?}")))
     }
 
     fn drop_table(&mut self, name: &str, expected: &Expected) -> Result<(), Stop> {
@@ -138,7 +160,7 @@ impl Driver {
     /// Maintenance until nothing more waits.
     pub(crate) fn maintain(&self) -> Result<(), Stop> {
         for _ in 0..MAINTENANCE_MAX {
-            if !self.engine().maintain(START_NS).map_err(Stop::Failed)?.more {
+            if !self.engine().maintain(self.now_ns).map_err(Stop::Failed)?.more {
                 return Ok(());
             }
         }
@@ -195,6 +217,14 @@ pub(crate) fn apply(naive: &mut Naive, step: &Step) -> Expected {
         Step::Write(points) => Expected::of(&naive.write(points)),
         Step::CreateTable(name, columns) => refused(naive.create_table(name, columns)),
         Step::DropTable(name) => refused(naive.drop_table(name)),
-        Step::Flush | Step::Maintain | Step::Restart | Step::Hold | Step::Release => Expected::default(),
+        Step::Delete(Deleting { table, time, tags, predicates }) => {
+            match naive.delete(table, *time, tags, predicates) {
+                Ok(rows) => Expected { accepted: rows as usize, refusals: Vec::new() },
+                Err(error) => refused(Err(error)),
+            }
+        }
+        Step::Flush | Step::Maintain | Step::MaintainOnce | Step::Wait | Step::Restart | Step::Hold | Step::Release => {
+            Expected::default()
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Random histories over a small world, where the same tables, series and times are met again and again.
 
 use plimsoll_engine::env::sim::Random;
-use plimsoll_engine::{Column, ColumnKind, Durability, FieldType, Options, Point, TableSchema, Value};
+use plimsoll_engine::{
+    Column, ColumnKind, CompareOp, Durability, FieldPredicate, FieldTest, FieldType, Options, Point, TableSchema,
+    TagMatcher, TagTest, TimeRange, Value,
+};
 
 const TABLES: [&str; 3] = ["cpu", "disk io", "Wärme"];
 const TAGS: [&str; 3] = ["host", "region", "Rack"];
@@ -38,14 +41,28 @@ pub(crate) enum Step {
     Write(Vec<Point<'static>>),
     CreateTable(String, Vec<Column>),
     DropTable(String),
+    Delete(Deleting),
     Flush,
     /// Maintenance until nothing more waits.
     Maintain,
+    /// One step of maintenance.
+    MaintainOnce,
+    /// Time goes on, so that maintenance finds rows and partitions that were left alone.
+    Wait,
     Restart,
     /// Takes a snapshot that is read after every later step.
     Hold,
     /// Lets the oldest snapshot go.
     Release,
+}
+
+/// What is to be deleted.
+#[derive(Debug, Clone)]
+pub(crate) struct Deleting {
+    pub(crate) table: String,
+    pub(crate) time: TimeRange,
+    pub(crate) tags: Vec<TagMatcher>,
+    pub(crate) predicates: Vec<FieldPredicate>,
 }
 
 /// How an engine of the test is opened, but for its disk.
@@ -98,7 +115,7 @@ pub(crate) fn history(random: &mut Random, length: usize, world: World) -> Vec<S
 }
 
 fn step(random: &mut Random, world: World) -> Step {
-    match random.below(24) {
+    match random.below(30) {
         0 => Step::CreateTable(table(random), columns(random)),
         1 if random.one_in(2) => Step::DropTable(table(random)),
         2 | 3 => Step::Flush,
@@ -106,7 +123,51 @@ fn step(random: &mut Random, world: World) -> Step {
         7 | 8 => Step::Restart,
         9 => Step::Hold,
         10 => Step::Release,
+        11 | 12 => Step::Delete(deleting(random, world)),
+        13 | 14 => Step::MaintainOnce,
+        15 | 16 => Step::Wait,
         _ => Step::Write(points(random, world)),
+    }
+}
+
+fn deleting(random: &mut Random, world: World) -> Deleting {
+    let (one, other) = (time(random), time(random));
+    let time = match random.below(4) {
+        0 => TimeRange::ALL,
+        1 => TimeRange { min_ns: one, max_ns: one },
+        _ => TimeRange { min_ns: one.min(other), max_ns: one.max(other) },
+    };
+    let tags = (0..random.below(2)).map(|_| TagMatcher { tag: any_tag(random).to_owned(), test: any_test(random) });
+    let tags = tags.collect();
+    let predicates = (0..random.below(3).saturating_sub(1)).map(|_| predicate(random, world)).collect();
+    Deleting { table: name(random, &TABLES).to_owned(), time, tags, predicates }
+}
+
+fn predicate(random: &mut Random, world: World) -> FieldPredicate {
+    let (name, value) = field(random, world);
+    let test = match random.below(5) {
+        0 => FieldTest::IsNull,
+        1 => FieldTest::IsNotNull,
+        2 => FieldTest::Compare(CompareOp::Equal, value),
+        3 => FieldTest::Compare(CompareOp::LessOrEqual, value),
+        _ => FieldTest::Compare(CompareOp::Greater, value),
+    };
+    FieldPredicate { field: name.into_owned(), test }
+}
+
+/// A test of a tag.
+pub(crate) fn any_test(random: &mut Random) -> TagTest {
+    let value = |random: &mut Random| any_tag_value(random).to_owned();
+    let list = |random: &mut Random| (0..random.below(4)).map(|_| value(random)).collect();
+    match random.below(8) {
+        0 => TagTest::Equals(value(random)),
+        1 => TagTest::NotEquals(value(random)),
+        2 => TagTest::In(list(random)),
+        3 => TagTest::NotIn(list(random)),
+        4 => TagTest::Prefix(value(random)),
+        5 => TagTest::Regex((*random.pick(&["^a", "b$", "a|ü", "", "x.*"])).to_owned()),
+        6 => TagTest::IsNull,
+        _ => TagTest::IsNotNull,
     }
 }
 

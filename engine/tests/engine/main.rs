@@ -4,6 +4,7 @@
 
 mod aggregates;
 mod check;
+mod compaction;
 mod concurrency;
 mod crash;
 mod driver;
