@@ -10,13 +10,15 @@
 //! - a table's schema and index (see `TableCore`).
 
 mod delete;
+mod estimate;
 mod options;
 mod publish;
 mod recover;
+mod retain;
 mod upkeep;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -24,7 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLoc
 use crate::env::FileLock;
 use crate::error::{SchemaError, WriteError};
 use crate::memtable::{Insert, Run};
-use crate::model::{Column, ColumnKind, TableId, TableSchema};
+use crate::model::{Column, ColumnKind, OptionsChange, TableId, TableOptions, TableSchema};
+use crate::partition::Partition;
 use crate::scan::Snapshot;
 use crate::table::{ColumnSet, Table, TableCore};
 use crate::wal::group::{Entry, Group, Waiter};
@@ -32,7 +35,10 @@ use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
 use delete::Deletion;
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, SegmentInfo, Stats, TableStats, Written};
+pub use estimate::TierEstimate;
+pub use options::{
+    Durability, Maintained, Options, Recovery, Rejected, RollupStats, SegmentInfo, Stats, TableStats, Written,
+};
 pub(crate) use publish::manifest_files;
 pub(crate) use recover::lock;
 use upkeep::Upkeep;
@@ -54,6 +60,10 @@ pub struct Engine {
     state: RwLock<State>,
     next_file: AtomicU64,
     has_unsynced: AtomicBool,
+    /// When rows were last flushed only so that they can be rolled up.
+    flushed_for_tiers_ns: AtomicI64,
+    /// Days that could not be rolled up.
+    damaged_days: Mutex<BTreeSet<(TableId, Partition)>>,
     /// When upkeep last ran.
     now_ns: AtomicI64,
     /// Why writes are refused until the directory is opened again.
@@ -79,8 +89,9 @@ struct State {
 #[derive(Debug)]
 enum Change {
     Insert(Vec<TableChange>),
-    Create(Box<TableCore>),
+    Create(Box<TableCore>, TableOptions),
     Drop(String),
+    Options(String, TableOptions),
     Delete(Arc<TableCore>, Deletion),
 }
 
@@ -118,6 +129,14 @@ impl Engine {
     /// # Errors
     /// [`SchemaError::TableExists`], [`SchemaError::Name`], [`SchemaError::Duplicate`], and those of [`Engine::write`].
     pub fn create_table(&self, name: &str, columns: &[Column]) -> Result<()> {
+        self.create_table_with(name, columns, &TableOptions::default())
+    }
+
+    /// As [`Engine::create_table`], with options.
+    ///
+    /// # Errors
+    /// As [`Engine::create_table`].
+    pub fn create_table_with(&self, name: &str, columns: &[Column], options: &TableOptions) -> Result<()> {
         self.check_writable()?;
         let _alone = self.definitions.write().expect("definitions are guarded without panics");
         if self.table(name).is_some() {
@@ -133,18 +152,40 @@ impl Engine {
         core.grow(&kinds(columns))?;
         let core = TableCore::new(self.new_table_id(), name)?;
         core.grow(&kinds(columns))?;
-        self.commit(record::create_table(name, columns), Change::Create(Box::new(core)))
+        let change = Change::Create(Box::new(core), options.clone());
+        self.commit(record::create_table(name, columns, options), change)
+    }
+
+    /// Changes the options of a table. Maintenance acts on them; only the legal hold has an effect at once.
+    ///
+    /// # Errors
+    /// [`SchemaError::NoTable`], and those of [`Engine::write`].
+    pub fn alter_table(&self, name: &str, change: &OptionsChange) -> Result<()> {
+        self.check_writable()?;
+        let _alone = self.definitions.write().expect("definitions are guarded without panics");
+        let before = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+        let options = change.apply(&before);
+        if options == *before {
+            return Ok(());
+        }
+        self.commit(record::set_options(name, &options), Change::Options(name.to_owned(), options))
+    }
+
+    /// The options of a table.
+    pub fn table_options(&self, name: &str) -> Option<Arc<TableOptions>> {
+        self.state().tables.get(name).filter(|t| t.schema().is_some()).map(|t| t.options.clone())
     }
 
     /// Removes a table and all its data.
     ///
     /// # Errors
-    /// [`SchemaError::NoTable`], and those of [`Engine::write`].
+    /// [`SchemaError::NoTable`], [`SchemaError::LegalHold`], and those of [`Engine::write`].
     pub fn drop_table(&self, name: &str) -> Result<()> {
         self.check_writable()?;
         let _alone = self.definitions.write().expect("definitions are guarded without panics");
-        if self.table(name).is_none() {
-            return Err(SchemaError::NoTable(name.to_owned()).into());
+        let options = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+        if options.legal_hold {
+            return Err(SchemaError::LegalHold(name.to_owned()).into());
         }
         let mut publishing = self.publishing();
         let files = self.state().tables.get(name).map(|table| table.entry().files(&self.dir));
@@ -327,12 +368,17 @@ impl State {
                     self.memtable_bytes -= before;
                 }
             }
-            Change::Create(core) => {
+            Change::Create(core, options) => {
                 let columns = ColumnSet::first(core.shape().schema.columns.len());
                 let mut table = Table::new(*core);
                 table.created_lsn = lsn;
+                table.options = Arc::new(options);
                 table.show(&columns);
                 self.tables.insert(table.core.name.clone(), table);
+            }
+            Change::Options(name, options) => {
+                let table = self.tables.get_mut(&name).expect("no table is dropped while it is altered");
+                table.options = Arc::new(options);
             }
             Change::Drop(name) => {
                 self.tables.remove(&name);

@@ -29,24 +29,29 @@ pub mod naive;
 mod pack;
 mod partition;
 mod resolve;
+mod rollup;
 mod rows;
 mod scan;
 mod segment;
 mod table;
+mod tiers;
 mod tombstone;
 mod verify;
 mod wal;
 
 pub use engine::{
-    Durability, Engine, Maintained, Options, Recovery, Rejected, Row, SegmentInfo, SeriesRef, Stats, TableStats, Write,
-    Written,
+    Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SegmentInfo, SeriesRef, Stats,
+    TableStats, TierEstimate, Write, Written,
 };
 pub use error::{Error, Result, SchemaError};
-pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
+pub use model::{
+    Column, ColumnKind, FieldType, OptionsChange, Point, Retention, SeriesId, TIERS_MAX, TableId, TableOptions,
+    TableSchema, Tier, TimeRange, Value,
+};
 pub use scan::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp,
     FieldPredicate, FieldTest, LastRequest, Partial, ScanOrder, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher,
-    TagTest,
+    TagTest, TierUsed,
 };
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;

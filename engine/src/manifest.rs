@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::FileSystem;
 use crate::error::WriteError;
-use crate::model::{Column, TableId, TimeRange};
+use crate::model::{Column, TableId, TableOptions, TimeRange};
 use crate::partition::{self, Partition};
 use crate::segment::Published;
+use crate::tiers::TiersEntry;
 use crate::wal::Lsn;
 use crate::{Error, Result, files, frame};
 
@@ -60,6 +61,10 @@ pub(crate) struct TableEntry {
     pub(crate) tombstones: Option<TombstoneFileEntry>,
     /// Segments, oldest first: where two hold the same point, the later one wins.
     pub(crate) segments: Vec<SegmentEntry>,
+    #[serde(default, skip_serializing_if = "TableOptions::is_default")]
+    pub(crate) options: TableOptions,
+    #[serde(default, skip_serializing_if = "TiersEntry::is_default")]
+    pub(crate) tiers: TiersEntry,
 }
 
 /// One series file.
@@ -95,7 +100,7 @@ pub(crate) struct SegmentEntry {
     /// The rows are those after this record: a DELETE up to it is done, a later one may still touch them.
     #[serde(default)]
     pub(crate) lsn: Lsn,
-    /// How fine the data is; 0 is as it was written.
+    /// How fine the data is: 0 is as it was written, 1 is rolled up.
     #[serde(default)]
     pub(crate) tier: u8,
     /// Checksum of its chunk table, so that it is this segment and no other.
@@ -119,13 +124,15 @@ impl TableEntry {
     /// The numbers of its files.
     pub(crate) fn file_numbers(&self) -> impl Iterator<Item = FileNumber> {
         let series = self.series_files.iter().map(|f| f.file);
-        series.chain(self.segments.iter().map(|s| s.file)).chain(self.tombstones.map(|t| t.file))
+        let segments = self.segments.iter().map(|s| s.file).chain(self.tiers.files());
+        series.chain(segments).chain(self.tombstones.map(|t| t.file))
     }
 
     /// Its files in a data directory.
     pub(crate) fn files(&self, dir: &Path) -> Vec<PathBuf> {
         let series = self.series_files.iter().map(|f| files::series_path(dir, f.file));
-        let segments = self.segments.iter().map(|s| files::segment_path(dir, s.file));
+        let segments = self.segments.iter().map(|s| s.file).chain(self.tiers.files());
+        let segments = segments.map(|file| files::segment_path(dir, file));
         series.chain(segments).chain(self.tombstones.map(|t| files::tombstone_path(dir, t.file))).collect()
     }
 }

@@ -162,7 +162,7 @@ fn level(run: &Run) -> u32 {
 }
 
 /// The rows of a memtable at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct MemtableView {
     runs: Vec<Arc<Run>>,
     active: Arc<Batch>,

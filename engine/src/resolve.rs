@@ -123,6 +123,7 @@ pub(crate) struct Scratch<'a> {
 impl<'a> Scratch<'a> {
     fn add(&mut self, rows: &mut TableRows, point: &'a Point<'a>) -> Result<SeriesId> {
         let core = &rows.core;
+        core.check_kept(point.time_ns)?;
         let shape = core.shape();
         self.lay_out(&shape, point).map_err(|error| first_error(&shape, point).map_or(error, Error::from))?;
         if !self.new.is_empty() {

@@ -19,7 +19,7 @@ use crate::model::{TableSchema, TimeRange};
 use crate::table::TableView;
 use crate::{Result, SchemaError};
 pub use aggregate::{
-    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial,
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial, TierUsed,
 };
 pub(crate) use last::LastPoints;
 pub use last::LastRequest;
@@ -157,7 +157,7 @@ impl Snapshot {
         let schema = output.schema();
         let predicates = output.predicates(view, &request.predicates)?;
         let series = plan::select_series(view, &request.tags)?;
-        let wanted = Wanted { time: request.time, series, predicates, order: request.order };
+        let wanted = Wanted { time: view.tiers.visible(&request.time), series, predicates, order: request.order };
         let reader = Arc::new(Reader::new(view.clone(), output, wanted));
         let units = plan::units(&reader)?;
         let parts = match request.order {

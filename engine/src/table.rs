@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::TableStats;
@@ -9,9 +10,13 @@ use crate::error::{Error, SchemaError};
 use crate::index::TagIndex;
 use crate::manifest::{FileNumber, SegmentEntry, SeriesFileEntry, TableEntry, TombstoneFileEntry};
 use crate::memtable::{Memtable, MemtableView};
-use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableId, TableSchema, TimeRange, check_name};
+use crate::model::{
+    Column, ColumnKind, FieldType, SeriesId, TableId, TableOptions, TableSchema, TimeRange, check_name,
+};
+use crate::partition::Partition;
 use crate::scan::LastPoints;
 use crate::segment::Segment;
+use crate::tiers::Tiers;
 use crate::tombstone::{Tombstone, Tombstones};
 use crate::wal::Lsn;
 
@@ -25,6 +30,8 @@ pub(crate) struct TableCore {
     pub(crate) name: String,
     shape: RwLock<Arc<Shape>>,
     index: RwLock<TagIndex>,
+    /// Points before this are refused: nothing of that age is kept.
+    floor_ns: AtomicI64,
     pub(crate) last_points: LastPoints,
 }
 
@@ -66,8 +73,23 @@ impl TableCore {
             name: schema.name.clone(),
             shape: RwLock::new(Arc::new(Shape::new(schema))),
             index: RwLock::new(index),
+            floor_ns: AtomicI64::new(i64::MIN),
             last_points: LastPoints::default(),
         }
+    }
+
+    /// Points before this are refused.
+    pub(crate) fn floor_ns(&self) -> i64 {
+        self.floor_ns.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a point that is older than anything the table keeps.
+    pub(crate) fn check_kept(&self, time_ns: i64) -> Result<(), SchemaError> {
+        let from_ns = self.floor_ns();
+        if time_ns >= from_ns {
+            return Ok(());
+        }
+        Err(SchemaError::Expired { table: self.name.clone(), time_ns, from_ns })
     }
 
     pub(crate) fn shape(&self) -> Arc<Shape> {
@@ -182,6 +204,8 @@ pub(crate) struct Table {
     /// Oldest first: where two hold the same point, the later one wins.
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
     pub(crate) series_files: Vec<SeriesFileEntry>,
+    pub(crate) options: Arc<TableOptions>,
+    tiers: Arc<Tiers>,
     /// What was deleted and may still stand in segments, or in rows that a flush or a compaction is writing; oldest first.
     pub(crate) tombstones: Vec<Arc<Tombstone>>,
     /// The file that holds those up to its `lsn`.
@@ -199,13 +223,36 @@ impl Table {
             memtable: Memtable::default(),
             segments: Arc::default(),
             series_files: Vec::new(),
+            options: Arc::default(),
+            tiers: Arc::default(),
             tombstones: Vec::new(),
             tombstone_file: None,
         }
     }
 
+    pub(crate) fn tiers(&self) -> &Arc<Tiers> {
+        &self.tiers
+    }
+
+    /// Replaces what is rolled up and expired.
+    pub(crate) fn set_tiers(&mut self, tiers: Tiers) {
+        self.core.floor_ns.store(tiers.floor_ns, Ordering::Relaxed);
+        self.tiers = Arc::new(tiers);
+    }
+
+    /// Notes that raw rows of some days came or went, so that rollups of these days are made again. Whatever adds or deletes rows
+    /// of segments has to say so here; joining segments does not.
+    pub(crate) fn days_changed(&mut self, days: impl Iterator<Item = Partition>) {
+        for day in days {
+            if self.tiers.days.contains_key(&day) {
+                Arc::make_mut(&mut self.tiers).changed(day);
+            }
+        }
+    }
+
     /// Deletes rows that are older than the tombstone's record.
     pub(crate) fn delete(&mut self, tombstone: Arc<Tombstone>) {
+        self.days_changed(self.tiers.clone().days_within(&tombstone.time));
         self.memtable.delete(&tombstone);
         self.attach(std::slice::from_ref(&tombstone));
         self.tombstones.push(tombstone);
@@ -266,6 +313,8 @@ impl Table {
             core: self.core.clone(),
             memtable: self.memtable.view(),
             segments: self.segments.clone(),
+            options: self.options.clone(),
+            tiers: self.tiers.clone(),
         })
     }
 
@@ -299,6 +348,9 @@ impl Table {
             segment_bytes: self.segments.iter().map(|s| s.entry.bytes).sum(),
             memtable_bytes: self.memtable.memory_bytes() as u64,
             time: times().reduce(join),
+            options: self.options.clone(),
+            raw_from_ns: Some(self.tiers.raw_from_ns).filter(|from_ns| *from_ns != i64::MIN),
+            rollups: self.tiers.stats(),
         })
     }
 
@@ -318,12 +370,14 @@ impl Table {
             series_files: self.series_files.clone(),
             tombstones: self.tombstone_file,
             segments: self.segments.iter().map(|s| s.entry).collect(),
+            options: (*self.options).clone(),
+            tiers: self.tiers.entry(),
         }
     }
 }
 
 /// The readable state of one table at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TableView {
     /// The columns that users see.
     pub(crate) schema: Arc<TableSchema>,
@@ -332,6 +386,8 @@ pub(crate) struct TableView {
     pub(crate) core: Arc<TableCore>,
     pub(crate) memtable: MemtableView,
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
+    pub(crate) options: Arc<TableOptions>,
+    pub(crate) tiers: Arc<Tiers>,
 }
 
 /// Positions of columns in a schema.

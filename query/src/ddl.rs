@@ -6,9 +6,10 @@ use datafusion::sql::sqlparser::ast::{
     self, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, Expr, ObjectName, ObjectType, Spanned,
     TableConstraint, TimezoneInfo,
 };
-use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, SchemaError, TableSchema};
+use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, SchemaError, TableOptions, TableSchema};
 
 use crate::lower::folded;
+use crate::options::created_options;
 use crate::session::blocking;
 use crate::statement::span_position;
 use crate::{Command, Database, Error, Result};
@@ -26,6 +27,7 @@ use crate::{Command, Database, Error, Result};
 pub(crate) struct NewTable {
     name: String,
     columns: Vec<Column>,
+    options: TableOptions,
     if_not_exists: bool,
 }
 
@@ -67,7 +69,8 @@ impl NewTable {
             let position = span_position(create.name.span());
             return Err(Error::UndefinedColumn { name: unknown.clone(), position, hint: None });
         }
-        Ok(NewTable { name: table_name(&create.name)?, columns, if_not_exists: create.if_not_exists })
+        let options = created_options(&create.table_options)?.unwrap_or_default();
+        Ok(NewTable { name: table_name(&create.name)?, columns, options, if_not_exists: create.if_not_exists })
     }
 
     /// Makes the table.
@@ -78,7 +81,7 @@ impl NewTable {
         if database.catalog().views().contains_key(&self.name) {
             return Err(Error::DuplicateTable { name: self.name });
         }
-        blocking(move || match database.engine().create_table(&self.name, &self.columns) {
+        blocking(move || match database.engine().create_table_with(&self.name, &self.columns, &self.options) {
             Ok(()) => Ok(Command::CreateTable),
             Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(_))) if self.if_not_exists => {
                 Ok(Command::CreateTable)
@@ -191,7 +194,11 @@ fn refuse_clauses(create: &CreateTable) -> Result<()> {
             "PARTITION BY",
             "Data is partitioned by time without it.",
         ),
-        (create.table_options != CreateTableOptions::None, "WITH (...)", "Tables have no options yet."),
+        (
+            !matches!(create.table_options, CreateTableOptions::None | CreateTableOptions::With(_)),
+            "options outside of WITH (...)",
+            "Use WITH (retention = '...').",
+        ),
         (create.on_commit.is_some(), "ON COMMIT", "Tables are permanent."),
     ];
     match refused.into_iter().find(|(given, ..)| *given) {

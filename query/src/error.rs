@@ -153,6 +153,16 @@ pub enum Error {
         /// Why it is refused.
         message: String,
     },
+    /// Fix the statement: an option that there is not, or a value that it does not take (22023).
+    #[error("{message}")]
+    InvalidOption {
+        /// What is wrong.
+        message: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// What would be right.
+        hint: Option<String>,
+    },
     /// Do it another way: this is SQL that is not offered here (0A000).
     #[error("{what}")]
     Unsupported {
@@ -188,6 +198,7 @@ impl Error {
             | Error::AmbiguousColumn { position, .. }
             | Error::Grouping { position, .. }
             | Error::Type { position, .. }
+            | Error::InvalidOption { position, .. }
             | Error::Unsupported { position, .. } => *position,
             _ => None,
         }
@@ -200,6 +211,7 @@ impl Error {
             | Error::UndefinedColumn { hint, .. }
             | Error::UndefinedFunction { hint, .. }
             | Error::Type { hint, .. }
+            | Error::InvalidOption { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
             Error::Dependents { .. } => Some("Use DROP ... CASCADE to drop the dependent objects too."),
             _ => None,

@@ -168,10 +168,13 @@ impl ContextProvider for Lowering<'_> {
         args: Vec<Expr>,
     ) -> datafusion::common::Result<Arc<dyn TableSource>> {
         let functions = SessionStateDefaults::default_table_functions();
-        let function = functions.into_iter().find(|f| f.name() == name).ok_or_else(|| {
+        let is_estimate = name == system::estimate::NAME;
+        let function = functions.into_iter().find(|f| f.name() == name);
+        if function.is_none() && !is_estimate {
             let signature = format!("{name}()");
-            DataFusionError::External(Box::new(Error::UndefinedFunction { signature, position: None, hint: None }))
-        })?;
+            let error = Error::UndefinedFunction { signature, position: None, hint: None };
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         let context = SimplifyContext::builder()
             .with_config_options(self.state.config_options().clone())
             .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
@@ -180,6 +183,10 @@ impl ContextProvider for Lowering<'_> {
         let schema = DFSchema::empty();
         let simplify = |arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg));
         let args = args.into_iter().map(simplify).collect::<datafusion::common::Result<Vec<_>>>()?;
+        let Some(function) = function else {
+            let estimate = system::estimate::estimate(self.database, &args);
+            return Ok(provider_as_source(estimate.map_err(|e| DataFusionError::External(Box::new(e)))?));
+        };
         Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.state))?))
     }
 

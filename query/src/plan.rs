@@ -19,6 +19,7 @@ use crate::ddl::{DroppedTables, NewTable, dropped};
 use crate::delete::Delete;
 use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
+use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::{Command, Database, Error, Outcome, Result, Statement};
 
@@ -41,6 +42,8 @@ pub(crate) enum Plan {
     Delete(Delete, Reading),
     /// CREATE TABLE.
     CreateTable(NewTable),
+    /// ALTER TABLE ... SET (...).
+    AlterTable(ChangedOptions),
     /// DROP TABLE.
     DropTable(DroppedTables),
     /// CREATE VIEW.
@@ -126,6 +129,10 @@ impl Plan {
                 (Plan::Delete(delete, reading), Vec::new())
             }
             ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
+            ast::Statement::AlterTable(alter) => match ChangedOptions::read(alter)? {
+                Some(changed) => (Plan::AlterTable(changed), Vec::new()),
+                None => return Err(unsupported(&kind(statement.text()))),
+            },
             ast::Statement::CreateView(create) => {
                 let view = View::define(create, lowering)?;
                 (Plan::CreateView { view, or_replace: create.or_replace }, Vec::new())
@@ -150,7 +157,11 @@ impl Plan {
             Plan::Delete(delete, reading) => {
                 reading.fits(snapshot) && snapshot.table(&delete.table.name).is_some_and(|now| now == delete.table)
             }
-            Plan::CreateTable(_) | Plan::DropTable(_) | Plan::CreateView { .. } | Plan::DropView(_) => true,
+            Plan::CreateTable(_)
+            | Plan::AlterTable(_)
+            | Plan::DropTable(_)
+            | Plan::CreateView { .. }
+            | Plan::DropView(_) => true,
         }
     }
 
@@ -197,6 +208,7 @@ impl Plan {
                 Ok(Outcome::Done(Command::Delete { rows }))
             }
             Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(database.clone()).await?)),
+            Plan::AlterTable(changed) => Ok(Outcome::Done(changed.clone().run(database.engine().clone()).await?)),
             Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(database.clone()).await?)),
             Plan::CreateView { view, or_replace } => {
                 let (view, or_replace, database) = (view.clone(), *or_replace, database.clone());

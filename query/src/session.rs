@@ -268,6 +268,8 @@ impl fmt::Debug for Outcome {
 pub enum Command {
     /// `CREATE TABLE`
     CreateTable,
+    /// `ALTER TABLE`
+    AlterTable,
     /// `DROP TABLE`
     DropTable,
     /// `CREATE VIEW`
@@ -290,6 +292,7 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Command::CreateTable => f.write_str("CREATE TABLE"),
+            Command::AlterTable => f.write_str("ALTER TABLE"),
             Command::DropTable => f.write_str("DROP TABLE"),
             Command::CreateView => f.write_str("CREATE VIEW"),
             Command::DropView => f.write_str("DROP VIEW"),

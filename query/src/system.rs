@@ -16,6 +16,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+pub(crate) mod estimate;
 mod statements;
 mod storage;
 

@@ -102,7 +102,11 @@ impl Engine {
     fn view(&self, table: &str) -> Result<TableView> {
         let state = self.state();
         let view = state.tables.get(table).and_then(crate::table::Table::view);
-        view.ok_or_else(|| SchemaError::NoTable(table.to_owned()).into())
+        let view = view.ok_or_else(|| SchemaError::NoTable(table.to_owned()))?;
+        if view.options.legal_hold {
+            return Err(SchemaError::LegalHold(table.to_owned()).into());
+        }
+        Ok(view)
     }
 
     fn delete_found(&self, view: &TableView, points: Points) -> Result<u64> {
@@ -278,7 +282,7 @@ fn named_points(view: &TableView, batches: &[RecordBatch]) -> Result<Points> {
         {
             match view.shape.column(field.name(), None) {
                 Some((_, ColumnKind::Tag)) if *column.data_type() == DataType::Utf8View => {
-                    tags.push((field.name(), column))
+                    tags.push((field.name(), column));
                 }
                 _ => return Err(no_column(field.name())),
             }

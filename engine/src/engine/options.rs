@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::env::{FileSystem, RealFileSystem};
-use crate::model::TimeRange;
+use crate::model::{TableOptions, TimeRange};
 use crate::wal::TornTail;
 
 /// When a write is acknowledged.
@@ -124,6 +124,29 @@ pub struct TableStats {
     pub memtable_bytes: u64,
     /// Earliest and latest time in segments; `None` without segments.
     pub time: Option<TimeRange>,
+    /// What is kept, and whether it may expire.
+    pub options: Arc<TableOptions>,
+    /// Raw rows before this have expired; `None` when none have.
+    pub raw_from_ns: Option<i64>,
+    /// Rollups by width, finest first.
+    pub rollups: Vec<RollupStats>,
+}
+
+/// Figures of the rollups of one table at one width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollupStats {
+    /// Length of a bucket.
+    pub width_ns: i64,
+    /// Days that are rolled up.
+    pub days: u64,
+    /// Days of which the raw rows are gone.
+    pub days_alone: u64,
+    /// Rows: one for each series and bucket.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Start of the first day and end of the last.
+    pub time: TimeRange,
 }
 
 /// Figures of an open engine.

@@ -116,7 +116,7 @@ impl Engine {
         self.manifest_of(&self.state(), flushed_lsn)
     }
 
-    fn manifest_of(&self, state: &State, flushed_lsn: Lsn) -> Manifest {
+    pub(super) fn manifest_of(&self, state: &State, flushed_lsn: Lsn) -> Manifest {
         Manifest {
             flushed_lsn,
             next_table: state.next_table,
@@ -139,7 +139,7 @@ impl Engine {
     }
 
     /// Publishes a manifest. If the old one stays the live one, the files written for the new one are removed.
-    fn publish_or_remove(
+    pub(super) fn publish_or_remove(
         &self,
         manifest: &Manifest,
         publishing: &mut Publishing<'_>,

@@ -67,7 +67,7 @@ impl Upkeep {
 }
 
 impl Engine {
-    /// Does one bounded step of upkeep (sync of the log, flush, compaction) and says whether more waits.
+    /// Does one bounded step of upkeep (sync of the log, flush, a day rolled up, an expiry, compaction) and says whether more waits.
     ///
     /// # Errors
     /// As [`Engine::write`]; what failed for want of space is tried again by a later call. [`Error::Corrupt`] when a segment
@@ -89,6 +89,9 @@ impl Engine {
             return Ok(Maintained { more: true });
         };
         let actions = plan(&self.situation(&mut upkeep, now_ns));
+        if !matches!(actions.first(), Some(Action::Flush)) && self.keep_tiers(now_ns)? {
+            return Ok(Maintained { more: true });
+        }
         let may_compact = !upkeep.rests(now_ns);
         match actions.first() {
             Some(Action::Drop { table, segments }) => {
@@ -263,6 +266,10 @@ impl Engine {
             }
         };
         state.frozen_lsn = Some(lsn);
+        for table in state.tables.values_mut() {
+            let days: Vec<_> = table.memtable.frozen().iter().flat_map(|run| run.partitions()).copied().collect();
+            table.days_changed(days.into_iter());
+        }
         let to_flush = |table: &Table| TableToFlush {
             core: table.core.clone(),
             runs: table.memtable.frozen().to_vec(),

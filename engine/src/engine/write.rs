@@ -39,6 +39,8 @@ pub struct SeriesRef {
 pub struct Row<'w> {
     batch: &'w mut Batch,
     table: TableId,
+    /// Nothing older is kept.
+    floor_ns: i64,
     is_ended: bool,
 }
 
@@ -109,7 +111,7 @@ impl Write<'_> {
     #[inline]
     pub fn row(&mut self, table: usize) -> Row<'_> {
         let TableRows { core, batch } = &mut self.rows.tables[table];
-        Row { batch, table: core.id, is_ended: false }
+        Row { batch, table: core.id, floor_ns: core.floor_ns(), is_ended: false }
     }
 
     /// Stores the rows; returns when they are durable and visible. Says how many there are.
@@ -150,12 +152,18 @@ impl Row<'_> {
         self.batch.put_integer(field, value)
     }
 
-    /// Ends the row, which has a value: it belongs to the write now.
+    /// Ends the row, which has a value: it belongs to the write now. False, and the row is gone, when it is older than anything
+    /// that the table keeps; [`Write::add`] tells that as an error.
     #[inline]
-    pub fn end(mut self, series: SeriesRef, time_ns: i64) {
+    #[must_use]
+    pub fn end(mut self, series: SeriesRef, time_ns: i64) -> bool {
         assert_eq!(series.table, self.table, "a row is of a series of its table");
+        if time_ns < self.floor_ns {
+            return false;
+        }
         self.batch.end_row(series.series, time_ns);
         self.is_ended = true;
+        true
     }
 }
 

@@ -24,6 +24,7 @@ mod parts;
 mod plain;
 mod plan;
 mod spans;
+mod tiered;
 mod worker;
 
 use std::sync::Arc;
@@ -39,6 +40,8 @@ use output::Answer;
 use parts::Part;
 use plain::Plain;
 use plan::Plan;
+pub use tiered::TierUsed;
+use tiered::{Outlook, TierPart, Tiered};
 
 /// What to compute of one table.
 #[derive(Debug, Clone)]
@@ -161,6 +164,9 @@ pub struct Aggregation {
     answer: Arc<Answer>,
     /// `None` when the rows of a scan are aggregated.
     plan: Option<Arc<Plan>>,
+    /// Set when rollups take part; then there is nothing else.
+    tiered: Option<Tiered>,
+    notice: Option<String>,
     parts: Vec<AggregatePart>,
 }
 
@@ -172,6 +178,10 @@ pub struct AggregatePart(Work);
 enum Work {
     Quick(Part),
     Plain(Plain),
+    /// Rollups.
+    Tier(TierPart),
+    /// A part of the n-th stretch of raw rows beside rollups.
+    Stretch(usize, Box<AggregatePart>),
 }
 
 /// What a part found.
@@ -182,6 +192,8 @@ pub struct Partial(Found);
 enum Found {
     Quick(Vec<Cells>),
     Plain(plain::Groups),
+    Tier(plain::Groups),
+    Stretch(usize, Box<Partial>),
 }
 
 impl Snapshot {
@@ -198,6 +210,11 @@ impl Snapshot {
             return Err(Error::Limit { what: "width of a bucket, which is at least 1 ns,", found, limit: 1 });
         }
         let answer = Arc::new(Answer::new(&view.schema, request)?);
+        let notice = match tiered::plan(self, view, request, &answer)? {
+            Outlook::Tiered(tiered) => return Ok(Aggregation::tiered(answer, tiered)),
+            Outlook::Raw(notice) => notice,
+        };
+        let request = &AggregateRequest { time: view.tiers.visible(&request.time), ..request.clone() };
         let plan = match self.shortcuts.kernels {
             true => Plan::new(view.clone(), request, &answer, self.shortcuts)?.map(Arc::new),
             false => None,
@@ -206,11 +223,30 @@ impl Snapshot {
             Some(plan) => parts::parts(plan, request.parts_max)?.into_iter().map(Work::Quick).collect(),
             None => vec![Work::Plain(Plain::new(self, request, answer.clone())?)],
         };
-        Ok(Aggregation { answer, plan, parts: parts.into_iter().map(AggregatePart).collect() })
+        let parts = parts.into_iter().map(AggregatePart).collect();
+        Ok(Aggregation { answer, plan, tiered: None, notice, parts })
     }
 }
 
 impl Aggregation {
+    fn tiered(answer: Arc<Answer>, mut tiered: Tiered) -> Aggregation {
+        let (tiers, raw) = tiered.take_parts();
+        let raw = raw.into_iter().map(|(nth, part)| AggregatePart(Work::Stretch(nth, Box::new(part))));
+        let parts = tiers.into_iter().map(|part| AggregatePart(Work::Tier(part))).chain(raw).collect();
+        let notice = tiered.take_notice();
+        Aggregation { answer, plan: None, tiered: Some(tiered), notice, parts }
+    }
+
+    /// The tiers of rollups that take part, coarsest first; none when raw rows answer alone.
+    pub fn tiers_used(&self) -> &[TierUsed] {
+        self.tiered.as_ref().map_or(&[], Tiered::used)
+    }
+
+    /// What the request asks for and the table no longer keeps, to be told to whoever asked.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
     /// The schema of the answer.
     pub fn schema(&self) -> SchemaRef {
         self.answer.schema()
@@ -226,12 +262,17 @@ impl Aggregation {
     /// # Errors
     /// [`Error::Limit`] when a bucket starts before the first timestamp there is.
     pub fn finish(&self, partials: Vec<Partial>) -> Result<RecordBatch> {
-        let (mut quick, mut plain) = (Vec::new(), Vec::new());
+        let (mut quick, mut plain, mut tiers, mut stretches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for partial in partials {
             match partial.0 {
                 Found::Quick(mut cells) => quick.append(&mut cells),
                 Found::Plain(groups) => plain.push(groups),
+                Found::Tier(groups) => tiers.push(groups),
+                Found::Stretch(nth, partial) => stretches.push((nth, *partial)),
             }
+        }
+        if let Some(tiered) = &self.tiered {
+            return tiered.finish(tiers, stretches);
         }
         match &self.plan {
             Some(plan) => finish::finish(plan, &self.answer, quick),
@@ -256,6 +297,8 @@ impl AggregatePart {
         match &self.0 {
             Work::Quick(part) => part.rows_about,
             Work::Plain(plain) => plain.rows_about(),
+            Work::Tier(part) => part.rows_about(),
+            Work::Stretch(_, part) => part.rows_about(),
         }
     }
 
@@ -267,6 +310,8 @@ impl AggregatePart {
         Ok(match self.0 {
             Work::Quick(part) => part.run(go_on)?.map(Found::Quick),
             Work::Plain(plain) => plain.run(go_on)?.map(Found::Plain),
+            Work::Tier(part) => part.run(go_on)?.map(Found::Tier),
+            Work::Stretch(nth, part) => part.run(go_on)?.map(|found| Found::Stretch(nth, Box::new(found))),
         }
         .map(Partial))
     }

@@ -69,10 +69,11 @@ impl Snapshot {
         let output = Output::new(view, &request.columns)?;
         let by = request.by.iter().map(|tag| tag_position(view, tag)).collect::<Result<Vec<_>>>()?;
         let selected = plan::select_series(view, &request.tags)?;
-        let wanted = Wanted { time: request.time, series: selected.as_ref() };
+        let time = view.tiers.visible(&request.time);
+        let wanted = Wanted { time, series: selected.as_ref() };
         let mut found = vec![self.last_of_segments(view, &output.fields, &wanted)?];
-        for run in view.memtable.runs().filter(|run| run.time.overlaps(&request.time)) {
-            let bounds = Bounds { time: request.time, selected: wanted.series, ..Bounds::ALL };
+        for run in view.memtable.runs().filter(|run| run.time.overlaps(&time)) {
+            let bounds = Bounds { time, selected: wanted.series, ..Bounds::ALL };
             found.push(last_of_each(&run.read(&bounds, &output.fields)));
         }
         let rows = last_of_each(&merge(found));
@@ -85,7 +86,9 @@ impl Snapshot {
         if !self.shortcuts.last_points {
             return read_all(view, fields, wanted);
         }
-        if wanted.time.min_ns > i64::MIN || wanted.time.max_ns < i64::MAX {
+        // The last row of a series is older than what is kept only if all its rows are.
+        let is_all = view.tiers.visible(&TimeRange::ALL) == wanted.time;
+        if !is_all {
             return read(&view.segments, fields, wanted, Vec::new());
         }
         let all = view.core.last_points.get(view)?;
@@ -95,13 +98,15 @@ impl Snapshot {
             None => new_null_array(&field.1.arrow(), rows.len()),
         };
         let rows = Rows { columns: fields.iter().map(column).collect(), ..shape_of(rows) };
-        Ok(match wanted.series {
-            Some(series) => {
-                let is_wanted = |row: &u32| series.contains(rows.series[*row as usize].0.0);
-                take_rows(&rows, &(0..rows.len() as u32).filter(is_wanted).collect::<Vec<_>>())
-            }
-            None => rows,
-        })
+        if wanted.series.is_none() && wanted.time == TimeRange::ALL {
+            return Ok(rows);
+        }
+        let is_wanted = |row: &u32| {
+            let row = *row as usize;
+            let of_series = wanted.series.is_none_or(|series| series.contains(rows.series[row].0.0));
+            of_series && wanted.time.contains(rows.times[row])
+        };
+        Ok(take_rows(&rows, &(0..rows.len() as u32).filter(is_wanted).collect::<Vec<_>>()))
     }
 }
 

@@ -35,7 +35,7 @@ impl Snapshot {
         let view = self.view(table)?;
         let positions = tags.iter().map(|tag| tag_position(view, tag.as_ref())).collect::<Result<Vec<_>>>()?;
         let selected = plan::select_series(view, matchers)?;
-        let time = time.unwrap_or(TimeRange::ALL);
+        let time = view.tiers.visible(&time.unwrap_or(TimeRange::ALL));
         let series = series_with_rows(view, selected.as_ref(), &time, self.shortcuts.pruning)?;
         let (rows, columns) = distinct(&view.core.index(), &positions, &series);
         let all = view.schema.arrow();

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 use super::format::{
     CHUNK_BYTES_FULL, CHUNK_ROWS_FULL, CHUNK_ROWS_MAX, ChunkInfo, ChunkTable, Field, Header, RUN_VECTOR_ROWS, TIER_RAW,
-    Tail, VECTOR_ROWS_MAX,
+    TIER_ROLLUP, Tail, VECTOR_ROWS_MAX,
 };
 use super::head::{DirectoryEntry, Head, Place, SectionBytes, SectionInfo, Ticks, Times, VectorInfo, put_directory};
 use super::reader::{Segment, Selection};
@@ -62,15 +62,38 @@ impl SegmentWriter {
         table: TableId,
         fields: &[(u32, FieldType)],
     ) -> Result<SegmentWriter> {
+        SegmentWriter::create_in(fs, path, table, TIER_RAW, fields)
+    }
+
+    /// Creates a segment of rollups, whose columns are not those of the table's schema.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::create`].
+    pub(crate) fn create_rollup(
+        fs: &dyn FileSystem,
+        path: &Path,
+        table: TableId,
+        fields: &[(u32, FieldType)],
+    ) -> Result<SegmentWriter> {
+        SegmentWriter::create_in(fs, path, table, TIER_ROLLUP, fields)
+    }
+
+    fn create_in(
+        fs: &dyn FileSystem,
+        path: &Path,
+        table: TableId,
+        tier: u8,
+        fields: &[(u32, FieldType)],
+    ) -> Result<SegmentWriter> {
         assert!(fields.windows(2).all(|w| w[0].0 < w[1].0), "fields of a segment are in the order of the schema");
         let fields: Vec<Field> = fields.iter().map(|&(position, kind)| Field { position, kind }).collect();
-        let chunk = ChunkBuilder::new(&fields, Compression::of_tier(TIER_RAW));
+        let chunk = ChunkBuilder::new(&fields, Compression::of_tier(tier));
         let file = fs.create(path).map_err(|e| Error::io("create", path, e))?;
         let table_of_chunks = ChunkTable::new(fields);
         let mut writer =
             SegmentWriter { path: path.to_owned(), file, offset: 0, table: table_of_chunks, chunk, last: None };
         let mut header = Vec::new();
-        Header { table, tier: TIER_RAW }.put(&mut header);
+        Header { table, tier }.put(&mut header);
         writer.append_bytes(&header)?;
         Ok(writer)
     }

@@ -1,9 +1,10 @@
-//! What a log record says: rows of some tables, a table created, a table dropped, points deleted.
+//! What a log record says: rows of some tables, a table created, changed or dropped, points deleted.
 //!
 //! A record names tables, columns and tags by name, so that it can be replayed on any state at or before it, any number of
-//! times. It begins with a byte for the kind: 1 write, 2 create table, 3 drop table, 4 delete.
+//! times. It begins with a byte for the kind.
 
 pub(crate) mod delete;
+mod options;
 
 use std::collections::HashMap;
 
@@ -11,29 +12,45 @@ use foldhash::fast::RandomState;
 
 use crate::batch::{Batch, FieldValues};
 use crate::bytes::{Cursor, Short, put_text, put_varint};
-use crate::model::{Column, ColumnKind, FieldType, SeriesId};
+use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableOptions};
 use delete::LoggedDelete;
 
 use super::columns::{put_integers, put_packed, put_values, take_integers, take_packed, take_values};
+use options::{put_options, take_options};
 
 /// The log is written while writers wait: the quickest level.
 pub(super) const ZSTD_LEVEL: i32 = 1;
 
 /// Most values of one record, times and series included: bounds the memory that reading it takes.
-pub(crate) const RECORD_VALUES_MAX: usize = 1 << 26;
+pub(crate) const RECORD_VALUES_MAX: usize = 67_108_864;
 
 const KIND_WRITE: u8 = 1;
 const KIND_CREATE: u8 = 2;
 const KIND_DROP: u8 = 3;
 const KIND_DELETE: u8 = 4;
+const KIND_OPTIONS: u8 = 5;
 
 /// A record, read back.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
     Write(Vec<LoggedRows>),
-    CreateTable { name: String, columns: Vec<Column> },
-    DropTable { name: String },
-    Delete { table: String, deleted: LoggedDelete },
+    CreateTable {
+        name: String,
+        columns: Vec<Column>,
+        options: TableOptions,
+    },
+    DropTable {
+        name: String,
+    },
+    /// The table has these options from now on.
+    SetOptions {
+        name: String,
+        options: TableOptions,
+    },
+    Delete {
+        table: String,
+        deleted: LoggedDelete,
+    },
 }
 
 /// Rows of one table with the names of everything, in order of arrival.
@@ -125,12 +142,21 @@ impl WriteRecord {
 }
 
 /// The payload that creates a table with columns besides `time`.
-pub(crate) fn create_table(name: &str, columns: &[Column]) -> Vec<u8> {
+pub(crate) fn create_table(name: &str, columns: &[Column], options: &TableOptions) -> Vec<u8> {
     let mut body = Vec::new();
     put_text(&mut body, name);
     put_columns(&mut body, columns.iter());
+    put_options(&mut body, options);
     let mut out = vec![KIND_CREATE];
     put_packed(&mut out, &body);
+    out
+}
+
+/// The payload that gives a table other options.
+pub(crate) fn set_options(name: &str, options: &TableOptions) -> Vec<u8> {
+    let mut out = vec![KIND_OPTIONS];
+    put_text(&mut out, name);
+    put_options(&mut out, options);
     out
 }
 
@@ -153,12 +179,14 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
         KIND_CREATE => {
             let body = take_packed(&mut cursor)?;
             let mut body = Cursor::new(&body);
-            let record = Record::CreateTable { name: body.text()?.to_owned(), columns: take_columns(&mut body)? };
+            let (name, columns) = (body.text()?.to_owned(), take_columns(&mut body)?);
+            let record = Record::CreateTable { name, columns, options: take_options(&mut body)? };
             finished(&body)?;
             record
         }
         KIND_DELETE => delete::take(&mut cursor)?,
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
+        KIND_OPTIONS => Record::SetOptions { name: cursor.text()?.to_owned(), options: take_options(&mut cursor)? },
         _ => return Err(Short),
     };
     finished(&cursor)?;
@@ -333,6 +361,7 @@ mod tests {
 
     use super::*;
     use crate::batch::Values;
+    use crate::model::Retention;
     use crate::model::Value;
 
     #[test]
@@ -378,8 +407,13 @@ mod tests {
             Column { name: "host".into(), kind: ColumnKind::Tag },
             Column { name: "n".into(), kind: ColumnKind::Field(FieldType::Unsigned) },
         ];
-        let created = decode(&create_table("t", &columns)).unwrap();
-        assert_eq!(created, Record::CreateTable { name: "t".into(), columns });
+        let options = TableOptions { retention: Some(Retention::raw(86_400_000_000_000).unwrap()), legal_hold: true };
+        let created = decode(&create_table("t", &columns, &options)).unwrap();
+        assert_eq!(created, Record::CreateTable { name: "t".into(), columns, options: options.clone() });
+        for options in [options, TableOptions::default()] {
+            let changed = Record::SetOptions { name: "t".into(), options: options.clone() };
+            assert_eq!(decode(&set_options("t", &options)).unwrap(), changed);
+        }
         assert_eq!(decode(&drop_table("t")).unwrap(), Record::DropTable { name: "t".into() });
     }
 

@@ -16,3 +16,4 @@ mod lock;
 mod model;
 mod rot;
 mod seeds;
+mod tiers;

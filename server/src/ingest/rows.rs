@@ -132,8 +132,8 @@ impl<'a, 'e> Lines<'a, 'e> {
             let mut line = KnownLine { table, text, at: end + 1 };
             match line.fields(&mut row).and_then(|()| line.time(self.times)) {
                 Ok(time_ns) => {
-                    row.end(series, time_ns);
-                    return Some(line.at);
+                    // What is too old is refused by the long way, which says so.
+                    return row.end(series, time_ns).then_some(line.at);
                 }
                 Err(Stop::Unusual) => return None,
                 Err(Stop::FirstMet(nth)) => {

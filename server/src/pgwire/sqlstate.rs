@@ -161,7 +161,7 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         Error::NumericRange { .. } => code::NUMERIC_RANGE,
         Error::DivisionByZero => "22012",
         Error::NotNull { .. } => "23502",
-        Error::InvalidParameter { .. } => code::INVALID_PARAMETER_VALUE,
+        Error::InvalidParameter { .. } | Error::InvalidOption { .. } => code::INVALID_PARAMETER_VALUE,
         Error::Unsupported { .. } => code::FEATURE_NOT_SUPPORTED,
         Error::OutOfMemory { .. } => "53200",
         Error::Engine(error) => engine_code(error),
@@ -195,6 +195,9 @@ fn schema_code(error: &SchemaError) -> &'static str {
         SchemaError::Name { .. } => "42602",
         SchemaError::NoField(_) => "23502",
         SchemaError::Duplicate(_) => "42701",
+        SchemaError::Retention { .. } => "22023",
+        SchemaError::LegalHold(_) => "55006",
+        SchemaError::Expired { .. } => "22008",
         _ => code::INTERNAL,
     }
 }
