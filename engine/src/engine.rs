@@ -7,12 +7,15 @@
 //! - `state`: tables and counters; held for moments, never over input or output.
 //! - a table's schema and index (see `TableCore`).
 
+mod estimate;
 mod options;
 mod recover;
+mod retain;
+mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::env::FileLock;
@@ -20,17 +23,19 @@ use crate::error::{SchemaError, WriteError};
 use crate::files;
 use crate::maintain::{FlushedTable, TableToFlush, flush_table};
 use crate::manifest::{self, FileNumber, Manifest};
-use crate::memtable::Insert;
-use crate::model::{Column, ColumnKind, Point, TableId, TableSchema};
-use crate::resolve::{TableRows, resolve};
+use crate::memtable::{Insert, Run};
+use crate::model::{Column, ColumnKind, OptionsChange, TableId, TableOptions, TableSchema};
+use crate::partition::Partition;
 use crate::scan::Snapshot;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use estimate::TierEstimate;
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, RollupStats, Stats, TableStats, Written};
 pub(crate) use recover::lock;
+pub use write::{Row, SeriesRef, Write};
 
 /// A database in one directory. Shared by reference between threads; every method may be called from any of them.
 #[derive(Debug)]
@@ -45,6 +50,12 @@ pub struct Engine {
     state: RwLock<State>,
     next_file: AtomicU64,
     has_unsynced: AtomicBool,
+    /// When rows were last flushed only so that they can be rolled up.
+    flushed_for_tiers_ns: AtomicI64,
+    /// Days that could not be rolled up.
+    damaged_days: Mutex<BTreeSet<(TableId, Partition)>>,
+    /// When upkeep last ran.
+    now_ns: AtomicI64,
     /// Why writes are refused until the directory is opened again.
     poison: OnceLock<String>,
     _lock: Box<dyn FileLock>,
@@ -68,8 +79,9 @@ struct State {
 #[derive(Debug)]
 enum Change {
     Insert(Vec<TableChange>),
-    Create(Box<TableCore>),
+    Create(Box<TableCore>, TableOptions),
     Drop(String),
+    Options(String, TableOptions),
 }
 
 /// Rows for one table, and the columns that they name.
@@ -101,30 +113,19 @@ impl Engine {
         &self.recovery
     }
 
-    /// Stores points; returns when they are durable and visible. Points that do not fit the schema are refused one by one.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Io`]: nothing of the batch is acknowledged.
-    pub fn write(&self, points: &[Point<'_>]) -> Result<Written> {
-        self.check_writable()?;
-        let _no_table_is_dropped = self.definitions.read().expect("definitions are guarded without panics");
-        let resolved = resolve(points, |name| self.find_table(name), |name| self.table_or_new(name));
-        let accepted = resolved.tables.iter().map(|rows| rows.batch.len()).sum();
-        if accepted > 0 {
-            let payload = resolved.record();
-            let change = |TableRows { core, batch, columns }: TableRows| {
-                Insert::new(batch).map(|insert| TableChange { core, insert, columns })
-            };
-            self.commit(payload, Change::Insert(resolved.tables.into_iter().filter_map(change).collect()))?;
-        }
-        Ok(Written { accepted, rejected: resolved.rejected })
-    }
-
     /// Creates a table with the given columns besides `time`.
     ///
     /// # Errors
     /// [`SchemaError::TableExists`], [`SchemaError::Name`], [`SchemaError::Duplicate`], and those of [`Engine::write`].
     pub fn create_table(&self, name: &str, columns: &[Column]) -> Result<()> {
+        self.create_table_with(name, columns, &TableOptions::default())
+    }
+
+    /// As [`Engine::create_table`], with options.
+    ///
+    /// # Errors
+    /// As [`Engine::create_table`].
+    pub fn create_table_with(&self, name: &str, columns: &[Column], options: &TableOptions) -> Result<()> {
         self.check_writable()?;
         let _alone = self.definitions.write().expect("definitions are guarded without panics");
         if self.table(name).is_some() {
@@ -140,20 +141,42 @@ impl Engine {
         core.grow(&kinds(columns))?;
         let core = TableCore::new(self.new_table_id(), name)?;
         core.grow(&kinds(columns))?;
-        self.commit(record::create_table(name, columns), Change::Create(Box::new(core)))
+        let change = Change::Create(Box::new(core), options.clone());
+        self.commit(record::create_table(name, columns, options), change)
+    }
+
+    /// Changes the options of a table. Maintenance acts on them; only the legal hold has an effect at once.
+    ///
+    /// # Errors
+    /// [`SchemaError::NoTable`], and those of [`Engine::write`].
+    pub fn alter_table(&self, name: &str, change: &OptionsChange) -> Result<()> {
+        self.check_writable()?;
+        let _alone = self.definitions.write().expect("definitions are guarded without panics");
+        let before = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+        let options = change.apply(&before);
+        if options == *before {
+            return Ok(());
+        }
+        self.commit(record::set_options(name, &options), Change::Options(name.to_owned(), options))
+    }
+
+    /// The options of a table.
+    pub fn table_options(&self, name: &str) -> Option<Arc<TableOptions>> {
+        self.state().tables.get(name).filter(|t| t.schema().is_some()).map(|t| t.options.clone())
     }
 
     /// Removes a table and all its data.
     ///
     /// # Errors
-    /// [`SchemaError::NoTable`], and those of [`Engine::write`].
+    /// [`SchemaError::NoTable`], [`SchemaError::LegalHold`], and those of [`Engine::write`].
     pub fn drop_table(&self, name: &str) -> Result<()> {
         self.check_writable()?;
         let _no_flush = self.flushing.lock().expect("a flush does not panic");
         {
             let _alone = self.definitions.write().expect("definitions are guarded without panics");
-            if self.table(name).is_none() {
-                return Err(SchemaError::NoTable(name.to_owned()).into());
+            let options = self.table_options(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+            if options.legal_hold {
+                return Err(SchemaError::LegalHold(name.to_owned()).into());
             }
             self.commit(record::drop_table(name), Change::Drop(name.to_owned()))?;
         }
@@ -179,11 +202,11 @@ impl Engine {
         Snapshot::new(self.state().tables.values().filter_map(Table::view))
     }
 
-    /// Does one bounded step of upkeep (sync of the log, flush) and says whether more waits.
+    /// Does one bounded step of upkeep (sync of the log, flush, a day rolled up, an expiry) and says whether more waits.
     ///
     /// # Errors
     /// As [`Engine::write`]; a flush that failed for want of space is tried again by the next call.
-    pub fn maintain(&self, _now_ns: i64) -> Result<Maintained> {
+    pub fn maintain(&self, now_ns: i64) -> Result<Maintained> {
         if self.has_unsynced.swap(false, Ordering::AcqRel) {
             let synced = self.log().sync();
             synced.map_err(|e| self.write_error(e))?;
@@ -196,8 +219,11 @@ impl Engine {
         if self.poison.get().is_none() && (bytes >= self.options.memtable_flush_bytes || is_frozen || log_is_long) {
             self.flush()?;
         }
-        let is_flushable = self.poison.get().is_none();
-        Ok(Maintained { more: is_flushable && self.state().memtable_bytes >= self.options.memtable_flush_bytes })
+        if self.poison.get().is_some() {
+            return Ok(Maintained { more: false });
+        }
+        let has_kept = self.keep_tiers(now_ns)?;
+        Ok(Maintained { more: has_kept || self.state().memtable_bytes >= self.options.memtable_flush_bytes })
     }
 
     /// Flushes everything written so far to segments, so that the next open replays nothing.
@@ -244,6 +270,11 @@ impl Engine {
             stats.damaged_segments += table.segments.iter().filter(|s| s.file.is_err()).count() as u64;
         }
         stats
+    }
+
+    /// Figures of each table, by name.
+    pub fn table_stats(&self) -> Vec<TableStats> {
+        self.state().tables.values().filter_map(Table::stats).collect()
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -342,6 +373,10 @@ impl Engine {
             }
         };
         state.frozen_lsn = Some(lsn);
+        for table in state.tables.values_mut() {
+            let days: Vec<_> = table.memtable.frozen().iter().flat_map(|run| run.partitions()).copied().collect();
+            table.days_changed(days.into_iter());
+        }
         let is_needed = |table: &&Table| {
             let has_new_series = table.core.index().len() > table.series_stored();
             !table.memtable.frozen().is_empty() || table.schema().is_some() && has_new_series
@@ -350,8 +385,29 @@ impl Engine {
             core: table.core.clone(),
             runs: table.memtable.frozen().to_vec(),
             series_files: table.series_files.clone(),
+            lsn,
+            now_ns: self.now_ns.load(Ordering::Relaxed),
         };
         (lsn, state.tables.values().filter(is_needed).map(to_flush).collect())
+    }
+
+    /// Joins runs of a table's memtable, if there are many of one size. Readers and writers go on meanwhile.
+    fn join_runs(&self, core: &TableCore) {
+        let begin = || {
+            let mut state = self.state_mut();
+            let table = state.tables.get_mut(&core.name).filter(|table| table.core.id == core.id)?;
+            table.memtable.begin_join()
+        };
+        while let Some(runs) = begin() {
+            let joined = Run::join(&runs);
+            let mut state = self.state_mut();
+            if let Some(table) = state.tables.get_mut(&core.name).filter(|table| table.core.id == core.id) {
+                let before = table.memtable.memory_bytes() as u64;
+                table.memtable.end_join(&runs, joined);
+                let after = table.memtable.memory_bytes() as u64;
+                state.memtable_bytes = state.memtable_bytes + after - before;
+            }
+        }
     }
 
     /// The manifest that names the state as it is.
@@ -438,12 +494,17 @@ impl State {
                     self.memtable_bytes -= before;
                 }
             }
-            Change::Create(core) => {
+            Change::Create(core, options) => {
                 let columns = ColumnSet::first(core.shape().schema.columns.len());
                 let mut table = Table::new(*core);
                 table.created_lsn = lsn;
+                table.options = Arc::new(options);
                 table.show(&columns);
                 self.tables.insert(table.core.name.clone(), table);
+            }
+            Change::Options(name, options) => {
+                let table = self.tables.get_mut(&name).expect("no table is dropped while it is altered");
+                table.options = Arc::new(options);
             }
             Change::Drop(name) => {
                 self.tables.remove(&name);
@@ -461,7 +522,8 @@ impl State {
 fn manifest_files(manifest: &Manifest) -> std::collections::HashSet<FileNumber> {
     let of_table = |t: &manifest::TableEntry| {
         let series: Vec<_> = t.series_files.iter().map(|f| f.file).collect();
-        series.into_iter().chain(t.segments.iter().map(|s| s.file).collect::<Vec<_>>())
+        let segments = t.segments.iter().map(|s| s.file).chain(t.tiers.files());
+        series.into_iter().chain(segments.collect::<Vec<_>>())
     };
     manifest.tables.iter().flat_map(of_table).collect()
 }

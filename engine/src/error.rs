@@ -144,6 +144,27 @@ pub enum SchemaError {
     /// A point needs at least one field.
     #[error("point of table \"{0}\" has no field")]
     NoField(String),
+    /// The tiers of a retention do not fit together.
+    #[error("tier {}: {why}", tier + 1)]
+    Retention {
+        /// Which tier, counted from zero.
+        tier: usize,
+        /// Why it does not fit.
+        why: String,
+    },
+    /// The table is under legal hold: nothing of it may be removed.
+    #[error("table \"{0}\" is under legal hold")]
+    LegalHold(String),
+    /// The point is older than anything that the table keeps.
+    #[error("point of table \"{table}\" at {time_ns} ns is older than the table keeps (from {from_ns} ns)")]
+    Expired {
+        /// The table.
+        table: String,
+        /// Time of the point.
+        time_ns: i64,
+        /// The earliest time that is kept.
+        from_ns: i64,
+    },
     /// A tag or field is given twice in one point.
     #[error("column \"{0}\" is given twice")]
     Duplicate(String),

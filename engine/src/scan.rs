@@ -17,7 +17,7 @@ use crate::model::{TableSchema, TimeRange};
 use crate::table::TableView;
 use crate::{Result, SchemaError};
 pub use aggregate::{
-    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial,
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial, TierUsed,
 };
 use output::Output;
 pub use predicate::{CompareOp, FieldPredicate, FieldTest};
@@ -116,7 +116,8 @@ impl Snapshot {
         let output = Output::new(view, &request.columns)?;
         let schema = output.schema();
         let selected = plan::select_series(view, &request.tags)?;
-        let reader = Arc::new(Reader::new(view.clone(), output, request.time, selected));
+        let time = view.tiers.visible(&request.time);
+        let reader = Arc::new(Reader::new(view.clone(), output, time, selected));
         let units = plan::units(&reader)?;
         let parts = request.parts_max.clamp(1, units.len().max(1));
         let mut shares = vec![VecDeque::new(); parts];

@@ -2,14 +2,21 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::engine::TableStats;
 use crate::error::{Error, SchemaError};
 use crate::index::TagIndex;
 use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
 use crate::memtable::{Memtable, MemtableView};
-use crate::model::{Column, ColumnKind, FieldType, TableId, TableSchema, check_name};
+use crate::model::{
+    Column, ColumnKind, FieldType, SeriesId, TableId, TableOptions, TableSchema, TimeRange, check_name,
+};
+use crate::partition::Partition;
 use crate::segment::Segment;
+use crate::tiers::Tiers;
+use crate::tombstone::{Tombstone, Tombstones};
 use crate::wal::Lsn;
 
 /// Most columns a table can have.
@@ -22,6 +29,8 @@ pub(crate) struct TableCore {
     pub(crate) name: String,
     shape: RwLock<Arc<Shape>>,
     index: RwLock<TagIndex>,
+    /// Points before this are refused: nothing of that age is kept.
+    floor_ns: AtomicI64,
 }
 
 /// A schema with its columns by name.
@@ -62,7 +71,22 @@ impl TableCore {
             name: schema.name.clone(),
             shape: RwLock::new(Arc::new(Shape::new(schema))),
             index: RwLock::new(index),
+            floor_ns: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// Points before this are refused.
+    pub(crate) fn floor_ns(&self) -> i64 {
+        self.floor_ns.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a point that is older than anything the table keeps.
+    pub(crate) fn check_kept(&self, time_ns: i64) -> Result<(), SchemaError> {
+        let from_ns = self.floor_ns();
+        if time_ns >= from_ns {
+            return Ok(());
+        }
+        Err(SchemaError::Expired { table: self.name.clone(), time_ns, from_ns })
     }
 
     pub(crate) fn shape(&self) -> Arc<Shape> {
@@ -127,6 +151,41 @@ pub(crate) struct LiveSegment {
     pub(crate) path: PathBuf,
     /// The open file; or why it could not be opened, which every read that needs it reports.
     pub(crate) file: Result<Segment, Error>,
+    /// What was deleted of it since it was made. Statistics and rows hold as they are where these do not `touch`.
+    pub(crate) deleted: Tombstones,
+    /// When upkeep last saw it change: it became live, or rows of it were deleted.
+    pub(crate) changed_ns: i64,
+}
+
+impl LiveSegment {
+    /// Its smallest and greatest timestamp.
+    pub(crate) fn time(&self) -> TimeRange {
+        TimeRange { min_ns: self.entry.min_ns, max_ns: self.entry.max_ns }
+    }
+
+    /// Its smallest and greatest series; all there can be if it cannot be read.
+    pub(crate) fn series(&self) -> (SeriesId, SeriesId) {
+        self.file.as_ref().map_or((SeriesId(0), SeriesId(u32::MAX)), Segment::series)
+    }
+
+    /// The same segment with those of some tombstones that are newer and may touch it; `None` if that are none.
+    pub(crate) fn without<'a>(
+        &self,
+        tombstones: impl IntoIterator<Item = &'a Arc<Tombstone>>,
+        now_ns: i64,
+    ) -> Option<LiveSegment> {
+        let mut deleted = self.deleted.clone();
+        for tombstone in tombstones {
+            if self.entry.lsn < tombstone.lsn && tombstone.touches(self.series(), &self.time()) {
+                deleted.add(tombstone);
+            }
+        }
+        if deleted == self.deleted {
+            return None;
+        }
+        let file = self.file.as_ref().map(Segment::clone).map_err(Error::again);
+        Some(LiveSegment { entry: self.entry, path: self.path.clone(), file, deleted, changed_ns: now_ns })
+    }
 }
 
 /// One table as the engine's lock guards it.
@@ -146,6 +205,8 @@ pub(crate) struct Table {
     /// Oldest first: where two hold the same point, the later one wins.
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
     pub(crate) series_files: Vec<SeriesFileEntry>,
+    pub(crate) options: Arc<TableOptions>,
+    tiers: Arc<Tiers>,
 }
 
 impl Table {
@@ -159,6 +220,27 @@ impl Table {
             memtable: Memtable::default(),
             segments: Arc::default(),
             series_files: Vec::new(),
+            options: Arc::default(),
+            tiers: Arc::default(),
+        }
+    }
+
+    pub(crate) fn tiers(&self) -> &Arc<Tiers> {
+        &self.tiers
+    }
+
+    /// Replaces what is rolled up and expired.
+    pub(crate) fn set_tiers(&mut self, tiers: Tiers) {
+        self.core.floor_ns.store(tiers.floor_ns, Ordering::Relaxed);
+        self.tiers = Arc::new(tiers);
+    }
+
+    /// Notes that raw rows of some days came or went, so that rollups of these days are made again.
+    pub(crate) fn days_changed(&mut self, days: impl Iterator<Item = Partition>) {
+        for day in days {
+            if self.tiers.days.contains_key(&day) {
+                Arc::make_mut(&mut self.tiers).changed(day);
+            }
         }
     }
 
@@ -175,6 +257,8 @@ impl Table {
             core: self.core.clone(),
             memtable: self.memtable.view(),
             segments: self.segments.clone(),
+            options: self.options.clone(),
+            tiers: self.tiers.clone(),
         })
     }
 
@@ -193,6 +277,26 @@ impl Table {
         self.schema = Some(Arc::new(TableSchema { id: all.id, name: all.name.clone(), columns: columns.collect() }));
     }
 
+    /// Figures, if anything is logged of the table.
+    pub(crate) fn stats(&self) -> Option<TableStats> {
+        let schema = self.schema.as_ref()?;
+        let times = || self.segments.iter().map(|s| TimeRange { min_ns: s.entry.min_ns, max_ns: s.entry.max_ns });
+        let join =
+            |a: TimeRange, b: TimeRange| TimeRange { min_ns: a.min_ns.min(b.min_ns), max_ns: a.max_ns.max(b.max_ns) };
+        Some(TableStats {
+            name: schema.name.clone(),
+            series: u64::from(self.core.index().len()),
+            segments: self.segments.len() as u64,
+            segment_rows: self.segments.iter().map(|s| s.entry.rows).sum(),
+            segment_bytes: self.segments.iter().map(|s| s.entry.bytes).sum(),
+            memtable_bytes: self.memtable.memory_bytes() as u64,
+            time: times().reduce(join),
+            options: self.options.clone(),
+            raw_from_ns: Some(self.tiers.raw_from_ns).filter(|from_ns| *from_ns != i64::MIN),
+            rollups: self.tiers.stats(),
+        })
+    }
+
     /// Series that are in series files.
     pub(crate) fn series_stored(&self) -> u32 {
         self.series_files.last().map_or(0, |f| f.series_end)
@@ -208,12 +312,14 @@ impl Table {
             hidden: (0..schema.columns.len()).filter(|at| !self.visible.get(*at).is_some_and(|v| *v)).collect(),
             series_files: self.series_files.clone(),
             segments: self.segments.iter().map(|s| s.entry).collect(),
+            options: (*self.options).clone(),
+            tiers: self.tiers.entry(),
         }
     }
 }
 
 /// The readable state of one table at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TableView {
     /// The columns that users see.
     pub(crate) schema: Arc<TableSchema>,
@@ -222,6 +328,8 @@ pub(crate) struct TableView {
     pub(crate) core: Arc<TableCore>,
     pub(crate) memtable: MemtableView,
     pub(crate) segments: Arc<Vec<Arc<LiveSegment>>>,
+    pub(crate) options: Arc<TableOptions>,
+    pub(crate) tiers: Arc<Tiers>,
 }
 
 /// Positions of columns in a schema.

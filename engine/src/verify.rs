@@ -72,7 +72,7 @@ impl VerifyReport {
     }
 
     fn check_segments(&mut self, fs: &dyn FileSystem, dir: &Path, table: &TableEntry, progress: &mut dyn FnMut(&Path)) {
-        for entry in &table.segments {
+        for entry in table.segments.iter().chain(table.tiers.segments()) {
             let path = files::segment_path(dir, entry.file);
             progress(&path);
             self.count(fs, &path);

@@ -78,6 +78,26 @@ pub enum Error {
         /// The table.
         name: String,
     },
+    /// Drop what depends on it first, or drop it too with CASCADE (2BP01).
+    #[error("cannot drop {kind} {name} because other objects depend on it")]
+    Dependents {
+        /// What was to be dropped.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// A sentence for each object that depends on it.
+        dependents: Vec<String>,
+    },
+    /// Look at the file: the catalogue of definitions cannot be read or written (58030).
+    #[error("cannot {action} the catalogue {}: {message}", path.display())]
+    Catalog {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why it failed.
+        message: String,
+    },
     /// Fix the statement: a column is neither grouped nor aggregated (42803).
     #[error("{message}")]
     Grouping {
@@ -133,6 +153,16 @@ pub enum Error {
         /// Why it is refused.
         message: String,
     },
+    /// Fix the statement: an option that there is not, or a value that it does not take (22023).
+    #[error("{message}")]
+    InvalidOption {
+        /// What is wrong.
+        message: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// What would be right.
+        hint: Option<String>,
+    },
     /// Do it another way: this is SQL that is not offered here (0A000).
     #[error("{what}")]
     Unsupported {
@@ -168,6 +198,7 @@ impl Error {
             | Error::AmbiguousColumn { position, .. }
             | Error::Grouping { position, .. }
             | Error::Type { position, .. }
+            | Error::InvalidOption { position, .. }
             | Error::Unsupported { position, .. } => *position,
             _ => None,
         }
@@ -180,7 +211,17 @@ impl Error {
             | Error::UndefinedColumn { hint, .. }
             | Error::UndefinedFunction { hint, .. }
             | Error::Type { hint, .. }
+            | Error::InvalidOption { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
+            Error::Dependents { .. } => Some("Use DROP ... CASCADE to drop the dependent objects too."),
+            _ => None,
+        }
+    }
+
+    /// What more there is to say about it.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Error::Dependents { dependents, .. } => Some(dependents.join("\n")),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use futures::TryStreamExt;
 use plimsoll_engine::{Engine, Options, Snapshot};
 
+use crate::catalog::Views;
 use crate::database::Settings;
 use crate::lower::{Lowering, declared_types, locate};
 use crate::plan::Plan;
@@ -26,11 +27,18 @@ use crate::{Database, DatabaseOptions, Error, Result, Statement};
 pub struct Session {
     database: Database,
     settings: Arc<Settings>,
+    /// Whose it is, as `sys.queries` shows it.
+    name: Arc<str>,
 }
 
 impl Session {
     pub(crate) fn new(database: Database, settings: Arc<Settings>) -> Session {
-        Session { database, settings }
+        Session { database, settings, name: "".into() }
+    }
+
+    /// Says whose session this is, for `sys.queries`.
+    pub fn set_name(&mut self, name: &str) {
+        self.name = name.into();
     }
 
     /// Opens a data directory for use inside a program, without a server.
@@ -40,6 +48,11 @@ impl Session {
     pub fn open(dir: &Path) -> Result<Session> {
         let engine = Engine::open(dir, Options::default())?;
         Ok(Database::new(Arc::new(engine), &DatabaseOptions::default())?.session())
+    }
+
+    /// The zone in which text without an offset is read.
+    pub(crate) fn time_zone(&self) -> &Arc<str> {
+        &self.settings.time_zone
     }
 
     /// The database that this session is on.
@@ -101,12 +114,20 @@ impl Session {
     ) -> Result<Prepared> {
         let snapshot = self.database.engine().snapshot();
         let state = self.state(&snapshot, now_ns);
-        let lowering = Lowering { settings: &self.settings, state: &state, snapshot: &snapshot };
+        let views = self.database.catalog().views();
+        let lowering = Lowering {
+            settings: &self.settings,
+            state: &state,
+            snapshot: &snapshot,
+            views: &views,
+            database: &self.database,
+        };
         let declared = declared_types(statement.ast(), parameter_types);
         let (plan, columns, parameters) =
             on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(|e| locate(e, statement.ast())))?;
         let zone = self.settings.time_zone.clone();
-        Ok(Prepared { inner: Arc::new(Inner { statement: statement.clone(), plan, columns, parameters, zone }) })
+        let statement = statement.clone();
+        Ok(Prepared { inner: Arc::new(Inner { statement, plan, columns, parameters, zone, views }) })
     }
 
     /// Runs a prepared statement on a snapshot taken now.
@@ -117,13 +138,19 @@ impl Session {
         let snapshot = self.database.engine().snapshot();
         let state = self.state(&snapshot, now_ns);
         let fresh = self.refresh(prepared, &snapshot, now_ns)?;
-        OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, self.database.engine()))).await
+        let entry = self.database.running().enter(&fresh.inner.statement, &self.name, now_ns);
+        let outcome = OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, &self.database))).await?;
+        Ok(match outcome {
+            Outcome::Rows(stream) => Outcome::Rows(entry.until_the_end_of(stream)),
+            done @ Outcome::Done(_) => done,
+        })
     }
 
     /// The statement as planned, or planned anew when a table or the time zone has changed since.
     fn refresh(&self, prepared: &Prepared, snapshot: &Snapshot, now_ns: i64) -> Result<Prepared> {
         let inner = &prepared.inner;
-        if inner.zone == self.settings.time_zone && inner.plan.fits(snapshot) {
+        let same_views = Arc::ptr_eq(&inner.views, &self.database.catalog().views());
+        if inner.zone == self.settings.time_zone && same_views && inner.plan.fits(snapshot) {
             return Ok(prepared.clone());
         }
         let declared: Vec<_> = inner.parameters.iter().cloned().map(Some).collect();
@@ -186,6 +213,8 @@ pub(crate) struct Inner {
     pub(crate) columns: Vec<OutputColumn>,
     pub(crate) parameters: Vec<DataType>,
     zone: Arc<str>,
+    /// The views that it was planned over.
+    views: Arc<Views>,
 }
 
 impl Prepared {
@@ -239,8 +268,14 @@ impl fmt::Debug for Outcome {
 pub enum Command {
     /// `CREATE TABLE`
     CreateTable,
+    /// `ALTER TABLE`
+    AlterTable,
     /// `DROP TABLE`
     DropTable,
+    /// `CREATE VIEW`
+    CreateView,
+    /// `DROP VIEW`
+    DropView,
     /// `INSERT 0 rows`
     Insert {
         /// Rows stored.
@@ -252,7 +287,10 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Command::CreateTable => f.write_str("CREATE TABLE"),
+            Command::AlterTable => f.write_str("ALTER TABLE"),
             Command::DropTable => f.write_str("DROP TABLE"),
+            Command::CreateView => f.write_str("CREATE VIEW"),
+            Command::DropView => f.write_str("DROP VIEW"),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
         }
     }

@@ -3,6 +3,7 @@
 //! Statements that begin with a dot are for the harness:
 //! - `.ingest LINES` stores line protocol; lines without a timestamp get the current time.
 //! - `.advance 5m` moves time on (`s`, `m`, `h`, `d`).
+//! - `.maintain` does upkeep at the current time until none is left.
 //! - `.flush` writes everything to segments; `.restart` closes the database and opens it again.
 //! - `.memory 8388608` opens it again with that many bytes for queries.
 //! - `.zone Europe/Berlin` sets the time zone of the session.
@@ -111,6 +112,7 @@ impl World {
                 Ok(())
             }
             ".flush" => self.session().database().engine().flush().map_err(Failure::of),
+            ".maintain" => self.maintain(),
             ".restart" => self.restart(),
             ".memory" => {
                 self.options.memory_limit_bytes = argument.trim().parse().map_err(Failure::of)?;
@@ -122,6 +124,12 @@ impl World {
             }
             _ => Err(Failure(format!("unknown command {name}"))),
         }
+    }
+
+    fn maintain(&mut self) -> Result<(), Failure> {
+        let engine = self.session().database().engine().clone();
+        while engine.maintain(self.now_ns).map_err(Failure::of)?.more {}
+        Ok(())
     }
 
     fn ingest(&mut self, lines: &str) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::env::{FileSystem, RealFileSystem};
+use crate::model::{TableOptions, TimeRange};
 use crate::wal::TornTail;
 
 /// When a write is acknowledged.
@@ -78,6 +79,48 @@ pub struct Recovery {
     pub torn_tail: Option<TornTail>,
     /// Segments that cannot be read; reads that need them report it.
     pub damaged_segments: Vec<Error>,
+}
+
+/// Figures of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableStats {
+    /// Its name.
+    pub name: String,
+    /// Number of series that were ever written.
+    pub series: u64,
+    /// Number of live segments.
+    pub segments: u64,
+    /// Rows in segments; a point that is in several of them counts in each.
+    pub segment_rows: u64,
+    /// Bytes of segments.
+    pub segment_bytes: u64,
+    /// Bytes of unflushed rows in memory.
+    pub memtable_bytes: u64,
+    /// Earliest and latest time in segments; `None` without segments.
+    pub time: Option<TimeRange>,
+    /// What is kept, and whether it may expire.
+    pub options: Arc<TableOptions>,
+    /// Raw rows before this have expired; `None` when none have.
+    pub raw_from_ns: Option<i64>,
+    /// Rollups by width, finest first.
+    pub rollups: Vec<RollupStats>,
+}
+
+/// Figures of the rollups of one table at one width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollupStats {
+    /// Length of a bucket.
+    pub width_ns: i64,
+    /// Days that are rolled up.
+    pub days: u64,
+    /// Days of which the raw rows are gone.
+    pub days_alone: u64,
+    /// Rows: one for each series and bucket.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Start of the first day and end of the last.
+    pub time: TimeRange,
 }
 
 /// Figures of an open engine.

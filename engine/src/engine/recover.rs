@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::{Engine, Options, Recovery, State, manifest_files};
@@ -11,12 +11,14 @@ use crate::env::{FileLock, FileSystem, LockAttempt};
 use crate::error::{Error, Result, WriteError};
 use crate::files;
 use crate::index::{self, TagIndex};
-use crate::manifest::{self, FileNumber, MANIFEST_NAME, MANIFEST_TMP_NAME, Manifest, TableEntry};
-use crate::memtable::Insert;
+use crate::manifest::{self, FileNumber, MANIFEST_NAME, MANIFEST_TMP_NAME, Manifest, SegmentEntry, TableEntry};
+use crate::memtable::{Insert, Run};
 use crate::model::{TableId, TableSchema};
 use crate::resolve::resolve_logged;
 use crate::segment::Segment;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
+use crate::tiers::Tiers;
+use crate::tombstone::Tombstones;
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, Lsn};
@@ -48,6 +50,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
         state: RwLock::new(state),
         next_file: AtomicU64::new(manifest.next_file),
         has_unsynced: AtomicBool::new(false),
+        flushed_for_tiers_ns: AtomicI64::new(i64::MIN),
+        damaged_days: Mutex::default(),
+        now_ns: AtomicI64::new(i64::MIN),
         poison: OnceLock::new(),
         options,
         _lock: lock,
@@ -142,9 +147,26 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
             return Err(error);
         }
         recovery.damaged_segments.extend(file.as_ref().err().map(Error::again));
-        segments.push(Arc::new(LiveSegment { entry: *segment, path, file }));
+        segments.push(Arc::new(LiveSegment {
+            entry: *segment,
+            path,
+            file,
+            deleted: Tombstones::default(),
+            changed_ns: i64::MIN,
+        }));
     }
     table.segments = Arc::new(segments);
+    table.options = Arc::new(entry.options.clone());
+    let mut open = |segment: SegmentEntry| {
+        let path = files::segment_path(dir, segment.file);
+        let file = Segment::open(fs, &path, &segment.published(entry.id));
+        if let Err(error @ Error::Version { .. }) = file {
+            return Err(error);
+        }
+        recovery.damaged_segments.extend(file.as_ref().err().map(Error::again));
+        Ok(LiveSegment { entry: segment, path, file, deleted: Tombstones::default(), changed_ns: i64::MIN })
+    };
+    table.set_tiers(Tiers::open(&entry.tiers, &mut open)?);
     Ok(table)
 }
 
@@ -156,20 +178,31 @@ impl State {
             Record::Write(tables) => {
                 for rows in tables {
                     let Some(table) = self.replayed_table(&rows.table, lsn)? else { continue };
-                    let rows = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
-                    table.show(&rows.columns);
-                    if let Some(insert) = Insert::new(rows.batch) {
+                    let resolved = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
+                    let (batch, columns) = resolved;
+                    table.show(&columns);
+                    if let Some(insert) = Insert::new(batch) {
                         table.memtable.insert(insert);
+                    }
+                    while let Some(runs) = table.memtable.begin_join() {
+                        let joined = Run::join(&runs);
+                        table.memtable.end_join(&runs, joined);
                     }
                 }
                 self.count_memtables();
             }
-            Record::CreateTable { name, columns } => {
+            Record::CreateTable { name, columns, options } => {
                 let Some(table) = self.replayed_table(&name, lsn)? else { return Ok(()) };
                 let grown = table.core.grow(&super::kinds(&columns)).map_err(|_| "record does not fit the schema")?;
                 let mut named = ColumnSet::default();
                 columns.iter().filter_map(|c| grown.column(&c.name, None)).for_each(|(at, _)| named.insert(at));
                 table.show(&named);
+                table.options = Arc::new(options);
+            }
+            Record::SetOptions { name, options } => {
+                if let Some(table) = self.tables.get_mut(&name).filter(|table| table.created_lsn <= lsn) {
+                    table.options = Arc::new(options);
+                }
             }
             Record::DropTable { name } => {
                 if self.tables.get(&name).is_some_and(|table| table.created_lsn <= lsn) {

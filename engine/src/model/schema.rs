@@ -48,6 +48,11 @@ impl FieldType {
         }
     }
 
+    /// True for types that can be added up.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, FieldType::Float | FieldType::Integer | FieldType::Unsigned)
+    }
+
     /// The Arrow type in which scans hand out this field.
     pub fn arrow(self) -> DataType {
         match self {

@@ -11,8 +11,21 @@
 //! - Sums and averages of integers are exact. Those of floats are added in an order that the layout of the data decides.
 //! - `First` and `Last` take the row with the smallest or greatest time, NULL or not; among equals that of the smallest or greatest series.
 
+mod cells;
+mod chunk;
+mod column;
+mod filter;
+mod finish;
+mod groups;
+mod kernels;
 mod output;
+mod overlap;
+mod parts;
 mod plain;
+mod plan;
+mod spans;
+mod tiered;
+mod worker;
 
 use std::sync::Arc;
 
@@ -22,8 +35,13 @@ use arrow_schema::SchemaRef;
 use super::{FieldPredicate, Snapshot, TagMatcher};
 use crate::model::TimeRange;
 use crate::{Error, Result, SchemaError};
+use cells::Cells;
 use output::Answer;
+use parts::Part;
 use plain::Plain;
+use plan::Plan;
+pub use tiered::TierUsed;
+use tiered::{Outlook, TierPart, Tiered};
 
 /// What to compute of one table.
 #[derive(Debug, Clone)]
@@ -144,16 +162,39 @@ impl AggregateFunction {
 #[derive(Debug)]
 pub struct Aggregation {
     answer: Arc<Answer>,
+    /// `None` when the rows of a scan are aggregated.
+    plan: Option<Arc<Plan>>,
+    /// Set when rollups take part; then there is nothing else.
+    tiered: Option<Tiered>,
+    notice: Option<String>,
     parts: Vec<AggregatePart>,
 }
 
 /// A share of the work; parts may run on different threads.
 #[derive(Debug)]
-pub struct AggregatePart(Plain);
+pub struct AggregatePart(Work);
+
+#[derive(Debug)]
+enum Work {
+    Quick(Part),
+    Plain(Plain),
+    /// Rollups.
+    Tier(TierPart),
+    /// A part of the n-th stretch of raw rows beside rollups.
+    Stretch(usize, Box<AggregatePart>),
+}
 
 /// What a part found.
 #[derive(Debug)]
-pub struct Partial(plain::Groups);
+pub struct Partial(Found);
+
+#[derive(Debug)]
+enum Found {
+    Quick(Vec<Cells>),
+    Plain(plain::Groups),
+    Tier(plain::Groups),
+    Stretch(usize, Box<Partial>),
+}
 
 impl Snapshot {
     /// Plans an aggregation. Its columns: the start of the bucket, if one is asked for, the group tags, the aggregates;
@@ -163,18 +204,49 @@ impl Snapshot {
     /// [`SchemaError`] for what the table does not have or a function does not take, [`Error::Pattern`], [`Error::Corrupt`],
     /// and [`Error::Limit`] for a width below 1.
     pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
-        let schema = self.table(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
+        let view = self.tables.get(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
         if let Some(bucket) = request.bucket.filter(|b| b.width_ns < 1) {
             let found = bucket.width_ns.unsigned_abs();
             return Err(Error::Limit { what: "width of a bucket, which is at least 1 ns,", found, limit: 1 });
         }
-        let answer = Arc::new(Answer::new(&schema, request)?);
-        let parts = vec![AggregatePart(Plain::new(self, request, answer.clone())?)];
-        Ok(Aggregation { answer, parts })
+        let answer = Arc::new(Answer::new(&view.schema, request)?);
+        let notice = match tiered::plan(self, view, request, &answer)? {
+            Outlook::Tiered(tiered) => return Ok(Aggregation::tiered(answer, tiered)),
+            Outlook::Raw(notice) => notice,
+        };
+        let request = &AggregateRequest { time: view.tiers.visible(&request.time), ..request.clone() };
+        let plan = match self.shortcuts.kernels {
+            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?.map(Arc::new),
+            false => None,
+        };
+        let parts = match &plan {
+            Some(plan) => parts::parts(plan, request.parts_max)?.into_iter().map(Work::Quick).collect(),
+            None => vec![Work::Plain(Plain::new(self, request, answer.clone())?)],
+        };
+        let parts = parts.into_iter().map(AggregatePart).collect();
+        Ok(Aggregation { answer, plan, tiered: None, notice, parts })
     }
 }
 
 impl Aggregation {
+    fn tiered(answer: Arc<Answer>, mut tiered: Tiered) -> Aggregation {
+        let (tiers, raw) = tiered.take_parts();
+        let raw = raw.into_iter().map(|(nth, part)| AggregatePart(Work::Stretch(nth, Box::new(part))));
+        let parts = tiers.into_iter().map(|part| AggregatePart(Work::Tier(part))).chain(raw).collect();
+        let notice = tiered.take_notice();
+        Aggregation { answer, plan: None, tiered: Some(tiered), notice, parts }
+    }
+
+    /// The tiers of rollups that take part, coarsest first; none when raw rows answer alone.
+    pub fn tiers_used(&self) -> &[TierUsed] {
+        self.tiered.as_ref().map_or(&[], Tiered::used)
+    }
+
+    /// What the request asks for and the table no longer keeps, to be told to whoever asked.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
     /// The schema of the answer.
     pub fn schema(&self) -> SchemaRef {
         self.answer.schema()
@@ -190,7 +262,22 @@ impl Aggregation {
     /// # Errors
     /// [`Error::Limit`] when a bucket starts before the first timestamp there is.
     pub fn finish(&self, partials: Vec<Partial>) -> Result<RecordBatch> {
-        plain::finish(&self.answer, partials.into_iter().map(|p| p.0))
+        let (mut quick, mut plain, mut tiers, mut stretches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for partial in partials {
+            match partial.0 {
+                Found::Quick(mut cells) => quick.append(&mut cells),
+                Found::Plain(groups) => plain.push(groups),
+                Found::Tier(groups) => tiers.push(groups),
+                Found::Stretch(nth, partial) => stretches.push((nth, *partial)),
+            }
+        }
+        if let Some(tiered) = &self.tiered {
+            return tiered.finish(tiers, stretches);
+        }
+        match &self.plan {
+            Some(plan) => finish::finish(plan, &self.answer, quick),
+            None => plain::finish(&self.answer, plain.into_iter()),
+        }
     }
 
     /// Runs the parts one after the other.
@@ -205,11 +292,27 @@ impl Aggregation {
 }
 
 impl AggregatePart {
+    /// Rows that the part may look at: an estimate for planners, no bound.
+    pub fn rows_about(&self) -> usize {
+        match &self.0 {
+            Work::Quick(part) => part.rows_about,
+            Work::Plain(plain) => plain.rows_about(),
+            Work::Tier(part) => part.rows_about(),
+            Work::Stretch(_, part) => part.rows_about(),
+        }
+    }
+
     /// Does the work, and asks between small pieces of it whether to go on; `None` when it was told to stop.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`], [`Error::Limit`].
     pub fn run(self, go_on: &dyn Fn() -> bool) -> Result<Option<Partial>> {
-        Ok(self.0.run(go_on)?.map(Partial))
+        Ok(match self.0 {
+            Work::Quick(part) => part.run(go_on)?.map(Found::Quick),
+            Work::Plain(plain) => plain.run(go_on)?.map(Found::Plain),
+            Work::Tier(part) => part.run(go_on)?.map(Found::Tier),
+            Work::Stretch(nth, part) => part.run(go_on)?.map(|found| Found::Stretch(nth, Box::new(found))),
+        }
+        .map(Partial))
     }
 }

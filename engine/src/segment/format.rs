@@ -19,6 +19,9 @@ pub(super) const STATS_TEXT_BYTES_MAX: usize = 64;
 
 pub(super) const TIER_RAW: u8 = 0;
 
+/// The tier of rollups.
+pub(super) const TIER_ROLLUP: u8 = 1;
+
 pub(super) const TYPE_FLOAT: u8 = 0;
 pub(super) const TYPE_INTEGER: u8 = 1;
 pub(super) const TYPE_UNSIGNED: u8 = 2;
@@ -73,7 +76,7 @@ impl Header {
         let mut cursor = checked(header).map_err(|e| corrupt(e.0))?;
         let (version, header) = Header::take_fields(&mut cursor).map_err(|e| corrupt(e.0))?;
         match version {
-            SEGMENT_VERSION if header.tier == TIER_RAW => Ok(header),
+            SEGMENT_VERSION if header.tier <= TIER_ROLLUP => Ok(header),
             SEGMENT_VERSION => Err(corrupt("unknown tier")),
             0 => Err(corrupt("unknown version 0")),
             found => Err(Error::Version { path: path.to_owned(), found, supported: SEGMENT_VERSION }),

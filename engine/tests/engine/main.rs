@@ -2,6 +2,7 @@
 //!
 //! `SEED=n` runs one seed of each test; `PLIMSOLL_LONG=1` runs fifty times as many. A failure names its seed.
 
+mod aggregates;
 mod check;
 mod concurrency;
 mod crash;
@@ -12,3 +13,4 @@ mod lock;
 mod model;
 mod rot;
 mod seeds;
+mod tiers;

@@ -1,13 +1,17 @@
-//! PostgreSQL's grammar as the parser library has it, but for one rule: the name of a named argument is an identifier.
+//! PostgreSQL's grammar as the parser library has it, but for two rules: the name of a named argument is an identifier, and
+//! `ALTER TABLE ... RESET (option, ...)` is a statement.
 //!
 //! The library would try every function argument as the *expression* before a `=>` first, and again as an argument: twice the
 //! work for each level of nested calls, so that a line of text would keep a core busy for hours.
 
 use std::any::TypeId;
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{AlterTable, AlterTableOperation, Expr, Ident, SqlOption, Statement, Value};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// The grammar.
 #[derive(Debug)]
@@ -26,6 +30,10 @@ macro_rules! as_postgresql {
 
             fn supports_named_fn_args_with_expr_name(&self) -> bool {
                 false
+            }
+
+            fn parse_statement(&self, parser: &mut Parser) -> Option<Result<Statement, ParserError>> {
+                parse_reset(parser)
             }
 
             $(fn $name(&self $(, $argument: $kind)*) -> $result {
@@ -73,4 +81,39 @@ as_postgresql! {
     fn supports_comma_separated_trim(&self) -> bool;
     fn supports_xml_expressions(&self) -> bool;
     fn supports_comment_optimizer_hint(&self) -> bool;
+}
+
+/// `ALTER TABLE name RESET (option, ...)`, read as `SET (option = NULL, ...)`; `None` for any other statement.
+fn parse_reset(parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>> {
+    if !parser.peek_keyword(Keyword::ALTER) {
+        return None;
+    }
+    let start = |parser: &mut Parser<'_>| {
+        parser.expect_keywords(&[Keyword::ALTER, Keyword::TABLE])?;
+        let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+        let only = parser.parse_keyword(Keyword::ONLY);
+        let name = parser.parse_object_name(false)?;
+        parser.expect_keyword(Keyword::RESET)?;
+        parser.expect_token(&Token::LParen)?;
+        Ok((if_exists, only, name))
+    };
+    let (if_exists, only, name) = parser.try_parse(start).ok()?;
+    let options = parser.parse_comma_separated(Parser::parse_identifier);
+    let closed = options.and_then(|options| parser.expect_token(&Token::RParen).map(|_| options));
+    Some(closed.map(|names| {
+        let null = |key: Ident| {
+            let value = Value::Null.with_span(key.span);
+            SqlOption::KeyValue { key, value: Expr::Value(value) }
+        };
+        Statement::AlterTable(AlterTable {
+            name,
+            if_exists,
+            only,
+            operations: vec![AlterTableOperation::SetOptionsParens { options: names.into_iter().map(null).collect() }],
+            location: None,
+            on_cluster: None,
+            table_type: None,
+            end_token: AttachedToken(parser.get_current_token().clone()),
+        })
+    }))
 }

@@ -93,6 +93,8 @@ impl Session {
             notices: Vec::new(),
             told: HashMap::new(),
         };
+        let name = format!("{} {}", session.pid, session.user);
+        session.query.set_name(&name);
         session.follow_zone();
         session.news();
         session

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use arrow_array::builder::{
     BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringViewBuilder, UInt64Builder,
 };
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampNanosecondArray};
 use arrow_schema::DataType;
 
@@ -47,14 +48,14 @@ pub(super) enum Tag {
 /// What is known of one aggregate of one group.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
-    rows: i64,
-    count: i64,
-    exact: i128,
-    float: Option<f64>,
-    min: Option<Value<'static>>,
-    max: Option<Value<'static>>,
-    first: Option<(i64, Option<Value<'static>>)>,
-    last: Option<(i64, Option<Value<'static>>)>,
+    pub(super) rows: i64,
+    pub(super) count: i64,
+    pub(super) exact: i128,
+    pub(super) float: Option<f64>,
+    pub(super) min: Option<Value<'static>>,
+    pub(super) max: Option<Value<'static>>,
+    pub(super) first: Option<(i64, Option<Value<'static>>)>,
+    pub(super) last: Option<(i64, Option<Value<'static>>)>,
 }
 
 impl Plain {
@@ -93,6 +94,10 @@ impl Plain {
             }
         }
         Ok(Some(groups))
+    }
+
+    pub(super) fn rows_about(&self) -> usize {
+        self.parts.iter().map(ScanPart::rows_about).sum()
     }
 
     fn add(&self, batch: &RecordBatch, row: usize, groups: &mut Groups) {
@@ -141,6 +146,21 @@ impl State {
         }
     }
 
+    /// Adds the rows of another state. Times being equal, its first row counts for later and its last one too.
+    pub(super) fn merge(&mut self, other: State) {
+        self.rows += other.rows;
+        self.count += other.count;
+        self.exact += other.exact;
+        self.float = match (self.float, other.float) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        take_if(&mut self.min, other.min, |a, b| order(a, b).is_lt());
+        take_if(&mut self.max, other.max, |a, b| order(a, b).is_gt());
+        take_if(&mut self.first, other.first, |a, b| a.0 < b.0);
+        take_if(&mut self.last, other.last, |a, b| a.0 >= b.0);
+    }
+
     fn answer(&self, column: &Column) -> Option<Datum> {
         use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
         let is_float = matches!(column.argument, Some((_, ColumnKind::Field(FieldType::Float))));
@@ -157,6 +177,39 @@ impl State {
             First => self.first.clone().and_then(|(_, value)| value).map(Datum::Value),
             Last => self.last.clone().and_then(|(_, value)| value).map(Datum::Value),
         }
+    }
+}
+
+fn take_if<T>(mine: &mut Option<T>, other: Option<T>, is_better: impl Fn(&T, &T) -> bool) {
+    if let Some(other) = other
+        && mine.as_ref().is_none_or(|mine| is_better(&other, mine))
+    {
+        *mine = Some(other);
+    }
+}
+
+/// Adds groups to others.
+pub(super) fn merge(groups: &mut Groups, more: Groups) {
+    for (key, states) in more {
+        match groups.entry(key) {
+            Entry::Occupied(mut place) => {
+                place.get_mut().iter_mut().zip(states).for_each(|(mine, other)| mine.merge(other));
+            }
+            Entry::Vacant(place) => {
+                place.insert(states);
+            }
+        }
+    }
+}
+
+/// Takes a sum from an answer.
+pub(super) fn set_sum(state: &mut State, column: &ArrayRef, row: usize) {
+    if column.is_null(row) {
+        return;
+    }
+    match column.as_primitive_opt::<Float64Type>() {
+        Some(sums) => state.float = Some(sums.value(row)),
+        None => state.exact = column.as_primitive::<Decimal128Type>().value(row),
     }
 }
 
@@ -191,7 +244,7 @@ fn same_nan(value: Value<'static>) -> Value<'static> {
 }
 
 /// The value of a cell of a scan; a timestamp as an integer.
-fn value(column: &ArrayRef, row: usize) -> Option<Value<'static>> {
+pub(super) fn value(column: &ArrayRef, row: usize) -> Option<Value<'static>> {
     if column.is_null(row) {
         return None;
     }
