@@ -10,9 +10,11 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 mod bounded;
 mod bucket;
 mod checked;
+mod clocks;
 mod first_last;
 mod interval;
 mod missing;
+mod named;
 mod round;
 mod similar;
 mod sum;
@@ -23,11 +25,11 @@ mod zone;
 pub(crate) use checked::CheckedIntegers;
 pub(crate) use interval::parse_interval;
 pub(crate) use missing::{Missing, no_such_function};
+pub(crate) use named::argument_names;
 pub(crate) use round::IntegersByRounding;
 pub(crate) use similar::most_similar;
 pub(crate) use sum::ExactSums;
 pub(crate) use text::TextAsPostgres;
-pub(crate) use time_bucket::TIME_BUCKET_ARGUMENTS;
 
 use bounded::{Bounded, MULTIPLYING};
 use first_last::{End, FirstLast};

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::timezone::Tz;
-use datafusion::arrow::array::{ArrayRef, AsArray, TimestampNanosecondArray};
+use chrono::{DateTime, Months};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampNanosecondType};
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use super::bucket::{Width, from_wall_ns, to_wall_ns};
+use super::bucket::{Bucketing, Width};
+use super::clocks::Clocks;
 use super::interval::parse_interval;
 use super::no_such_function;
 use crate::Error;
@@ -17,9 +18,6 @@ use crate::Error;
 type Result<T> = datafusion::common::Result<T>;
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
-
-/// Arguments of `time_bucket` when all are given, in order; calls by name are brought to this form.
-pub(crate) const TIME_BUCKET_ARGUMENTS: [&str; 5] = ["bucket_width", "ts", "timezone", "origin", "offset"];
 
 /// `time_bucket(width, time [, timezone | origin | offset])` or `time_bucket(width, time, timezone, origin, offset)`: the
 /// start of the bucket that holds `time`. Buckets are aligned to 2000-01-03 (2000-01-01 for months) in UTC, or in the
@@ -70,19 +68,10 @@ impl ScalarUDFImpl for TimeBucket {
         let [width, time, options @ ..] = args.args.as_slice() else {
             return Err(no_such_function(self.name(), &[]));
         };
-        let mut buckets = Buckets { width: None, origin_ns: None, offset_ns: 0, zone: None };
-        buckets.width = interval(constant(width, "bucket_width")?)?.map(Width::new).transpose().map_err(external)?;
-        match options {
-            [] => {}
-            [one] => buckets.option(constant(one, "the third argument")?)?,
-            [zone, rest @ ..] => {
-                buckets.set_zone(constant(zone, "timezone")?)?;
-                for value in rest {
-                    buckets.option(constant(value, "origin and offset")?)?;
-                }
-            }
-        }
-        buckets.apply(time, args.number_rows, args.return_type())
+        let width = constant(width, "bucket_width")?;
+        let options = options.iter().map(|o| constant(o, "timezone, origin and offset"));
+        let bucketing = bucketing(width, &options.collect::<Result<Vec<_>>>()?)?;
+        apply(bucketing.as_ref(), time, args.number_rows, args.return_type())
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
@@ -146,8 +135,8 @@ impl ScalarUDFImpl for DateBin {
             ScalarValue::TimestampNanosecond(origin_ns, _) => *origin_ns,
             _ => None,
         };
-        let buckets = Buckets { width: width.filter(|_| origin_ns.is_some()), origin_ns, offset_ns: 0, zone: None };
-        buckets.apply(source, args.number_rows, args.return_type())
+        let bucketing = width.zip(origin_ns).map(|(width, origin_ns)| Bucketing::new(width, origin_ns));
+        apply(bucketing.as_ref(), source, args.number_rows, args.return_type())
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
@@ -155,23 +144,41 @@ impl ScalarUDFImpl for DateBin {
     }
 }
 
-/// A call with its constants read.
-struct Buckets {
-    /// None for NULL: every bucket is NULL.
-    width: Option<Width>,
-    origin_ns: Option<i64>,
-    offset_ns: i64,
-    zone: Option<Tz>,
+/// The buckets that `time_bucket(width, time, options...)` asks for, from the constants of the call; `None` when the width is
+/// NULL, and so is every bucket.
+///
+/// # Errors
+/// [`Error::InvalidParameter`] and [`Error::InvalidDateTime`] when the constants make no buckets.
+pub(crate) fn bucketing(width: &ScalarValue, options: &[&ScalarValue]) -> Result<Option<Bucketing>> {
+    let width = interval(width)?.map(Width::new).transpose().map_err(external)?;
+    let mut read = Options::default();
+    match options {
+        [one] => read.set(one)?,
+        [zone, rest @ ..] => {
+            read.set_zone(zone)?;
+            rest.iter().try_for_each(|value| read.set(value))?;
+        }
+        [] => {}
+    }
+    width.map(|width| read.bucketing(width)).transpose()
 }
 
-impl Buckets {
+/// The options of a call.
+#[derive(Default)]
+struct Options {
+    origin_ns: Option<i64>,
+    offset: Option<IntervalMonthDayNano>,
+    clocks: Option<Arc<Clocks>>,
+}
+
+impl Options {
     /// An argument whose type, or for a string its form, says what it is.
-    fn option(&mut self, value: &ScalarValue) -> Result<()> {
+    fn set(&mut self, value: &ScalarValue) -> Result<()> {
         match value {
             ScalarValue::TimestampNanosecond(origin_ns, _) => self.origin_ns = *origin_ns,
-            ScalarValue::IntervalMonthDayNano(Some(interval)) => self.set_offset(*interval)?,
+            ScalarValue::IntervalMonthDayNano(offset) => self.offset = *offset,
             ScalarValue::Utf8(Some(text)) => match parse_interval(text) {
-                Ok(interval) => self.set_offset(interval)?,
+                Ok(offset) => self.offset = Some(offset),
                 Err(_) => self.set_zone_or_origin(text)?,
             },
             _ => {}
@@ -179,26 +186,17 @@ impl Buckets {
         Ok(())
     }
 
-    fn set_offset(&mut self, offset: IntervalMonthDayNano) -> Result<()> {
-        let ns = i64::from(offset.days).checked_mul(86_400_000_000_000).and_then(|d| d.checked_add(offset.nanoseconds));
-        match ns {
-            Some(ns) if offset.months == 0 => self.offset_ns = ns,
-            _ => return Err(invalid("offset", "bucket offset cannot have months and must fit the range of time")),
-        }
-        Ok(())
-    }
-
     fn set_zone(&mut self, value: &ScalarValue) -> Result<()> {
         if let ScalarValue::Utf8(Some(name)) = value {
-            self.zone = Some(name.parse().map_err(|_| unknown_zone(name))?);
+            self.clocks = Some(Clocks::of(name).map_err(|()| unknown_zone(name))?);
         }
         Ok(())
     }
 
     fn set_zone_or_origin(&mut self, text: &str) -> Result<()> {
-        match text.parse::<Tz>() {
-            Ok(zone) => self.zone = Some(zone),
-            Err(_) => {
+        match Clocks::of(text) {
+            Ok(clocks) => self.clocks = Some(clocks),
+            Err(()) => {
                 let origin = ScalarValue::Utf8(Some(text.to_owned()));
                 let origin = origin.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())));
                 let ScalarValue::TimestampNanosecond(origin_ns, _) = origin.map_err(|_| unknown_zone(text))? else {
@@ -210,41 +208,77 @@ impl Buckets {
         Ok(())
     }
 
-    fn apply(&self, time: &ColumnarValue, rows: usize, return_type: &DataType) -> Result<ColumnarValue> {
-        let DataType::Timestamp(_, zone) = return_type else {
-            return Err(invalid("ts", "time must be a timestamp"));
-        };
-        let starts: TimestampNanosecondArray = match (self.width, time) {
-            (None, _) => TimestampNanosecondArray::new_null(rows),
-            (Some(width), time) => {
-                let times = time.to_array(rows)?;
-                let start = self.starts(width)?;
-                times.as_primitive::<TimestampNanosecondType>().try_unary(|ns| start(ns).ok_or_else(out_of_range))?
-            }
-        };
-        let starts: ArrayRef = Arc::new(starts.with_timezone_opt(zone.clone()));
-        match time {
-            ColumnarValue::Scalar(_) if !starts.is_empty() => {
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&starts, 0)?))
-            }
-            _ => Ok(ColumnarValue::Array(starts)),
-        }
-    }
-
-    /// The function from a time to the start of its bucket.
-    fn starts(&self, width: Width) -> Result<impl Fn(i64) -> Option<i64>> {
-        let zone = self.zone;
-        let origin = match (self.origin_ns, &zone) {
-            (Some(origin_ns), Some(zone)) => to_wall_ns(origin_ns, zone),
+    fn bucketing(&self, width: Width) -> Result<Bucketing> {
+        let origin = match (self.origin_ns, &self.clocks) {
+            (Some(origin_ns), Some(clocks)) => clocks.shown_ns(origin_ns),
             (Some(origin_ns), None) => Some(origin_ns),
             (None, _) => Some(width.default_origin_ns()),
         };
-        let origin = origin.and_then(|o| o.checked_add(self.offset_ns)).ok_or_else(out_of_range)?;
-        Ok(move |time_ns| match &zone {
-            None => width.start_ns(time_ns, origin),
-            Some(zone) => from_wall_ns(width.start_ns(to_wall_ns(time_ns, zone)?, origin)?, zone),
-        })
+        let mut origin = origin.ok_or_else(out_of_range)?;
+        if let Some(offset) = self.offset {
+            origin = moved(origin, offset, width)?;
+        }
+        match &self.clocks {
+            None => Ok(Bucketing::new(width, origin)),
+            Some(clocks) => Bucketing::in_zone(width, origin, clocks.clone()).ok_or_else(out_of_range),
+        }
     }
+}
+
+/// An origin moved by the offset of its buckets.
+fn moved(origin_ns: i64, offset: IntervalMonthDayNano, width: Width) -> Result<i64> {
+    let IntervalMonthDayNano { months, days, nanoseconds } = offset;
+    let origin_ns = match (months, width) {
+        (0, _) => Some(origin_ns),
+        (_, Width::Fixed(_)) => {
+            return Err(invalid("offset", "bucket offset can have months only when the bucket width has"));
+        }
+        (_, Width::Months(_)) => {
+            let origin = DateTime::from_timestamp_nanos(origin_ns);
+            let months = Months::new(months.unsigned_abs());
+            let origin = match offset.months {
+                0.. => origin.checked_add_months(months),
+                _ => origin.checked_sub_months(months),
+            };
+            origin.and_then(|origin| origin.timestamp_nanos_opt())
+        }
+    };
+    let day_ns = i64::from(days).checked_mul(86_400_000_000_000).and_then(|ns| ns.checked_add(nanoseconds));
+    origin_ns.zip(day_ns).and_then(|(origin, ns)| origin.checked_add(ns)).ok_or_else(out_of_range)
+}
+
+/// The starts of the buckets that hold the times.
+fn apply(
+    bucketing: Option<&Bucketing>,
+    time: &ColumnarValue,
+    rows: usize,
+    return_type: &DataType,
+) -> Result<ColumnarValue> {
+    let DataType::Timestamp(_, zone) = return_type else {
+        return Err(invalid("ts", "time must be a timestamp"));
+    };
+    let starts = match bucketing {
+        None => TimestampNanosecondArray::new_null(rows),
+        Some(bucketing) => starts_of(bucketing, time.to_array(rows)?.as_primitive::<TimestampNanosecondType>())?,
+    };
+    let starts: ArrayRef = Arc::new(starts.with_timezone_opt(zone.clone()));
+    match time {
+        ColumnarValue::Scalar(_) if !starts.is_empty() => {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&starts, 0)?))
+        }
+        _ => Ok(ColumnarValue::Array(starts)),
+    }
+}
+
+fn starts_of(bucketing: &Bucketing, times: &TimestampNanosecondArray) -> Result<TimestampNanosecondArray> {
+    let mut cursor = bucketing.cursor();
+    let mut starts = Vec::with_capacity(times.len());
+    for (row, &time) in times.values().iter().enumerate() {
+        // What stands under a NULL means nothing, and may be out of range.
+        let start = if times.is_valid(row) { cursor.start_ns(time).ok_or_else(out_of_range)? } else { 0 };
+        starts.push(start);
+    }
+    Ok(TimestampNanosecondArray::new(starts.into(), times.nulls().cloned()))
 }
 
 /// A later time is never in an earlier bucket, so buckets are ordered as the times are.

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::names::{body_names, folded, item_name, last_part};
-use crate::functions::{Functions, TIME_BUCKET_ARGUMENTS, parse_interval};
+use crate::functions::{Functions, argument_names, most_similar, parse_interval};
 use crate::{Error, Result};
 
 /// Separates a name from the number that makes it unique; no one writes this character in a name.
@@ -293,8 +293,8 @@ fn function_call(function: &mut Function, functions: &Functions) -> Result<Optio
         *ident = Ident { value: own.to_owned(), quote_style: Some('"'), span: ident.span };
     }
     let FunctionArguments::List(arguments) = &mut function.args else { return Ok(None) };
+    name_to_position(&name, arguments)?;
     match name.as_str() {
-        "time_bucket" => name_to_position(arguments).map(|()| None),
         "date_trunc" => Ok(date_trunc_in_zone(arguments)),
         _ => Ok(None),
     }
@@ -317,33 +317,36 @@ fn bigint(expr: Expr) -> Expr {
 }
 
 /// Brings `time_bucket(w, t, origin => o)` to the form in which all arguments are given in order.
-fn name_to_position(arguments: &mut FunctionArgumentList) -> Result<()> {
+fn name_to_position(function: &str, arguments: &mut FunctionArgumentList) -> Result<()> {
     let by_name = |arg: &FunctionArg| matches!(arg, FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. });
-    if !arguments.args.iter().any(by_name) {
-        return Ok(());
-    }
+    let Some(names) = argument_names(function).filter(|_| arguments.args.iter().any(by_name)) else { return Ok(()) };
     let null = || FunctionArgExpr::Expr(Expr::Value(Value::Null.with_empty_span()));
-    let mut places: Vec<Option<FunctionArgExpr>> = vec![None; TIME_BUCKET_ARGUMENTS.len()];
+    let mut places: Vec<Option<FunctionArgExpr>> = vec![None; names.len()];
     for (at, argument) in arguments.args.drain(..).enumerate() {
         let (name, arg) = match argument {
-            FunctionArg::Unnamed(arg) => (TIME_BUCKET_ARGUMENTS.get(at).map(|n| (*n).to_owned()), arg),
+            FunctionArg::Unnamed(arg) => (names.get(at).map(|n| n[0].to_owned()), arg),
             FunctionArg::Named { name, arg, .. } => (Some(folded(&name)), arg),
             FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, .. } => (Some(folded(&name)), arg),
             FunctionArg::ExprNamed { arg, .. } => (None, arg),
         };
-        let place = name.as_ref().and_then(|name| TIME_BUCKET_ARGUMENTS.iter().position(|n| n == name));
+        let place = name.as_ref().and_then(|name| names.iter().position(|n| n.contains(&name.as_str())));
         match place.map(|place| &mut places[place]) {
             Some(empty @ None) => *empty = Some(arg),
-            _ => return Err(no_such_argument(&name.unwrap_or_default())),
+            _ => return Err(no_such_argument(function, &name.unwrap_or_default(), names)),
         }
     }
     arguments.args = places.into_iter().map(|arg| FunctionArg::Unnamed(arg.unwrap_or_else(null))).collect();
     Ok(())
 }
 
-fn no_such_argument(name: &str) -> Error {
-    let hint = Some(format!("time_bucket() takes {}.", TIME_BUCKET_ARGUMENTS.join(", ")));
-    Error::UndefinedFunction { signature: format!("time_bucket({name} => unknown)"), position: None, hint }
+fn no_such_argument(function: &str, name: &str, names: &[&[&str]]) -> Error {
+    let first: Vec<_> = names.iter().map(|names| names[0]).collect();
+    let takes = format!("{function}() takes {}.", first.join(", "));
+    let hint = match most_similar(name, names.iter().flat_map(|names| names.iter().copied())) {
+        Some(similar) => format!("Did you mean {similar}? {takes}"),
+        None => takes,
+    };
+    Error::UndefinedFunction { signature: format!("{function}({name} => unknown)"), position: None, hint: Some(hint) }
 }
 
 /// `date_trunc(field, time, zone)` cuts what the zone's clocks show.

@@ -1,0 +1,12 @@
+//! Names of arguments, for functions that can be called with `name => value`.
+
+/// The arguments of functions when all are given, in order. An argument may have a second name.
+const ARGUMENTS: [(&str, &[&[&str]]); 1] = [("time_bucket", &[WIDTH, TIME, &["timezone"], &["origin"], &["offset"]])];
+
+const WIDTH: &[&str] = &["bucket_width", "width"];
+const TIME: &[&str] = &["ts", "time"];
+
+/// The names of a function's arguments in order, each with its other names; `None` for a function that is called by position.
+pub(crate) fn argument_names(function: &str) -> Option<&'static [&'static [&'static str]]> {
+    ARGUMENTS.iter().find(|(name, _)| *name == function).map(|(_, arguments)| *arguments)
+}
