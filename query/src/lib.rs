@@ -11,6 +11,7 @@
 mod cooperative;
 mod database;
 mod ddl;
+mod direct;
 mod error;
 mod functions;
 mod insert;

@@ -15,6 +15,7 @@ use futures::TryStreamExt;
 use plimsoll_engine::{Engine, Options, Snapshot};
 
 use crate::database::Settings;
+use crate::direct::Means;
 use crate::lower::{Lowering, declared_types, locate};
 use crate::plan::Plan;
 use crate::source::RunSnapshot;
@@ -99,14 +100,43 @@ impl Session {
         parameter_types: &[Option<DataType>],
         now_ns: i64,
     ) -> Result<Prepared> {
-        let snapshot = self.database.engine().snapshot();
-        let state = self.state(&snapshot, now_ns);
-        let lowering = Lowering { settings: &self.settings, state: &state, snapshot: &snapshot };
+        let snapshot = self.snapshot();
+        match Plan::direct(statement, &snapshot, &self.settings.time_zone, parameter_types) {
+            Some((plan, columns, parameters)) => Ok(self.prepared(statement, plan, columns, parameters)),
+            None => self.prepare_the_long_way(statement, parameter_types, &snapshot, now_ns),
+        }
+    }
+
+    /// As [`Session::prepare`], by DataFusion.
+    fn prepare_the_long_way(
+        &self,
+        statement: &Statement,
+        parameter_types: &[Option<DataType>],
+        snapshot: &Snapshot,
+        now_ns: i64,
+    ) -> Result<Prepared> {
+        let state = self.state(snapshot, now_ns);
+        let lowering = Lowering { settings: &self.settings, state: &state, snapshot };
         let declared = declared_types(statement.ast(), parameter_types);
         let (plan, columns, parameters) =
             on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(|e| locate(e, statement.ast())))?;
+        Ok(self.prepared(statement, plan, columns, parameters))
+    }
+
+    fn prepared(
+        &self,
+        statement: &Statement,
+        plan: Plan,
+        columns: Vec<OutputColumn>,
+        parameters: Vec<DataType>,
+    ) -> Prepared {
         let zone = self.settings.time_zone.clone();
-        Ok(Prepared { inner: Arc::new(Inner { statement: statement.clone(), plan, columns, parameters, zone }) })
+        Prepared { inner: Arc::new(Inner { statement: statement.clone(), plan, columns, parameters, zone }) }
+    }
+
+    /// The data as it is now.
+    fn snapshot(&self) -> Snapshot {
+        self.database.engine().snapshot().with_shortcuts(self.database.shortcuts())
     }
 
     /// Runs a prepared statement on a snapshot taken now.
@@ -114,9 +144,17 @@ impl Session {
     /// # Errors
     /// Errors that are known before the first row; later ones come through the stream.
     pub async fn run(&self, prepared: &Prepared, parameters: &[ScalarValue], now_ns: i64) -> Result<Outcome> {
-        let snapshot = self.database.engine().snapshot();
+        let snapshot = self.snapshot();
+        let mut fresh = self.refresh(prepared, &snapshot, now_ns)?;
+        if fresh.inner.plan.is_direct() {
+            let means = Means { snapshot: &snapshot, now_ns, threads: self.database.threads() };
+            if let Some(rows) = fresh.inner.plan.run_direct(parameters, &means).await? {
+                return Ok(Outcome::Rows(rows));
+            }
+            let declared: Vec<_> = fresh.parameters().iter().cloned().map(Some).collect();
+            fresh = self.prepare_the_long_way(&fresh.inner.statement, &declared, &snapshot, now_ns)?;
+        }
         let state = self.state(&snapshot, now_ns);
-        let fresh = self.refresh(prepared, &snapshot, now_ns)?;
         OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, self.database.engine()))).await
     }
 
