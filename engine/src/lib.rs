@@ -37,6 +37,9 @@ mod wal;
 pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, Written};
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
-pub use scan::{ScanPart, ScanRequest, Snapshot, TagMatcher, TagTest};
+pub use scan::{
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp,
+    FieldPredicate, FieldTest, Partial, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher, TagTest,
+};
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;

@@ -1,8 +1,11 @@
 //! Reading: a snapshot, what to read of it, and the parts that can be read in parallel.
 
+mod aggregate;
 mod output;
 mod plan;
+mod predicate;
 mod read;
+mod shortcuts;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,8 +16,13 @@ use arrow_schema::SchemaRef;
 use crate::model::{TableSchema, TimeRange};
 use crate::table::TableView;
 use crate::{Result, SchemaError};
+pub use aggregate::{
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial,
+};
 use output::Output;
+pub use predicate::{CompareOp, FieldPredicate, FieldTest};
 use read::{Reader, Unit};
+pub use shortcuts::Shortcuts;
 
 /// A test on one tag of a series.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,11 +73,26 @@ pub struct ScanRequest {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     tables: Arc<BTreeMap<String, Arc<TableView>>>,
+    shortcuts: Shortcuts,
 }
 
 impl Snapshot {
     pub(crate) fn new(tables: impl Iterator<Item = TableView>) -> Snapshot {
-        Snapshot { tables: Arc::new(tables.map(|t| (t.schema.name.clone(), Arc::new(t))).collect()) }
+        Snapshot {
+            tables: Arc::new(tables.map(|t| (t.schema.name.clone(), Arc::new(t))).collect()),
+            shortcuts: Shortcuts::ALL,
+        }
+    }
+
+    /// The same state, read with these shortcuts and no others.
+    #[must_use]
+    pub fn with_shortcuts(&self, shortcuts: Shortcuts) -> Snapshot {
+        Snapshot { tables: self.tables.clone(), shortcuts }
+    }
+
+    /// The shortcuts that reads of this snapshot may take.
+    pub fn shortcuts(&self) -> Shortcuts {
+        self.shortcuts
     }
 
     /// The tables, by name.

@@ -1,0 +1,215 @@
+//! Aggregates by tags and time buckets, computed where the data is.
+//!
+//! ```text
+//! request ─► Aggregation ─► parts ─► (each on its own thread) Partial ─► Aggregation::finish ─► rows
+//! ```
+//!
+//! Meaning, the same on every way
+//! - A row counts when it is in the time range, its series passes the tag matchers and its fields pass the predicates.
+//! - Rows are grouped by bucket and group tags. Without either there is one group, which is there even without rows.
+//! - NULLs are left out, but by `CountRows`, `First` and `Last`. A NaN is a value, greater than every other.
+//! - Sums and averages of integers are exact. Those of floats are added in an order that the layout of the data decides.
+//! - `First` and `Last` take the row with the smallest or greatest time, NULL or not; among equals that of the smallest or greatest series.
+
+mod output;
+mod plain;
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use super::{FieldPredicate, Snapshot, TagMatcher};
+use crate::model::TimeRange;
+use crate::{Error, Result, SchemaError};
+use output::Answer;
+use plain::Plain;
+
+/// What to compute of one table.
+#[derive(Debug, Clone)]
+pub struct AggregateRequest {
+    /// The table.
+    pub table: String,
+    /// Only rows of this time range.
+    pub time: TimeRange,
+    /// Only series for which all of these hold.
+    pub tags: Vec<TagMatcher>,
+    /// Only rows for which all of these hold.
+    pub predicates: Vec<FieldPredicate>,
+    /// Rows are grouped by the values of these tags.
+    pub group_tags: Vec<String>,
+    /// Rows are grouped by time.
+    pub bucket: Option<Bucket>,
+    /// Only the first or last buckets that have rows.
+    pub limit: Option<BucketLimit>,
+    /// What to compute of each group.
+    pub aggregates: Vec<Aggregate>,
+    /// Largest number of parts wanted, at least 1.
+    pub parts_max: usize,
+}
+
+impl AggregateRequest {
+    /// Everything of a table in one group.
+    pub fn new(table: impl Into<String>, aggregates: Vec<Aggregate>) -> AggregateRequest {
+        AggregateRequest {
+            table: table.into(),
+            time: TimeRange::ALL,
+            tags: Vec::new(),
+            predicates: Vec::new(),
+            group_tags: Vec::new(),
+            bucket: None,
+            limit: None,
+            aggregates,
+            parts_max: 1,
+        }
+    }
+}
+
+/// Stretches of time of one width. A timestamp is in the bucket that starts at origin + ⌊(time − origin) / width⌋ × width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Width, at least 1.
+    pub width_ns: i64,
+    /// Where a bucket begins.
+    pub origin_ns: i64,
+}
+
+impl Bucket {
+    /// Number of the bucket of a timestamp, counted from the one at the origin.
+    fn number(&self, time_ns: i64) -> i128 {
+        (i128::from(time_ns) - i128::from(self.origin_ns)).div_euclid(i128::from(self.width_ns))
+    }
+
+    /// First timestamp of a bucket.
+    fn start(&self, number: i128) -> i128 {
+        i128::from(self.origin_ns) + number * i128::from(self.width_ns)
+    }
+}
+
+/// Which buckets to keep of those that have rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketLimit {
+    /// True for the latest buckets, which then come first; false for the earliest.
+    pub descending: bool,
+    /// How many.
+    pub buckets: usize,
+}
+
+/// One column of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregate {
+    /// What to compute.
+    pub function: AggregateFunction,
+    /// Of which field; `time` for some functions, nothing for `CountRows`.
+    pub field: Option<String>,
+}
+
+/// What is computed of the rows of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// Rows; takes no field.
+    CountRows,
+    /// Values that are not NULL, of any column.
+    Count,
+    /// Sum of a number; of integers as a decimal, which cannot overflow.
+    Sum,
+    /// Mean of a number, as a float.
+    Avg,
+    /// Smallest value of a field or of `time`.
+    Min,
+    /// Greatest value of a field or of `time`.
+    Max,
+    /// Value of the earliest row.
+    First,
+    /// Value of the latest row.
+    Last,
+}
+
+impl AggregateFunction {
+    /// Its name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            AggregateFunction::CountRows | AggregateFunction::Count => "count",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::Avg => "avg",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Max => "max",
+            AggregateFunction::First => "first",
+            AggregateFunction::Last => "last",
+        }
+    }
+}
+
+/// An aggregation that is planned: parts to run, and how their results become the answer.
+#[derive(Debug)]
+pub struct Aggregation {
+    answer: Arc<Answer>,
+    parts: Vec<AggregatePart>,
+}
+
+/// A share of the work; parts may run on different threads.
+#[derive(Debug)]
+pub struct AggregatePart(Plain);
+
+/// What a part found.
+#[derive(Debug)]
+pub struct Partial(plain::Groups);
+
+impl Snapshot {
+    /// Plans an aggregation. Its columns: the start of the bucket, if one is asked for, the group tags, the aggregates;
+    /// its rows are ordered by bucket, then by tags with NULL last.
+    ///
+    /// # Errors
+    /// [`SchemaError`] for what the table does not have or a function does not take, [`Error::Pattern`], [`Error::Corrupt`],
+    /// and [`Error::Limit`] for a width below 1.
+    pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
+        let schema = self.table(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
+        if let Some(bucket) = request.bucket.filter(|b| b.width_ns < 1) {
+            let found = bucket.width_ns.unsigned_abs();
+            return Err(Error::Limit { what: "width of a bucket, which is at least 1 ns,", found, limit: 1 });
+        }
+        let answer = Arc::new(Answer::new(&schema, request)?);
+        let parts = vec![AggregatePart(Plain::new(self, request, answer.clone())?)];
+        Ok(Aggregation { answer, parts })
+    }
+}
+
+impl Aggregation {
+    /// The schema of the answer.
+    pub fn schema(&self) -> SchemaRef {
+        self.answer.schema()
+    }
+
+    /// The parts, to be run once; there is at least one.
+    pub fn take_parts(&mut self) -> Vec<AggregatePart> {
+        std::mem::take(&mut self.parts)
+    }
+
+    /// The answer, from what all parts found.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when a bucket starts before the first timestamp there is.
+    pub fn finish(&self, partials: Vec<Partial>) -> Result<RecordBatch> {
+        plain::finish(&self.answer, partials.into_iter().map(|p| p.0))
+    }
+
+    /// Runs the parts one after the other.
+    ///
+    /// # Errors
+    /// Those of [`AggregatePart::run`] and [`Aggregation::finish`].
+    pub fn run(mut self) -> Result<RecordBatch> {
+        let parts = self.take_parts().into_iter();
+        let partials = parts.filter_map(|part| part.run(&|| true).transpose()).collect::<Result<Vec<_>>>()?;
+        self.finish(partials)
+    }
+}
+
+impl AggregatePart {
+    /// Does the work, and asks between small pieces of it whether to go on; `None` when it was told to stop.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`], [`Error::Limit`].
+    pub fn run(self, go_on: &dyn Fn() -> bool) -> Result<Option<Partial>> {
+        Ok(self.0.run(go_on)?.map(Partial))
+    }
+}
