@@ -22,6 +22,8 @@ mod rows;
 mod run;
 mod scope;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -71,6 +73,9 @@ impl Direct {
         time_zone: &Arc<str>,
         declared: &[Option<DataType>],
     ) -> Option<Direct> {
+        if !snapshot.shortcuts().direct_plan {
+            return None;
+        }
         let shape = Shape::of(query)?;
         let table = snapshot.table(&shape.table)?;
         let parameters = RefCell::new(declared.to_vec());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast;
 use pgwire::messages::data::{FieldDescription, RowDescription};
-use plimsoll_query::Prepared;
+use plimsoll_query::{Prepared, Statement};
 
 use super::columns::Format;
 use super::command::Command;
@@ -32,7 +32,7 @@ pub(crate) enum Plan {
     /// The interpreter over the system catalogue.
     Catalog(Box<ast::Statement>),
     /// The query layer.
-    Query { ast: Box<ast::Statement>, prepared: Prepared },
+    Query { statement: Statement, prepared: Prepared },
 }
 
 /// One parameter, as the client was told and as the statement takes it.
@@ -61,7 +61,7 @@ impl Planned {
             Plan::Empty => "empty",
             Plan::Command(command) => command.kind(),
             Plan::Catalog(_) => "catalog",
-            Plan::Query { ast, .. } => match &**ast {
+            Plan::Query { statement, .. } => match statement.ast() {
                 ast::Statement::Query(_) => "select",
                 ast::Statement::Insert(_) => "insert",
                 ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. } => "explain",
