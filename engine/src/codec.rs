@@ -15,6 +15,7 @@
 
 mod bits;
 mod boolean;
+mod buffer;
 mod constant;
 mod decimal;
 mod delta;
@@ -33,6 +34,7 @@ use crate::bytes::{Cursor, Short};
 use crate::model::FieldType;
 
 pub(crate) use boolean::{put_bits, take_bits};
+pub(crate) use buffer::{Buffer, Slice, decode_into, stride_of};
 pub(crate) use frame::common_divisor;
 pub(crate) use text::Texts;
 

@@ -14,9 +14,13 @@ pub(super) fn put_integer(value: i64, out: &mut Vec<u8>) {
 }
 
 pub(super) fn take_integer(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
-    let value = cursor.zigzag()?;
+    let value = take_integer_value(cursor)?;
     out.resize(out.len() + count, value);
     Ok(())
+}
+
+pub(super) fn take_integer_value(cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
+    Ok(cursor.zigzag()?)
 }
 
 pub(super) fn put_float(value: f64, out: &mut Vec<u8>) {

@@ -27,8 +27,13 @@ impl Stride {
     }
 
     pub(super) fn take(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
-        let (first, step) = (cursor.zigzag()?, cursor.zigzag()?);
+        let (first, step) = Stride::take_parts(cursor)?;
         out.extend((0..count as i64).map(|i| first.wrapping_add(i.wrapping_mul(step))));
         Ok(())
+    }
+
+    /// First value and step.
+    pub(super) fn take_parts(cursor: &mut Cursor<'_>) -> Result<(i64, i64), Malformed> {
+        Ok((cursor.zigzag()?, cursor.zigzag()?))
     }
 }

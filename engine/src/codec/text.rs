@@ -46,9 +46,9 @@ impl Texts {
         (0..self.len()).map(|nth| self.get(nth))
     }
 
-    /// Takes the shared bytes and the stretches of them.
-    pub(crate) fn into_parts(self) -> (String, Vec<(u32, u32)>) {
-        (self.bytes, self.spans)
+    /// The shared bytes and the stretches of them.
+    pub(crate) fn parts(&self) -> (&str, &[(u32, u32)]) {
+        (&self.bytes, &self.spans)
     }
 
     /// One text per flag: the next one where it is set, an empty one where it is not.

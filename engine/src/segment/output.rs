@@ -7,10 +7,10 @@ use arrow_array::builder::StringViewBuilder;
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, UInt64Array, new_null_array};
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder};
 
-use crate::codec::{Texts, Values};
+use crate::codec::{Slice, Texts};
 use crate::model::FieldType;
 
-use super::vector::Vector;
+use super::vector::Decoded;
 
 /// Values gathered so far.
 #[derive(Debug)]
@@ -47,16 +47,16 @@ impl Output {
     }
 
     /// Appends ranges of a vector of the type of this column.
-    pub(super) fn extend(&mut self, vector: Vector, ranges: &[Range<usize>]) {
-        let Vector { values, valid } = vector;
+    pub(super) fn extend(&mut self, vector: Decoded<'_>, ranges: &[Range<usize>]) {
+        let Decoded { values, valid } = vector;
         match (&mut self.values, values) {
-            (OutputValues::Float(out), Values::Float(v)) => copy(&v, ranges, out),
-            (OutputValues::Integer(out), Values::Integer(v)) => copy(&v, ranges, out),
-            (OutputValues::Unsigned(out), Values::Unsigned(v)) => copy(&v, ranges, out),
-            (OutputValues::Boolean(out), Values::Boolean(v)) => {
+            (OutputValues::Float(out), Slice::Float(v)) => copy(v, ranges, out),
+            (OutputValues::Integer(out), Slice::Integer(v)) => copy(v, ranges, out),
+            (OutputValues::Unsigned(out), Slice::Unsigned(v)) => copy(v, ranges, out),
+            (OutputValues::Boolean(out), Slice::Boolean(v)) => {
                 ranges.iter().for_each(|r| out.append_slice(&v[r.clone()]));
             }
-            (OutputValues::Text(out), Values::Text(v)) => copy_texts(v, &valid, ranges, out),
+            (OutputValues::Text(out), Slice::Text(v)) => copy_texts(v, valid, ranges, out),
             _ => unreachable!("a vector is decoded to the type of its column"),
         }
         for range in ranges {
@@ -84,7 +84,7 @@ fn copy<T: Copy>(values: &[T], ranges: &[Range<usize>], out: &mut Vec<T>) {
 }
 
 /// Copies the texts, or shares their bytes where copies would take more.
-fn copy_texts(texts: Texts, valid: &[bool], ranges: &[Range<usize>], out: &mut StringViewBuilder) {
+fn copy_texts(texts: &Texts, valid: &[bool], ranges: &[Range<usize>], out: &mut StringViewBuilder) {
     let rows = || ranges.iter().flat_map(Clone::clone);
     let is_valid = |row: usize| valid.get(row).copied().unwrap_or(true);
     let copied_bytes: usize = rows().map(|row| texts.get(row).len()).sum();
@@ -92,8 +92,8 @@ fn copy_texts(texts: Texts, valid: &[bool], ranges: &[Range<usize>], out: &mut S
         rows().for_each(|row| out.append_option(is_valid(row).then(|| texts.get(row))));
         return;
     }
-    let (bytes, spans) = texts.into_parts();
-    let shared = out.append_block(Buffer::from_vec(bytes.into_bytes()));
+    let (bytes, spans) = texts.parts();
+    let shared = out.append_block(Buffer::from_vec(bytes.as_bytes().to_vec()));
     for row in rows() {
         let (start, end) = spans[row];
         match is_valid(row) {

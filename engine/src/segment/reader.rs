@@ -18,7 +18,7 @@ use super::format::{ChunkInfo, ChunkTable, Field, Header, TAIL_BYTES, Tail};
 use super::head::{Head, Place, SectionBytes, VectorInfo, take_places, take_statistics};
 use super::output::{self, Output};
 use super::stats::Stats;
-use super::vector::Vector;
+use super::vector::{Decoded, Vector, VectorBuffer};
 
 /// What the manifest knows of a segment: another file under its name must not be read in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,8 +216,13 @@ impl<'a> Chunk<'a> {
 
     fn decode_times(&self, vector: &VectorInfo, offset: u64, out: &mut Vec<i64>) -> Result<(), Malformed> {
         let bytes = self.segment.checked(offset, vector.place)?;
-        codec::decode_integers(bytes, vector.rows as usize, out)?;
         let ticks = self.head.ticks;
+        if let Some((first, step)) = codec::stride_of(bytes) {
+            let (first, step) = (vector.times.first.wrapping_add(ticks.span_ns(first)), ticks.span_ns(step));
+            out.extend((0..i64::from(vector.rows)).map(|nth| first.wrapping_add(nth.wrapping_mul(step))));
+            return Ok(());
+        }
+        codec::decode_integers(bytes, vector.rows as usize, out)?;
         for time in out {
             *time = vector.times.first.wrapping_add(ticks.span_ns(*time));
         }
@@ -282,8 +287,9 @@ impl<'a> Chunk<'a> {
         }
         let Some(section) = self.section(nth)? else { return Ok(output::nulls(kind, picked.times.len())) };
         let mut output = Output::new(kind, picked.times.len());
+        let mut buffer = VectorBuffer::default();
         for (vector, ranges) in &picked.vectors {
-            output.extend(self.read_vector(&section, *vector)?, ranges);
+            output.extend(self.decode_vector(&section, *vector, &mut buffer)?, ranges);
         }
         Ok(output.finish())
     }
@@ -312,6 +318,19 @@ impl<'a> Chunk<'a> {
             return Err(Malformed("vectors do not fill the section"));
         }
         Ok(Section { field, vectors, statistics, offset })
+    }
+
+    /// The n-th vector of a field, in a buffer.
+    fn decode_vector<'b>(
+        &self,
+        section: &Section<'_>,
+        nth: usize,
+        buffer: &'b mut VectorBuffer,
+    ) -> Result<Decoded<'b>> {
+        let (offset, place) = section.vectors[nth];
+        let rows = self.head.vectors[nth].rows as usize;
+        let decoded = self.segment.checked(offset, place).and_then(|b| buffer.take(section.field.kind, rows, b));
+        decoded.map_err(|e| self.corrupt(offset, &format!("column {}, vector {nth}", section.field.position), e))
     }
 
     /// The n-th vector of a field.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
 
 use crate::bytes::Cursor;
-use crate::codec::{self, Malformed, Texts, Values};
+use crate::codec::{self, Buffer, Malformed, Slice, Texts, Values};
 use crate::model::FieldType;
 
 use super::format::{VALIDITY_ALL, VALIDITY_BITMAP, VALIDITY_NONE};
@@ -119,6 +119,91 @@ impl Vector {
             _ => Err(Malformed("unknown validity")),
         }
     }
+}
+
+/// Room for one decoded vector, used again and again.
+#[derive(Debug, Default)]
+pub(super) struct VectorBuffer {
+    codec: Buffer,
+    valid: Vec<bool>,
+    /// Values with fillers where NULL is, for vectors that have some.
+    floats: Vec<f64>,
+    integers: Vec<i64>,
+    unsigned: Vec<u64>,
+    booleans: Vec<bool>,
+    texts: Texts,
+}
+
+/// A vector as it lies in a [`VectorBuffer`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decoded<'a> {
+    /// One value per row; where it is NULL: zero, false or an empty text.
+    pub(super) values: Slice<'a>,
+    /// Which rows have a value; empty if all have.
+    pub(super) valid: &'a [bool],
+}
+
+impl VectorBuffer {
+    /// As [`Vector::take`], without allocation.
+    pub(super) fn take(&mut self, kind: FieldType, rows: usize, bytes: &[u8]) -> Result<Decoded<'_>, Malformed> {
+        let mut cursor = Cursor::new(bytes);
+        self.valid.clear();
+        match cursor.u8()? {
+            VALIDITY_ALL => {
+                let values = codec::decode_into(kind, cursor.take_rest(), rows, &mut self.codec)?;
+                Ok(Decoded { values, valid: &[] })
+            }
+            VALIDITY_BITMAP => {
+                codec::take_bits(&mut cursor, rows, &mut self.valid)?;
+                self.spread(kind, cursor.take_rest())
+            }
+            VALIDITY_NONE => {
+                codec::finish(&cursor)?;
+                self.valid.resize(rows, false);
+                self.spread_none(kind)
+            }
+            _ => Err(Malformed("unknown validity")),
+        }
+    }
+
+    /// The present values, of which these are the bytes, each in its row.
+    fn spread(&mut self, kind: FieldType, bytes: &[u8]) -> Result<Decoded<'_>, Malformed> {
+        let valid = &self.valid;
+        let count = valid.iter().filter(|&&v| v).count();
+        let values = match codec::decode_into(kind, bytes, count, &mut self.codec)? {
+            Slice::Float(v) => Slice::Float(spread_into(v, valid, &mut self.floats)),
+            Slice::Integer(v) => Slice::Integer(spread_into(v, valid, &mut self.integers)),
+            Slice::Unsigned(v) => Slice::Unsigned(spread_into(v, valid, &mut self.unsigned)),
+            Slice::Boolean(v) => Slice::Boolean(spread_into(v, valid, &mut self.booleans)),
+            Slice::Text(v) => {
+                self.texts = v.clone().spread(valid);
+                Slice::Text(&self.texts)
+            }
+        };
+        Ok(Decoded { values, valid })
+    }
+
+    fn spread_none(&mut self, kind: FieldType) -> Result<Decoded<'_>, Malformed> {
+        let valid = &self.valid;
+        let values = match kind {
+            FieldType::Float => Slice::Float(spread_into(&[], valid, &mut self.floats)),
+            FieldType::Integer => Slice::Integer(spread_into(&[], valid, &mut self.integers)),
+            FieldType::Unsigned => Slice::Unsigned(spread_into(&[], valid, &mut self.unsigned)),
+            FieldType::Boolean => Slice::Boolean(spread_into(&[], valid, &mut self.booleans)),
+            FieldType::Text => {
+                self.texts = Texts::default().spread(valid);
+                Slice::Text(&self.texts)
+            }
+        };
+        Ok(Decoded { values, valid })
+    }
+}
+
+fn spread_into<'a, T: Copy + Default>(present: &[T], valid: &[bool], out: &'a mut Vec<T>) -> &'a [T] {
+    let mut present = present.iter().copied();
+    out.clear();
+    out.extend(valid.iter().map(|&valid| if valid { present.next().unwrap_or_default() } else { T::default() }));
+    out
 }
 
 fn of_type<T: Array + 'static>(array: &ArrayRef) -> &T {
