@@ -12,7 +12,7 @@ mod recover;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::env::FileLock;
@@ -45,6 +45,8 @@ pub struct Engine {
     state: RwLock<State>,
     next_file: AtomicU64,
     has_unsynced: AtomicBool,
+    /// When upkeep last ran.
+    now_ns: AtomicI64,
     /// Why writes are refused until the directory is opened again.
     poison: OnceLock<String>,
     _lock: Box<dyn FileLock>,
@@ -350,6 +352,8 @@ impl Engine {
             core: table.core.clone(),
             runs: table.memtable.frozen().to_vec(),
             series_files: table.series_files.clone(),
+            lsn,
+            now_ns: self.now_ns.load(Ordering::Relaxed),
         };
         (lsn, state.tables.values().filter(is_needed).map(to_flush).collect())
     }

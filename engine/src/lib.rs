@@ -8,6 +8,8 @@
 //! timer: [`Engine::maintain`] does one bounded step and says whether more waits. It meets the world through
 //! [`env::FileSystem`] and [`env::Clock`], whose simulated twins ship in [`env::sim`].
 
+#![allow(dead_code, reason = "tombstones and the plan of compaction are taken over by the engine in the next change")]
+
 mod batch;
 mod bytes;
 mod codec;
@@ -31,6 +33,7 @@ mod rows;
 mod scan;
 mod segment;
 mod table;
+mod tombstone;
 mod verify;
 mod wal;
 

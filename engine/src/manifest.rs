@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::env::FileSystem;
 use crate::error::WriteError;
 use crate::model::{Column, TableId, TimeRange};
+use crate::partition::{self, Partition};
 use crate::segment::Published;
 use crate::wal::Lsn;
 use crate::{Error, Result, frame};
@@ -78,11 +79,22 @@ pub(crate) struct SegmentEntry {
     pub(crate) min_ns: i64,
     /// Latest timestamp, ns.
     pub(crate) max_ns: i64,
+    /// The rows are those after this record: a DELETE up to it is done, a later one may still touch them.
+    #[serde(default)]
+    pub(crate) lsn: Lsn,
+    /// How fine the data is; 0 is as it was written.
+    #[serde(default)]
+    pub(crate) tier: u8,
     /// Checksum of its chunk table, so that it is this segment and no other.
     pub(crate) checksum: u32,
 }
 
 impl SegmentEntry {
+    /// The time partition of all its rows.
+    pub(crate) fn partition(&self) -> Partition {
+        partition::of(self.min_ns)
+    }
+
     /// What a segment of a table has to be to be this one.
     pub(crate) fn published(&self, table: TableId) -> Published {
         let time = TimeRange { min_ns: self.min_ns, max_ns: self.max_ns };

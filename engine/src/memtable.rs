@@ -5,6 +5,7 @@
 //!
 //! Invariants
 //! - A later run is newer than an earlier one, and the active batch is the newest: that order decides which value wins.
+//! - A DELETE seals the active batch and attaches its tombstone to the runs, so it touches no row that comes later.
 //! - Runs never change. A view shares the active batch, and the next write copies it first, so a view never changes either.
 
 mod run;
@@ -12,6 +13,7 @@ mod run;
 use std::sync::{Arc, OnceLock};
 
 use crate::batch::Batch;
+use crate::tombstone::Tombstone;
 pub(crate) use run::{Bounds, Run, union_of_fields};
 
 /// Rows at which the active batch is sealed, and a write becomes a run of its own.
@@ -63,6 +65,14 @@ impl Memtable {
                 self.seal();
                 self.push(run);
             }
+        }
+    }
+
+    /// Takes a DELETE of everything older.
+    pub(crate) fn delete(&mut self, tombstone: &Arc<Tombstone>) {
+        self.seal();
+        for run in self.frozen.iter_mut().chain(&mut self.runs) {
+            *run = run.without(tombstone);
         }
     }
 

@@ -8,8 +8,9 @@ use crate::error::{Error, SchemaError};
 use crate::index::TagIndex;
 use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
 use crate::memtable::{Memtable, MemtableView};
-use crate::model::{Column, ColumnKind, FieldType, TableId, TableSchema, check_name};
+use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableId, TableSchema, TimeRange, check_name};
 use crate::segment::Segment;
+use crate::tombstone::{Tombstone, Tombstones};
 use crate::wal::Lsn;
 
 /// Most columns a table can have.
@@ -127,6 +128,41 @@ pub(crate) struct LiveSegment {
     pub(crate) path: PathBuf,
     /// The open file; or why it could not be opened, which every read that needs it reports.
     pub(crate) file: Result<Segment, Error>,
+    /// What was deleted of it since it was made. Statistics and rows hold as they are where these do not `touch`.
+    pub(crate) deleted: Tombstones,
+    /// When upkeep last saw it change: it became live, or rows of it were deleted.
+    pub(crate) changed_ns: i64,
+}
+
+impl LiveSegment {
+    /// Its smallest and greatest timestamp.
+    pub(crate) fn time(&self) -> TimeRange {
+        TimeRange { min_ns: self.entry.min_ns, max_ns: self.entry.max_ns }
+    }
+
+    /// Its smallest and greatest series; all there can be if it cannot be read.
+    pub(crate) fn series(&self) -> (SeriesId, SeriesId) {
+        self.file.as_ref().map_or((SeriesId(0), SeriesId(u32::MAX)), Segment::series)
+    }
+
+    /// The same segment with those of some tombstones that are newer and may touch it; `None` if that are none.
+    pub(crate) fn without<'a>(
+        &self,
+        tombstones: impl IntoIterator<Item = &'a Arc<Tombstone>>,
+        now_ns: i64,
+    ) -> Option<LiveSegment> {
+        let mut deleted = self.deleted.clone();
+        for tombstone in tombstones {
+            if self.entry.lsn < tombstone.lsn && tombstone.touches(self.series(), &self.time()) {
+                deleted.add(tombstone);
+            }
+        }
+        if deleted == self.deleted {
+            return None;
+        }
+        let file = self.file.as_ref().map(Segment::clone).map_err(Error::again);
+        Some(LiveSegment { entry: self.entry, path: self.path.clone(), file, deleted, changed_ns: now_ns })
+    }
 }
 
 /// One table as the engine's lock guards it.

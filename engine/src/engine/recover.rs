@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::{Engine, Options, Recovery, State, manifest_files};
@@ -17,6 +17,7 @@ use crate::model::{TableId, TableSchema};
 use crate::resolve::resolve_logged;
 use crate::segment::Segment;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
+use crate::tombstone::Tombstones;
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, Lsn};
@@ -48,6 +49,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
         state: RwLock::new(state),
         next_file: AtomicU64::new(manifest.next_file),
         has_unsynced: AtomicBool::new(false),
+        now_ns: AtomicI64::new(i64::MIN),
         poison: OnceLock::new(),
         options,
         _lock: lock,
@@ -142,7 +144,13 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
             return Err(error);
         }
         recovery.damaged_segments.extend(file.as_ref().err().map(Error::again));
-        segments.push(Arc::new(LiveSegment { entry: *segment, path, file }));
+        segments.push(Arc::new(LiveSegment {
+            entry: *segment,
+            path,
+            file,
+            deleted: Tombstones::default(),
+            changed_ns: i64::MIN,
+        }));
     }
     table.segments = Arc::new(segments);
     Ok(table)

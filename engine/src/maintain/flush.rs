@@ -10,13 +10,15 @@ use crate::Result;
 use crate::env::FileSystem;
 use crate::files;
 use crate::index;
-use crate::manifest::{FileNumber, SegmentEntry, SeriesFileEntry, write_file};
+use crate::manifest::{FileNumber, SegmentEntry, SeriesFileEntry, remove_if_exists, write_file};
 use crate::memtable::{Bounds, Run, union_of_fields};
-use crate::model::{FieldRef, SeriesId, TableId};
+use crate::model::{FieldRef, SeriesId};
 use crate::partition::{self, Partition};
 use crate::rows::{Key, merge};
 use crate::segment::{Segment, SegmentWriter};
 use crate::table::{LiveSegment, TableCore};
+use crate::tombstone::Tombstones;
+use crate::wal::Lsn;
 
 /// Rows that are merged at a time.
 const STEP_ROWS: usize = 64 * 1024;
@@ -30,6 +32,10 @@ pub(crate) struct TableToFlush {
     pub(crate) core: Arc<TableCore>,
     pub(crate) runs: Vec<Arc<Run>>,
     pub(crate) series_files: Vec<SeriesFileEntry>,
+    /// The last record that is in the runs or older.
+    pub(crate) lsn: Lsn,
+    /// When upkeep last ran.
+    pub(crate) now_ns: i64,
 }
 
 /// What a flush wrote for a table.
@@ -79,8 +85,10 @@ fn write_all(
         let path = files::segment_path(dir, number);
         match write_segment(fs, &path, table, partition, &runs) {
             Ok(entry) => {
-                let entry = SegmentEntry { file: number, ..entry };
-                flushed.segments.push(Arc::new(open(fs, path, table.core.id, entry)?));
+                let entry = SegmentEntry { file: number, lsn: table.lsn, ..entry };
+                if let Some(segment) = open(fs, path, table, entry)? {
+                    flushed.segments.push(Arc::new(segment));
+                }
             }
             Err(error) => {
                 let _left_for_the_next_open = fs.remove(&path);
@@ -91,9 +99,15 @@ fn write_all(
     write_series(fs, dir, table, next_file, flushed)
 }
 
-fn open(fs: &dyn FileSystem, path: PathBuf, table: TableId, entry: SegmentEntry) -> Result<LiveSegment> {
-    let file = Segment::open(fs, &path, &entry.published(table))?;
-    Ok(LiveSegment { entry, path, file: Ok(file) })
+/// Opens what was written; without rows, because all were deleted, there is nothing to keep.
+fn open(fs: &dyn FileSystem, path: PathBuf, table: &TableToFlush, entry: SegmentEntry) -> Result<Option<LiveSegment>> {
+    if entry.rows == 0 {
+        remove_if_exists(fs, &path)?;
+        return Ok(None);
+    }
+    let file = Segment::open(fs, &path, &entry.published(table.core.id))?;
+    let (deleted, changed_ns) = (Tombstones::default(), table.now_ns);
+    Ok(Some(LiveSegment { entry, path, file: Ok(file), deleted, changed_ns }))
 }
 
 fn write_segment(
@@ -116,6 +130,8 @@ fn write_segment(
     let summary = writer.finish()?;
     Ok(SegmentEntry {
         file: 0,
+        lsn: 0,
+        tier: 0,
         rows: summary.rows,
         bytes: summary.bytes,
         min_ns: summary.time.min_ns,

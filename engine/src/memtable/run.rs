@@ -10,16 +10,19 @@ use crate::batch::Batch;
 use crate::model::{FieldRef, SeriesId, TimeRange};
 use crate::partition::{self, Partition};
 use crate::rows::{Key, Rows, merge};
+use crate::tombstone::{Tombstone, Tombstones};
 
 /// Immutable rows in storage order.
 #[derive(Debug)]
 pub(crate) struct Run {
     /// Position in the schema and type of each column, in the order of `rows.columns`.
     fields: Vec<FieldRef>,
-    pub(crate) rows: Rows,
+    /// In storage order, with rows that were deleted since: readers take [`Run::read`].
+    pub(crate) rows: Arc<Rows>,
     pub(crate) time: TimeRange,
     partitions: Vec<Partition>,
     pub(super) memory_bytes: usize,
+    deleted: Tombstones,
 }
 
 impl Run {
@@ -40,7 +43,8 @@ impl Run {
         let time = rows.time_range()?;
         let memory_bytes = rows.memory_bytes();
         let partitions = partition::all_of(&rows.times);
-        Some(Arc::new(Run { fields, rows, time, partitions, memory_bytes }))
+        let deleted = Tombstones::default();
+        Some(Arc::new(Run { fields, rows: Arc::new(rows), time, partitions, memory_bytes, deleted }))
     }
 
     /// The time partitions that have rows here, in order.
@@ -54,7 +58,28 @@ impl Run {
             Some(at) => self.rows.columns[at].clone(),
             None => new_null_array(&kind.arrow(), self.rows.len()),
         };
-        self.rows.select(&bounds.ranges_of(self), &fields.iter().map(column).collect::<Vec<_>>())
+        let rows = self.rows.select(&bounds.ranges_of(self), &fields.iter().map(column).collect::<Vec<_>>());
+        self.deleted.apply(rows)
+    }
+
+    /// What was deleted of this run since it was made.
+    pub(crate) fn deleted(&self) -> &Tombstones {
+        &self.deleted
+    }
+
+    /// The same run with one more tombstone, if that may touch it.
+    pub(super) fn without(self: &Arc<Run>, tombstone: &Arc<Tombstone>) -> Arc<Run> {
+        let (Some((first, _)), Some((last, _))) = (self.rows.series.first(), self.rows.series.last()) else {
+            return self.clone();
+        };
+        if !tombstone.touches((*first, *last), &self.time) {
+            return self.clone();
+        }
+        let Run { fields, rows, time, partitions, memory_bytes, deleted } = &**self;
+        let mut deleted = deleted.clone();
+        deleted.add(tombstone);
+        let (fields, partitions) = (fields.clone(), partitions.clone());
+        Arc::new(Run { fields, rows: rows.clone(), time: *time, partitions, memory_bytes: *memory_bytes, deleted })
     }
 
     /// The columns that this run has.

@@ -81,7 +81,8 @@ impl Reader {
     }
 
     fn read_chunks(&self, nth: usize, chunks: &[usize], unit: &Unit, found: &mut Vec<Rows>) -> Result<()> {
-        let segment = self.view.segments[nth].file.as_ref().map_err(Error::again)?;
+        let live = &self.view.segments[nth];
+        let segment = live.file.as_ref().map_err(Error::again)?;
         let selection = Selection { time: unit.time, series: self.selected.as_ref() };
         for chunk in chunks {
             let info = &segment.chunks()[*chunk];
@@ -91,7 +92,7 @@ impl Reader {
             if last < unit.lo || unit.hi.is_some_and(|hi| hi <= first) {
                 continue;
             }
-            let rows = segment.read(*chunk, &self.output.fields, &selection)?;
+            let rows = live.deleted.apply(segment.read(*chunk, &self.output.fields, &selection)?);
             let start = rows.lower_bound(unit.lo);
             let end = unit.hi.map_or(rows.len(), |hi| rows.lower_bound(hi));
             let whole = start == 0 && end == rows.len();

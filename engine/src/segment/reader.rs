@@ -105,6 +105,11 @@ impl Segment {
         &self.0.contents.fields
     }
 
+    /// Smallest and greatest series; the greatest is less when there are no rows.
+    pub(crate) fn series(&self) -> (SeriesId, SeriesId) {
+        (self.0.contents.series_min, self.0.contents.series_max)
+    }
+
     /// The chunks, in the order of (series, time).
     pub(crate) fn chunks(&self) -> &[ChunkInfo] {
         &self.0.contents.chunks
