@@ -11,6 +11,7 @@
 //! - The rows, the columns' names, types and nullability, and the order that is promised are those of the long way.
 //! - A run that the engine refuses for its size goes the long way, which spills.
 
+mod agreed;
 mod bucket;
 mod explain;
 mod filter;

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
-use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, LastRequest, ScanOrder, ScanRequest};
+use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, ScanOrder, ScanRequest};
 
 use super::output::{Key, Output};
 use super::run::{Means, Request};
 use super::Direct;
+use super::agreed::LastRequest;
 use crate::source::ShownFilter;
 use crate::{Error, Result};
 

@@ -13,11 +13,12 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::Stream;
 use plimsoll_engine::{
-    AggregatePart, AggregateRequest, BucketLimit, LastRequest, Partial, ScanPart, ScanRequest, Snapshot,
+    AggregatePart, AggregateRequest, BucketLimit, Partial, ScanPart, ScanRequest, Snapshot,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::agreed::LastRequest;
 use super::filter::Bound;
 use super::groups::Groups;
 use super::operand::Run;
@@ -66,14 +67,7 @@ impl Direct {
                 Err(Error::Engine(plimsoll_engine::Error::Limit { .. })) => return Ok(None),
                 batch => batch?,
             },
-            Request::Last(request) => {
-                let snapshot = means.snapshot.clone();
-                blocking(move || Ok(snapshot.last_points(&request)?)).await?
-            }
-            Request::Values { table, tags, filter } => {
-                let snapshot = means.snapshot.clone();
-                blocking(move || Ok(snapshot.tag_values(&table, &tags, &filter.tags, Some(filter.time))?)).await?
-            }
+            Request::Last(_) | Request::Values { .. } => return Ok(None),
         };
         let batch = output.finish(&batch, limit)?;
         Ok(Some(Box::pin(RecordBatchStreamAdapter::new(output.schema.clone(), futures::stream::iter([Ok(batch)])))))

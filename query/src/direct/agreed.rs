@@ -1,0 +1,10 @@
+//! What the engine is still to offer.
+use plimsoll_engine::{TagMatcher, TimeRange};
+#[derive(Debug, Clone)]
+pub(super) struct LastRequest {
+    pub(super) table: String,
+    pub(super) columns: Vec<String>,
+    pub(super) tags: Vec<TagMatcher>,
+    pub(super) by: Vec<String>,
+    pub(super) time: TimeRange,
+}
