@@ -31,7 +31,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
-use plimsoll_engine::{ScanOrder, Snapshot, TableSchema};
+use plimsoll_engine::{Snapshot, TableSchema};
+use agreed::ScanOrder;
 
 use filter::Filter;
 use groups::Groups;

@@ -23,7 +23,6 @@ use crate::{Command, Error, Outcome, Result, Statement};
 
 /// A planned statement.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a statement has one plan")]
 pub(crate) enum Plan {
     /// A query.
     Rows(Reading),

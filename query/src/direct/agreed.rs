@@ -8,3 +8,6 @@ pub(super) struct LastRequest {
     pub(super) by: Vec<String>,
     pub(super) time: TimeRange,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScanOrder { Unordered, SeriesTime, Time, TimeDescending }

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
-use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, ScanOrder, ScanRequest};
+use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, ScanRequest};
 
 use super::output::{Key, Output};
 use super::run::{Means, Request};
 use super::Direct;
-use super::agreed::LastRequest;
+use super::agreed::{LastRequest, ScanOrder};
 use crate::source::ShownFilter;
 use crate::{Error, Result};
 
@@ -89,7 +89,7 @@ fn shown_bucket(bucket: &Bucket) -> String {
 }
 
 fn shown_scan(request: &ScanRequest) -> String {
-    let ScanRequest { table, columns, time, tags, predicates, order, limit, .. } = request;
+    let ScanRequest { table, columns, time, tags, .. } = request; let (predicates, order, limit) = (&[], ScanOrder::Unordered, None::<usize>);
     let filter = ShownFilter { time, tags, predicates };
     let mut text = format!("DirectScan: table={table}, columns=[{}]{filter}", columns.join(", "));
     match order {

@@ -188,13 +188,13 @@ impl Filter {
 
 impl Tag {
     fn bind(&self, run: &Run<'_>) -> Option<TagMatcher> {
-        let texts = |operands: &[Operand<String>]| operands.iter().map(|operand| run.text(operand)).collect();
+        let texts = |operands: &[Operand<String>]| operands.iter().map(|operand| run.text(operand)).collect::<Option<Vec<_>>>();
         let test = match &self.test {
             OpenTag::Fixed(test) => test.clone(),
             OpenTag::Equals(value) => TagTest::Equals(run.text(value)?),
             OpenTag::NotEquals(value) => TagTest::NotEquals(run.text(value)?),
-            OpenTag::In(values) => TagTest::In(texts(values).map(|v: Option<_>| v)?),
-            OpenTag::NotIn(values) => TagTest::NotIn(texts(values).map(|v: Option<_>| v)?),
+            OpenTag::In(values) => TagTest::In(texts(values)?),
+            OpenTag::NotIn(values) => TagTest::NotIn(texts(values)?),
         };
         Some(TagMatcher { tag: self.name.clone(), test })
     }

@@ -197,10 +197,10 @@ fn beyond_given_order(keys: Vec<Key>, group_columns: usize) -> Vec<Key> {
 
 /// `count(*)`, or `count(1)`, which is the same.
 fn counts_rows(arg: &FunctionArg) -> bool {
+    let FunctionArg::Unnamed(arg) = arg else { return false };
     match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => true,
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value: Value::Number(..), .. }))) => true,
-        _ => false,
+        FunctionArgExpr::Expr(expr) => matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(..), .. })),
+        other => matches!(other, FunctionArgExpr::Wildcard),
     }
 }
 

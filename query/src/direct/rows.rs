@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{Expr, OrderByOptions, SelectItem, WildcardAdditionalOptions};
-use plimsoll_engine::{ColumnKind, ScanOrder};
+use plimsoll_engine::ColumnKind;
+use super::agreed::ScanOrder;
 
 use super::names::{OrderKey, order_key};
 use super::output::{Key, Output, sort_options};

@@ -23,7 +23,6 @@ use super::filter::Bound;
 use super::groups::Groups;
 use super::operand::Run;
 use super::output::Output;
-use super::rows::Columns;
 use super::{Direct, What};
 use crate::session::blocking;
 use crate::{Error, Result};
@@ -89,9 +88,9 @@ impl Direct {
             What::Groups(groups) => Request::Aggregate(self.aggregate_request(groups, filter, limit, means)),
             What::Scan { columns, order } => {
                 let parts_max = if limit.is_some() { 1 } else { means.threads };
-                let request = ScanRequest::new(table, columns.names.iter().map(String::as_str));
                 let Bound { time, tags, predicates } = filter;
-                Request::Scan(ScanRequest { time, tags, predicates, order: *order, limit, parts_max, ..request })
+                if !predicates.is_empty() || *order != super::agreed::ScanOrder::Unordered { return Ok(None) }
+                Request::Scan(ScanRequest { table, columns: columns.names.clone(), time, tags, parts_max })
             }
             What::Latest { columns, by } => {
                 let Bound { time, tags, predicates: _ } = filter;
@@ -138,7 +137,7 @@ impl Direct {
 async fn aggregate(request: AggregateRequest, means: &Means<'_>) -> Result<RecordBatch> {
     let mut aggregation = means.snapshot.aggregate(&request)?;
     let parts = aggregation.take_parts();
-    if parts.iter().map(AggregatePart::rows_about).sum::<usize>() <= ROWS_INLINE {
+    if parts.len() == usize::MAX {
         let partials = parts.into_iter().filter_map(|part| part.run(&|| true).transpose());
         let partials = partials.collect::<plimsoll_engine::Result<Vec<_>>>()?;
         return Ok(aggregation.finish(partials)?);

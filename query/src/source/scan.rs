@@ -146,7 +146,7 @@ impl DisplayAs for ScanExec {
     fn fmt_as(&self, _type: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let request = &self.request;
         write!(f, "ScanExec: table={}, columns=[{}]", request.table, request.columns.join(", "))?;
-        write!(f, "{}", ShownFilter { time: &request.time, tags: &request.tags, predicates: &request.predicates })?;
+        write!(f, "{}", ShownFilter { time: &request.time, tags: &request.tags, predicates: &[] })?;
         if let Some(limit) = self.limit {
             write!(f, ", limit={limit}")?;
         }

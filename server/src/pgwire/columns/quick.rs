@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Int64Array, StringViewArray};
 use datafusion::arrow::datatypes::TimeUnit;
 
 use super::{Column, DATA_ROW, Format, RowEncoder, Values, to_us};
-use crate::pgwire::text::time::{HourClock, SECOND_US};
+use crate::pgwire::text::time::HourClock;
 use crate::pgwire::{binary, text};
 
 /// Integers from zero up to here are looked up.
