@@ -40,6 +40,25 @@ pub fn points(hosts: &[String], step: i64) -> Vec<Point<'_>> {
     hosts.iter().enumerate().map(point).collect()
 }
 
+/// Appends the line of one host for one step of time: ten tags, ten fields, as `hosts` and `points` name and count them.
+pub fn line(host: usize, step: i64, out: &mut Vec<u8>) {
+    const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-southeast-1"];
+    let (region, zone) = (REGIONS[host % 3], ["a", "b", "c"][host / 3 % 3]);
+    let tags = format!(
+        "cpu,hostname=host_{host},region={region},datacenter={region}{zone},rack={},os=Ubuntu16.04LTS,arch=x86,team=SF,\
+         service={},service_version={},service_environment=production",
+        host % 100,
+        host % 20,
+        host % 2
+    );
+    out.extend_from_slice(tags.as_bytes());
+    for (nth, field) in FIELDS.iter().enumerate() {
+        let before = if nth == 0 { ' ' } else { ',' };
+        out.extend_from_slice(format!("{before}{field}={}i", walk(host, nth, step)).as_bytes());
+    }
+    out.extend_from_slice(format!(" {}\n", step * STEP_NS).as_bytes());
+}
+
 /// A value between 0 and 100 that changes slowly.
 pub fn walk(host: usize, field: usize, step: i64) -> i64 {
     let phase = (host * 31 + field * 7) as i64;

@@ -16,17 +16,23 @@
 mod bits;
 mod boolean;
 mod buffer;
+mod compressed;
 mod constant;
 mod decimal;
 mod delta;
 mod dictionary;
+mod distinct;
+mod exceptions;
 mod float;
-mod frame;
 mod integer;
 #[cfg(test)]
 mod naive;
+mod packing;
+mod prefix;
 mod raw;
 mod repeat;
+mod runs;
+mod split;
 mod stride;
 mod text;
 
@@ -35,7 +41,7 @@ use crate::model::FieldType;
 
 pub(crate) use boolean::{put_bits, take_bits};
 pub(crate) use buffer::{Buffer, Slice, decode_into, stride_of};
-pub(crate) use frame::common_divisor;
+pub(crate) use packing::common_divisor;
 pub(crate) use text::Texts;
 
 /// Most values of a vector.
@@ -68,11 +74,17 @@ enum Encoding {
     Decimal = 7,
     Bits = 8,
     Dictionary = 9,
-    Zstd = 10,
+    Joined = 10,
+    DeltaOfDelta = 11,
+    Runs = 12,
+    Distinct = 13,
+    Split = 14,
+    Pattern = 15,
+    Compressed = 16,
 }
 
 impl Encoding {
-    const ALL: [Encoding; 10] = [
+    const ALL: [Encoding; 16] = [
         Encoding::Constant,
         Encoding::Stride,
         Encoding::Frame,
@@ -82,7 +94,13 @@ impl Encoding {
         Encoding::Decimal,
         Encoding::Bits,
         Encoding::Dictionary,
-        Encoding::Zstd,
+        Encoding::Joined,
+        Encoding::DeltaOfDelta,
+        Encoding::Runs,
+        Encoding::Distinct,
+        Encoding::Split,
+        Encoding::Pattern,
+        Encoding::Compressed,
     ];
 
     fn take(cursor: &mut Cursor<'_>) -> Result<Encoding, Malformed> {
@@ -129,19 +147,39 @@ impl Values {
     }
 }
 
-/// Appends the smallest encoding of at most [`VALUES_MAX`] values.
-pub(crate) fn encode(values: &Values, out: &mut Vec<u8>) {
+/// How hard a writer tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// Small, and quick to read.
+    Hot,
+    /// Smaller still, for what is kept long and read rarely.
+    Cold,
+}
+
+impl Compression {
+    /// Tier 0 is data as it was written, those above it are kept longer.
+    pub(crate) fn of_tier(tier: u8) -> Compression {
+        if tier == 0 { Compression::Hot } else { Compression::Cold }
+    }
+}
+
+/// Appends the best encoding of at most [`VALUES_MAX`] values.
+pub(crate) fn encode(values: &Values, compression: Compression, out: &mut Vec<u8>) {
     assert!(values.len() <= VALUES_MAX, "a vector has at most 1,024 values");
+    let start = out.len();
     match values {
         Values::Float(v) => float::put(v, out),
         Values::Integer(v) => encode_integers(v, out),
         Values::Unsigned(v) => encode_integers(&v.iter().map(|&v| to_signed(v)).collect::<Vec<_>>(), out),
         Values::Boolean(v) => boolean::put(v, out),
-        Values::Text(v) => text::put(v, out),
+        Values::Text(v) => text::put(v, compression, out),
+    }
+    if compression == Compression::Cold {
+        compressed::squeeze(start, out);
     }
 }
 
-/// Appends the smallest encoding of at most [`VALUES_MAX`] integers.
+/// Appends the best encoding of at most [`VALUES_MAX`] integers.
 pub(crate) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
     assert!(values.len() <= VALUES_MAX, "a vector has at most 1,024 values");
     integer::Plan::of(values).put(values, out);
@@ -149,29 +187,24 @@ pub(crate) fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
 
 /// The `count` values of an encoded vector, which fills `bytes`.
 pub(crate) fn decode(kind: FieldType, bytes: &[u8], count: usize) -> Result<Values, Malformed> {
-    check_count(count)?;
-    let mut cursor = Cursor::new(bytes);
-    let mut values = Values::new(kind);
-    match &mut values {
-        Values::Float(out) => float::take(&mut cursor, count, out)?,
-        Values::Integer(out) => integer::take(&mut cursor, count, out)?,
-        Values::Boolean(out) => boolean::take(&mut cursor, count, out)?,
-        Values::Text(out) => *out = text::take(&mut cursor, count)?,
-        Values::Unsigned(out) => {
-            let mut signed = Vec::with_capacity(count);
-            integer::take(&mut cursor, count, &mut signed)?;
-            out.extend(signed.iter().map(|&v| to_unsigned(v)));
-        }
-    }
-    finish(&cursor)?;
-    Ok(values)
+    let mut buffer = Buffer::default();
+    Ok(match decode_into(kind, bytes, count, &mut buffer)? {
+        Slice::Float(v) => Values::Float(v.to_vec()),
+        Slice::Integer(v) => Values::Integer(v.to_vec()),
+        Slice::Unsigned(v) => Values::Unsigned(v.to_vec()),
+        Slice::Boolean(v) => Values::Boolean(v.to_vec()),
+        Slice::Text(v) => Values::Text(v.clone()),
+    })
 }
 
 /// Appends the `count` integers of an encoded vector, which fills `bytes`.
 pub(crate) fn decode_integers(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
     check_count(count)?;
-    let mut cursor = Cursor::new(bytes);
-    integer::take(&mut cursor, count, out)?;
+    let bytes = compressed::expand(bytes)?;
+    let mut cursor = Cursor::new(&bytes);
+    let start = out.len();
+    out.resize(start + count, 0);
+    integer::take(&mut cursor, &mut out[start..])?;
     finish(&cursor)
 }
 

@@ -9,6 +9,7 @@
 
 mod options;
 mod recover;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,17 +21,17 @@ use crate::error::{SchemaError, WriteError};
 use crate::files;
 use crate::maintain::{FlushedTable, TableToFlush, flush_table};
 use crate::manifest::{self, FileNumber, Manifest};
-use crate::memtable::Insert;
-use crate::model::{Column, ColumnKind, Point, TableId, TableSchema};
-use crate::resolve::{TableRows, resolve};
+use crate::memtable::{Insert, Run};
+use crate::model::{Column, ColumnKind, TableId, TableSchema};
 use crate::scan::Snapshot;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
-pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use options::{Durability, Maintained, Options, Recovery, Rejected, Stats, TableStats, Written};
 pub(crate) use recover::lock;
+pub use write::{Row, SeriesRef, Write};
 
 /// A database in one directory. Shared by reference between threads; every method may be called from any of them.
 #[derive(Debug)]
@@ -101,25 +102,6 @@ impl Engine {
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
-    }
-
-    /// Stores points; returns when they are durable and visible. Points that do not fit the schema are refused one by one.
-    ///
-    /// # Errors
-    /// [`Error::Busy`], [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Io`]: nothing of the batch is acknowledged.
-    pub fn write(&self, points: &[Point<'_>]) -> Result<Written> {
-        self.check_writable()?;
-        let _no_table_is_dropped = self.definitions.read().expect("definitions are guarded without panics");
-        let resolved = resolve(points, |name| self.find_table(name), |name| self.table_or_new(name));
-        let accepted = resolved.tables.iter().map(|rows| rows.batch.len()).sum();
-        if accepted > 0 {
-            let payload = resolved.record();
-            let change = |TableRows { core, batch, columns }: TableRows| {
-                Insert::new(batch).map(|insert| TableChange { core, insert, columns })
-            };
-            self.commit(payload, Change::Insert(resolved.tables.into_iter().filter_map(change).collect()))?;
-        }
-        Ok(Written { accepted, rejected: resolved.rejected })
     }
 
     /// Creates a table with the given columns besides `time`.
@@ -248,6 +230,11 @@ impl Engine {
         stats
     }
 
+    /// Figures of each table, by name.
+    pub fn table_stats(&self) -> Vec<TableStats> {
+        self.state().tables.values().filter_map(Table::stats).collect()
+    }
+
     fn check_writable(&self) -> Result<()> {
         self.check_not_poisoned()?;
         let (held_bytes, limit_bytes) = (self.state().memtable_bytes, self.options.memtable_limit_bytes);
@@ -356,6 +343,25 @@ impl Engine {
             now_ns: self.now_ns.load(Ordering::Relaxed),
         };
         (lsn, state.tables.values().filter(is_needed).map(to_flush).collect())
+    }
+
+    /// Joins runs of a table's memtable, if there are many of one size. Readers and writers go on meanwhile.
+    fn join_runs(&self, core: &TableCore) {
+        let begin = || {
+            let mut state = self.state_mut();
+            let table = state.tables.get_mut(&core.name).filter(|table| table.core.id == core.id)?;
+            table.memtable.begin_join()
+        };
+        while let Some(runs) = begin() {
+            let joined = Run::join(&runs);
+            let mut state = self.state_mut();
+            if let Some(table) = state.tables.get_mut(&core.name).filter(|table| table.core.id == core.id) {
+                let before = table.memtable.memory_bytes() as u64;
+                table.memtable.end_join(&runs, joined);
+                let after = table.memtable.memory_bytes() as u64;
+                state.memtable_bytes = state.memtable_bytes + after - before;
+            }
+        }
     }
 
     /// The manifest that names the state as it is.

@@ -37,7 +37,9 @@ mod tombstone;
 mod verify;
 mod wal;
 
-pub use engine::{Durability, Engine, Maintained, Options, Recovery, Rejected, Stats, Written};
+pub use engine::{
+    Durability, Engine, Maintained, Options, Recovery, Rejected, Row, SeriesRef, Stats, TableStats, Write, Written,
+};
 pub use error::{Error, Result, SchemaError};
 pub use model::{Column, ColumnKind, FieldType, Point, SeriesId, TableId, TableSchema, TimeRange, Value};
 pub use scan::{

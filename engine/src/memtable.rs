@@ -2,11 +2,13 @@
 //!
 //! A memtable is a list of immutable *runs* in storage order, oldest first, and one small *active* batch in order of
 //! arrival. Small writes gather in the active batch; when it is full it is sealed into a run. Large writes become runs at once.
+//! Many runs of about one size are joined into one of the next, so that a reader meets few, and each row is copied a few times.
 //!
 //! Invariants
 //! - A later run is newer than an earlier one, and the active batch is the newest: that order decides which value wins.
 //! - A DELETE seals the active batch and attaches its tombstone to the runs, so it touches no row that comes later.
 //! - Runs never change. A view shares the active batch, and the next write copies it first, so a view never changes either.
+//! - Joining takes runs that follow each other and puts one in their place; it is done outside of every lock.
 
 mod run;
 
@@ -19,8 +21,8 @@ pub(crate) use run::{Bounds, Run, union_of_fields};
 /// Rows at which the active batch is sealed, and a write becomes a run of its own.
 const ACTIVE_ROWS_MAX: usize = 4096;
 
-/// Neighbouring runs are joined while the result is at most this large: bounds their number after many small writes.
-const JOINED_ROWS_MAX: usize = 32 * 1024;
+/// Runs of one level that are joined, and how many times larger each level is than the one before.
+const JOINED_RUNS: usize = 8;
 
 /// What a write adds to a memtable, prepared before any lock is taken.
 #[derive(Debug)]
@@ -49,6 +51,9 @@ pub(crate) struct Memtable {
     frozen: Vec<Arc<Run>>,
     runs: Vec<Arc<Run>>,
     active: Arc<Batch>,
+    /// Memory of all runs.
+    runs_bytes: usize,
+    is_joining: bool,
 }
 
 impl Memtable {
@@ -95,13 +100,47 @@ impl Memtable {
 
     /// Forgets what was set aside: it can be read from segments now.
     pub(crate) fn thaw(&mut self) {
-        self.frozen.clear();
+        self.runs_bytes -= self.frozen.drain(..).map(|run| run.memory_bytes).sum::<usize>();
     }
 
     /// Memory held, roughly.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let runs = self.frozen.iter().chain(&self.runs).map(|r| r.memory_bytes).sum::<usize>();
-        runs + self.active.memory_bytes()
+        self.runs_bytes + self.active.memory_bytes()
+    }
+
+    /// Runs to be joined now, if there are enough of them. Whoever gets some has to call [`Memtable::end_join`].
+    pub(crate) fn begin_join(&mut self) -> Option<Vec<Arc<Run>>> {
+        if self.is_joining {
+            return None;
+        }
+        // A run is worth the level of the largest after it, so that small ones between large ones are not left over.
+        let levels = self.runs.iter().rev().scan(0, |least, run| {
+            *least = level(run).max(*least);
+            Some(*least)
+        });
+        let levels: Vec<u32> = levels.collect();
+        let mut end = self.runs.len();
+        for same in levels.chunk_by(|a, b| a == b) {
+            let start = end - same.len();
+            if same.len() >= JOINED_RUNS {
+                self.is_joining = true;
+                return Some(self.runs[start..end].to_vec());
+            }
+            end = start;
+        }
+        None
+    }
+
+    /// Puts the joined run in the place of those it was made of (nothing, where all rows were deleted), unless a flush has taken
+    /// them or a DELETE has touched them meanwhile.
+    pub(crate) fn end_join(&mut self, old: &[Arc<Run>], joined: Option<Arc<Run>>) {
+        self.is_joining = false;
+        let is_old = |runs: &[Arc<Run>]| runs.iter().zip(old).all(|(run, old)| Arc::ptr_eq(run, old));
+        if let Some(start) = self.runs.windows(old.len()).position(is_old) {
+            self.runs_bytes += joined.as_ref().map_or(0, |run| run.memory_bytes);
+            let replaced = self.runs.splice(start..start + old.len(), joined);
+            self.runs_bytes -= replaced.map(|run| run.memory_bytes).sum::<usize>();
+        }
     }
 
     fn seal(&mut self) {
@@ -112,16 +151,14 @@ impl Memtable {
     }
 
     fn push(&mut self, run: Arc<Run>) {
+        self.runs_bytes += run.memory_bytes;
         self.runs.push(run);
-        while let [.., a, b] = self.runs.as_slice() {
-            if a.rows.len() > 2 * b.rows.len() || a.rows.len() + b.rows.len() > JOINED_ROWS_MAX {
-                break;
-            }
-            let joined = Run::join(a, b);
-            self.runs.truncate(self.runs.len() - 2);
-            self.runs.extend(joined);
-        }
     }
+}
+
+/// How often runs of the smallest size have to be joined for one of this size.
+fn level(run: &Run) -> u32 {
+    (run.rows.len() / ACTIVE_ROWS_MAX).checked_ilog(JOINED_RUNS).unwrap_or(0)
 }
 
 /// The rows of a memtable at one moment.
@@ -137,5 +174,58 @@ impl MemtableView {
     /// All rows as runs, oldest first.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Arc<Run>> {
         self.runs.iter().chain(self.sealed.get_or_init(|| Run::new(&self.active)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FieldType, SeriesId, Value};
+
+    fn large(first: i64, rows: usize) -> Insert {
+        let mut batch = Batch::default();
+        for row in 0..rows as i64 {
+            let field = (1, FieldType::Integer, &Value::Integer(row));
+            batch.push(SeriesId(row as u32 % 10), first + row / 10, std::iter::once(field));
+        }
+        batch.finish();
+        Insert::new(batch).unwrap()
+    }
+
+    fn rows(memtable: &Memtable) -> usize {
+        memtable.view().runs().map(|run| run.rows.len()).sum()
+    }
+
+    /// Runs stay few whatever their sizes are, and small ones between large ones are not left over.
+    #[test]
+    fn many_runs_become_few() {
+        let mut memtable = Memtable::default();
+        let mut written = 0;
+        for nth in 0..200 {
+            let size = ACTIVE_ROWS_MAX * if nth % 7 == 6 { 9 } else { 1 };
+            memtable.insert(large(nth * 1_000_000, size));
+            written += size;
+            while let Some(runs) = memtable.begin_join() {
+                assert!(memtable.begin_join().is_none(), "one at a time");
+                let joined = Run::join(&runs);
+                memtable.end_join(&runs, joined);
+            }
+            assert!(memtable.runs.len() <= 3 * (JOINED_RUNS - 1), "{} runs", memtable.runs.len());
+            assert_eq!(memtable.runs_bytes, memtable.runs.iter().map(|run| run.memory_bytes).sum::<usize>());
+        }
+        assert_eq!(rows(&memtable), written);
+    }
+
+    /// What a flush has taken meanwhile is not there twice.
+    #[test]
+    fn a_join_that_comes_too_late_changes_nothing() {
+        let mut memtable = Memtable::default();
+        (0..JOINED_RUNS as i64).for_each(|nth| memtable.insert(large(nth * 1_000_000, ACTIVE_ROWS_MAX)));
+        let runs = memtable.begin_join().unwrap();
+        memtable.freeze();
+        memtable.end_join(&runs, Run::join(&runs));
+        assert_eq!(rows(&memtable), JOINED_RUNS * ACTIVE_ROWS_MAX);
+        memtable.thaw();
+        assert_eq!((rows(&memtable), memtable.memory_bytes()), (0, 0));
     }
 }

@@ -7,18 +7,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::engine::Rejected;
 use crate::error::{Error, Result, SchemaError};
 use crate::index::TagPosition;
-use crate::model::{ColumnKind, FieldRef, Point, SeriesId, Value, check_name};
+use crate::model::{ColumnKind, FieldRef, Point, SeriesId, TableId, Value, check_name};
 use crate::table::{ColumnSet, Shape, TableCore, check_kind};
-use crate::wal::record::{LoggedRows, TableNames, WriteRecord};
+use crate::wal::record::{LoggedRows, WriteRecord};
 
 /// The rows of one write, by table.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
     pub(crate) tables: Vec<TableRows>,
-    pub(crate) rejected: Vec<Rejected>,
+    /// The table of the point before: neighbours tend to share it.
+    current: usize,
 }
 
 /// The rows of one write to one table.
@@ -26,76 +26,64 @@ pub(crate) struct Resolved {
 pub(crate) struct TableRows {
     pub(crate) core: Arc<TableCore>,
     pub(crate) batch: Batch,
-    /// The columns that the rows name.
-    pub(crate) columns: ColumnSet,
 }
 
 impl Resolved {
-    /// The log record that carries these rows.
-    pub(crate) fn record(&self) -> Vec<u8> {
-        let mut record = WriteRecord::new(self.tables.len());
-        for TableRows { core, batch, columns } in &self.tables {
-            let shape = core.shape();
-            let index = core.index();
-            record.add(
-                &TableNames {
-                    table: &core.name,
-                    columns: columns
-                        .iter()
-                        .map(|position| (position as u32, &shape.schema.columns[position]))
-                        .collect(),
-                    tags_of: &|series| index.tags_of(series).collect(),
-                },
-                batch,
-            );
+    /// Adds a point. `find` gives the table of a name, `create` makes it if there is none.
+    pub(crate) fn add<'a>(
+        &mut self,
+        point: &'a Point<'a>,
+        scratch: &mut Scratch<'a>,
+        find: impl Fn(&str) -> Option<Arc<TableCore>>,
+        create: impl Fn(&str) -> Result<Arc<TableCore>>,
+    ) -> Result<(TableId, SeriesId)> {
+        let is_table = |rows: &TableRows| rows.core.name == *point.table;
+        if !self.tables.get(self.current).is_some_and(is_table) {
+            self.current = match self.tables.iter().position(is_table) {
+                Some(known) => known,
+                None => {
+                    // A table is only made for a point that it can take.
+                    let core = match find(&point.table) {
+                        Some(core) => core,
+                        None => fits_new_table(point).and_then(|()| create(&point.table))?,
+                    };
+                    self.add_table(core)
+                }
+            };
         }
-        record.finish()
+        let rows = &mut self.tables[self.current];
+        Ok((rows.core.id, scratch.add(rows, point)?))
+    }
+
+    /// Makes room for the rows of a table that has none here yet; gives its number.
+    pub(crate) fn add_table(&mut self, core: Arc<TableCore>) -> usize {
+        self.tables.push(TableRows { core, batch: Batch::default() });
+        self.tables.len() - 1
+    }
+
+    /// The tables that have rows.
+    pub(crate) fn finish(mut self) -> Vec<TableRows> {
+        self.tables.iter_mut().for_each(|rows| rows.batch.finish());
+        self.tables.retain(|rows| !rows.batch.is_empty());
+        self.tables
     }
 }
 
-/// Resolves points one after the other. `find` gives the table of a name, `create` makes it if there is none.
-pub(crate) fn resolve(
-    points: &[Point<'_>],
-    find: impl Fn(&str) -> Option<Arc<TableCore>>,
-    create: impl Fn(&str) -> Result<Arc<TableCore>>,
-) -> Resolved {
-    // A table is only made for a point that it can take.
-    let find_or_create = |point: &Point<'_>| match find(&point.table) {
-        Some(core) => Ok(core),
-        None => fits_new_table(point).and_then(|()| create(&point.table)),
-    };
-    let mut resolved = Resolved::default();
-    let mut scratch = Scratch::default();
-    let mut current: Option<usize> = None;
-    for (at, point) in points.iter().enumerate() {
-        let is_current = |i: &usize| resolved.tables[*i].core.name == *point.table;
-        let table = match current.filter(is_current).or_else(|| (0..resolved.tables.len()).find(is_current)) {
-            Some(table) => table,
-            None => match find_or_create(point) {
-                Ok(core) => {
-                    resolved.tables.push(TableRows { core, batch: Batch::default(), columns: ColumnSet::default() });
-                    resolved.tables.len() - 1
-                }
-                Err(error) => {
-                    resolved.rejected.push(Rejected { point: at, error });
-                    continue;
-                }
-            },
-        };
-        current = Some(table);
-        if let Err(error) = scratch.add(&mut resolved.tables[table], point) {
-            resolved.rejected.push(Rejected { point: at, error });
-        }
+impl TableRows {
+    /// Adds the rows to a log record; gives the columns that they name.
+    pub(crate) fn log(&self, record: &mut WriteRecord) -> ColumnSet {
+        let shape = self.core.shape();
+        let index = self.core.index();
+        let tags_of = |id, tell: &mut dyn FnMut(u32, _)| index.tags_of(id).for_each(|(at, value)| tell(at, value));
+        let named = record.add(&self.core.name, &shape.schema.columns, tags_of, &self.batch);
+        let mut columns = ColumnSet::default();
+        named.into_iter().for_each(|position| columns.insert(position));
+        columns
     }
-    for rows in &mut resolved.tables {
-        rows.batch.finish();
-    }
-    resolved.tables.retain(|rows| !rows.batch.is_empty());
-    resolved
 }
 
 fn fits_new_table(point: &Point<'_>) -> Result<()> {
-    let empty = TableCore::new(crate::model::TableId(u32::MAX), &point.table)?;
+    let empty = TableCore::new(TableId(u32::MAX), &point.table)?;
     first_error(&empty.shape(), point).map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -123,7 +111,7 @@ fn first_error(shape: &Shape, point: &Point<'_>) -> Option<SchemaError> {
 
 /// Buffers that are used again for each point, and the positions that the point before had.
 #[derive(Default)]
-struct Scratch<'a> {
+pub(crate) struct Scratch<'a> {
     tags: Vec<(TagPosition, &'a str)>,
     fields: Vec<(FieldRef, &'a Value<'a>)>,
     new: Vec<(&'a str, ColumnKind)>,
@@ -133,7 +121,7 @@ struct Scratch<'a> {
 }
 
 impl<'a> Scratch<'a> {
-    fn add(&mut self, rows: &mut TableRows, point: &'a Point<'a>) -> Result<()> {
+    fn add(&mut self, rows: &mut TableRows, point: &'a Point<'a>) -> Result<SeriesId> {
         let core = &rows.core;
         let shape = core.shape();
         self.lay_out(&shape, point).map_err(|error| first_error(&shape, point).map_or(error, Error::from))?;
@@ -145,8 +133,7 @@ impl<'a> Scratch<'a> {
         let series = found.unwrap_or_else(|| core.index_mut().find_or_add(&self.tags));
         let fields = self.fields.iter().map(|((position, kind), value)| (*position, *kind, *value));
         rows.batch.push(series, point.time_ns, fields);
-        self.positions.iter().for_each(|position| rows.columns.insert(*position));
-        Ok(())
+        Ok(series)
     }
 
     /// Finds the columns of a point; those that do not exist yet are in `new`.
@@ -216,8 +203,8 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Resolves rows read back from the log.
-pub(crate) fn resolve_logged(core: &Arc<TableCore>, logged: LoggedRows) -> Result<TableRows> {
+/// Resolves rows read back from the log; gives the columns that they name, too.
+pub(crate) fn resolve_logged(core: &TableCore, logged: LoggedRows) -> Result<(Batch, ColumnSet)> {
     let wanted: Vec<_> = logged.columns.iter().map(|c| (c.name.as_str(), c.kind)).collect();
     let shape = core.grow(&wanted)?;
     let mut positions = Vec::with_capacity(wanted.len());
@@ -230,12 +217,14 @@ pub(crate) fn resolve_logged(core: &Arc<TableCore>, logged: LoggedRows) -> Resul
     }
     let mut index = core.index_mut();
     let mut series: Vec<SeriesId> = Vec::with_capacity(logged.series.len());
-    for of_series in &logged.series {
-        let mut tags: Vec<_> = of_series.iter().map(|(tag, value)| (positions[*tag], value.as_str())).collect();
+    let mut tags = Vec::new();
+    for nth in 0..logged.series.len() {
+        tags.clear();
+        tags.extend(logged.series.tags(nth).map(|(tag, value)| (positions[tag], value)));
         tags.sort_unstable_by_key(|(position, _)| *position);
         series.push(index.find_or_add(&tags));
     }
     let fields = logged.fields.into_iter().map(|(column, values)| (positions[column], values)).collect();
     let series = logged.row_series.iter().map(|nth| series[*nth]).collect();
-    Ok(TableRows { core: core.clone(), batch: Batch { series, times: logged.times, fields }, columns })
+    Ok((Batch { series, times: logged.times, fields }, columns))
 }

@@ -1,5 +1,6 @@
 //! Rows in storage order: what memtables hold, segments store and merges produce.
 
+mod merge;
 mod order;
 
 use std::ops::Range;
@@ -8,7 +9,8 @@ use arrow_array::ArrayRef;
 
 use crate::model::{SeriesId, TimeRange};
 
-pub(crate) use order::{Source, merge, order};
+pub(crate) use merge::merge;
+pub(crate) use order::Order;
 
 /// Rows ordered by (series, time), each pair at most once.
 ///
@@ -72,7 +74,7 @@ impl Rows {
         match ranges {
             [] => self.slice(0..0, columns),
             [range] => self.slice(range.clone(), columns),
-            _ => order::concat(&ranges.iter().map(|r| self.slice(r.clone(), columns)).collect::<Vec<_>>()),
+            _ => merge::concat(&ranges.iter().map(|r| self.slice(r.clone(), columns)).collect::<Vec<_>>()),
         }
     }
 

@@ -14,6 +14,7 @@
 //!
 //! A change of the bytes changes `format` (constants), `docs/file-format.md`, and the version.
 
+mod cache;
 mod format;
 mod head;
 mod output;
@@ -24,7 +25,9 @@ mod verify;
 mod writer;
 
 pub(crate) use format::ChunkInfo;
-pub(crate) use reader::{Published, Segment, Selection};
+pub(crate) use reader::{Chunk, Published, Section, Segment, Selection, VectorTimes};
+pub(crate) use stats::{Edge, Scalar, Stats};
+pub(crate) use vector::{Decoded, VectorBuffer};
 pub(crate) use writer::SegmentWriter;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::engine::TableStats;
 use crate::error::{Error, SchemaError};
 use crate::index::TagIndex;
 use crate::manifest::{SegmentEntry, SeriesFileEntry, TableEntry};
@@ -227,6 +228,23 @@ impl Table {
         }
         let columns = all.columns.iter().zip(&self.visible).filter(|(_, visible)| **visible).map(|(c, _)| c.clone());
         self.schema = Some(Arc::new(TableSchema { id: all.id, name: all.name.clone(), columns: columns.collect() }));
+    }
+
+    /// Figures, if anything is logged of the table.
+    pub(crate) fn stats(&self) -> Option<TableStats> {
+        let schema = self.schema.as_ref()?;
+        let times = || self.segments.iter().map(|s| TimeRange { min_ns: s.entry.min_ns, max_ns: s.entry.max_ns });
+        let join =
+            |a: TimeRange, b: TimeRange| TimeRange { min_ns: a.min_ns.min(b.min_ns), max_ns: a.max_ns.max(b.max_ns) };
+        Some(TableStats {
+            name: schema.name.clone(),
+            series: u64::from(self.core.index().len()),
+            segments: self.segments.len() as u64,
+            segment_rows: self.segments.iter().map(|s| s.entry.rows).sum(),
+            segment_bytes: self.segments.iter().map(|s| s.entry.bytes).sum(),
+            memtable_bytes: self.memtable.memory_bytes() as u64,
+            time: times().reduce(join),
+        })
     }
 
     /// Series that are in series files.

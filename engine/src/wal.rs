@@ -11,6 +11,7 @@
 //!   acknowledged) unless a later one says that it was synced; then it is corruption, and the log is not read past it.
 //! - A sync that failed is never tried again: the writer is broken until the log is read anew.
 
+mod columns;
 mod format;
 pub(crate) mod group;
 pub(crate) mod record;

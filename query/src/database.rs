@@ -15,8 +15,10 @@ use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 use plimsoll_engine::{Engine, Shortcuts};
 
+use crate::catalog::{Catalog, View};
 use crate::cooperative::CooperativeJoins;
 use crate::functions::{CheckedIntegers, ExactSums, Functions, IntegersByRounding, TextAsPostgres};
+use crate::running::Running;
 use crate::{Error, Result, Session};
 
 /// The time zone of a session that sets none.
@@ -59,18 +61,21 @@ pub struct Database {
     runtime: Arc<RuntimeEnv>,
     options: Arc<DatabaseOptions>,
     settings: Arc<Settings>,
+    catalog: Arc<Catalog>,
+    running: Arc<Running>,
 }
 
 impl Database {
     /// Puts the query layer over an engine. Spill files that an earlier process left in the data directory are removed.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the spill directory cannot be made.
+    /// [`Error::Internal`] when the spill directory cannot be made, [`Error::Catalog`] when the definitions cannot be read.
     pub fn new(engine: Arc<Engine>, options: &DatabaseOptions) -> Result<Database> {
         let runtime = Arc::new(runtime(&engine, options)?);
         let options = Arc::new(options.clone());
         let settings = Arc::new(Settings::new(&runtime, &options, TIME_ZONE)?);
-        Ok(Database { engine, runtime, options, settings })
+        let catalog = Arc::new(Catalog::open(engine.dir())?);
+        Ok(Database { engine, runtime, options, settings, catalog, running: Arc::default() })
     }
 
     /// The engine underneath, to write and to maintain.
@@ -81,6 +86,19 @@ impl Database {
     /// A new session with default settings.
     pub fn session(&self) -> Session {
         Session::new(self.clone(), self.settings.clone())
+    }
+
+    /// The views, by name.
+    pub fn views(&self) -> Vec<Arc<View>> {
+        self.catalog.views().values().cloned().collect()
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) fn running(&self) -> &Arc<Running> {
+        &self.running
     }
 
     /// Settings with another time zone.

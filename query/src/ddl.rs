@@ -1,7 +1,6 @@
 //! `CREATE TABLE` and `DROP TABLE`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
     self, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, Expr, ObjectName, ObjectType, Spanned,
@@ -12,7 +11,7 @@ use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, SchemaError, TableS
 use crate::lower::folded;
 use crate::session::blocking;
 use crate::statement::span_position;
-use crate::{Command, Error, Result};
+use crate::{Command, Database, Error, Result};
 
 /// A table to be made.
 ///
@@ -35,6 +34,7 @@ pub(crate) struct NewTable {
 pub(crate) struct DroppedTables {
     names: Vec<String>,
     if_exists: bool,
+    cascade: bool,
 }
 
 impl NewTable {
@@ -74,8 +74,11 @@ impl NewTable {
     ///
     /// # Errors
     /// [`Error::DuplicateTable`], [`Error::Engine`].
-    pub(crate) async fn run(self, engine: Arc<Engine>) -> Result<Command> {
-        blocking(move || match engine.create_table(&self.name, &self.columns) {
+    pub(crate) async fn run(self, database: Database) -> Result<Command> {
+        if database.catalog().views().contains_key(&self.name) {
+            return Err(Error::DuplicateTable { name: self.name });
+        }
+        blocking(move || match database.engine().create_table(&self.name, &self.columns) {
             Ok(()) => Ok(Command::CreateTable),
             Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(_))) if self.if_not_exists => {
                 Ok(Command::CreateTable)
@@ -92,40 +95,65 @@ impl DroppedTables {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for names with a foreign schema.
-    pub(crate) fn read(names: &[ObjectName], if_exists: bool) -> Result<DroppedTables> {
-        Ok(DroppedTables { names: names.iter().map(table_name).collect::<Result<_>>()?, if_exists })
+    fn read(names: &[ObjectName], if_exists: bool, cascade: bool) -> Result<DroppedTables> {
+        Ok(DroppedTables { names: names.iter().map(table_name).collect::<Result<_>>()?, if_exists, cascade })
     }
 
     /// Removes the tables; none, if one of them does not exist.
     ///
     /// # Errors
-    /// [`Error::UndefinedTable`], [`Error::Engine`].
-    pub(crate) async fn run(self, engine: Arc<Engine>) -> Result<Command> {
+    /// [`Error::UndefinedTable`], [`Error::Dependents`], [`Error::Engine`].
+    pub(crate) async fn run(self, database: Database) -> Result<Command> {
         blocking(move || {
+            let engine = database.engine();
             if !self.if_exists
                 && let Some(name) = self.names.iter().find(|name| engine.table(name).is_none())
             {
                 return Err(Error::UndefinedTable { name: name.clone(), position: None });
             }
-            for name in &self.names {
-                match engine.drop_table(name) {
-                    Err(plimsoll_engine::Error::Schema(SchemaError::NoTable(_))) => {}
-                    other => other?,
-                }
+            database.catalog().drop_tables(&self.names, self.cascade, || self.drop_from(engine))
+        })
+        .await
+    }
+
+    fn drop_from(&self, engine: &Engine) -> Result<Command> {
+        for name in &self.names {
+            match engine.drop_table(name) {
+                Err(plimsoll_engine::Error::Schema(SchemaError::NoTable(_))) => {}
+                other => other?,
             }
-            Ok(Command::DropTable)
+        }
+        Ok(Command::DropTable)
+    }
+
+    /// Removes the views; none, if one of them does not exist.
+    ///
+    /// # Errors
+    /// [`Error::UndefinedTable`], [`Error::Dependents`], [`Error::Catalog`].
+    pub(crate) async fn run_on_views(self, database: Database) -> Result<Command> {
+        blocking(move || {
+            database.catalog().drop_views(&self.names, self.if_exists, self.cascade)?;
+            Ok(Command::DropView)
         })
         .await
     }
 }
 
-/// The tables that a DROP names; anything else that can be dropped is refused.
-pub(crate) fn dropped(statement: &ast::Statement) -> Option<(&[ObjectName], bool)> {
+/// The tables or views that a DROP names; anything else that can be dropped is refused.
+///
+/// # Errors
+/// [`Error::Unsupported`] for names with a foreign schema.
+pub(crate) fn dropped(statement: &ast::Statement) -> Result<Option<(ObjectType, DroppedTables)>> {
     match statement {
-        ast::Statement::Drop { object_type: ObjectType::Table, if_exists, names, temporary: false, .. } => {
-            Some((names, *if_exists))
-        }
-        _ => None,
+        ast::Statement::Drop {
+            object_type: object_type @ (ObjectType::Table | ObjectType::View),
+            if_exists,
+            names,
+            cascade,
+            temporary: false,
+            ..
+        } => Ok(Some((*object_type, DroppedTables::read(names, *if_exists, *cascade)?))),
+        _ => Ok(None),
     }
 }
 
@@ -137,6 +165,10 @@ pub(crate) fn table_name(name: &ObjectName) -> Result<String> {
     let mut parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
     let table = parts.pop().unwrap_or_default();
     match parts.pop() {
+        Some(schema) if schema == crate::system::SCHEMA => {
+            let what = format!("\"{schema}.{table}\" is a system table: it can be read and not changed");
+            Err(Error::Unsupported { what, position: span_position(name.span()), hint: None })
+        }
         Some(schema) if schema != "public" => {
             let what = format!("schema \"{schema}\" does not exist");
             let hint = Some("Tables live in the schema public.".to_owned());

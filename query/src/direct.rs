@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Query ─► shape ─► scope, filter, bucket ─► groups ─► AggregateRequest ─► run ─► output
-//!          one SELECT of one table           rows   ─► ScanRequest, LastRequest, tag values
+//!          one SELECT of one table           rows   ─► ScanRequest
 //! ```
 //!
 //! Invariants
@@ -11,7 +11,6 @@
 //! - The rows, the columns' names, types and nullability, and the order that is promised are those of the long way.
 //! - A run that the engine refuses for its size goes the long way, which spills.
 
-mod agreed;
 mod bucket;
 mod explain;
 mod filter;
@@ -32,7 +31,6 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 use plimsoll_engine::{Snapshot, TableSchema};
-use agreed::ScanOrder;
 
 use filter::Filter;
 use groups::Groups;
@@ -60,11 +58,7 @@ enum What {
     /// Aggregates by bucket and tags.
     Groups(Groups),
     /// Rows.
-    Scan { columns: Columns, order: ScanOrder },
-    /// The latest row of each combination of tags.
-    Latest { columns: Columns, by: Vec<String> },
-    /// The combinations of tags.
-    Values(Columns),
+    Scan(Columns),
 }
 
 impl Direct {
@@ -115,7 +109,7 @@ impl Direct {
     fn output(&self) -> &output::Output {
         match &self.what {
             What::Groups(groups) => &groups.output,
-            What::Scan { columns, .. } | What::Latest { columns, .. } | What::Values(columns) => &columns.output,
+            What::Scan(columns) => &columns.output,
         }
     }
 }
@@ -123,14 +117,10 @@ impl Direct {
 fn what(shape: &Shape<'_>, filter: &Filter, scope: &Scope<'_>) -> Option<What> {
     match (&shape.distinct, shape.group_by) {
         (Once::None, []) => match rows::scan(shape, scope) {
-            Some((columns, order)) => Some(What::Scan { columns, order }),
+            Some(columns) => (!filter.tests_fields()).then_some(What::Scan(columns)),
             None => Groups::read(shape, scope).map(What::Groups),
         },
         (Once::None, _) => Groups::read(shape, scope).map(What::Groups),
-        (Once::Whole, []) if !filter.tests_fields() => rows::values(shape, scope).map(What::Values),
-        (Once::On(exprs), []) if !filter.tests_fields() => {
-            rows::latest(shape, exprs, scope).map(|(columns, by)| What::Latest { columns, by })
-        }
         _ => None,
     }
 }

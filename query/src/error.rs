@@ -78,6 +78,26 @@ pub enum Error {
         /// The table.
         name: String,
     },
+    /// Drop what depends on it first, or drop it too with CASCADE (2BP01).
+    #[error("cannot drop {kind} {name} because other objects depend on it")]
+    Dependents {
+        /// What was to be dropped.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// A sentence for each object that depends on it.
+        dependents: Vec<String>,
+    },
+    /// Look at the file: the catalogue of definitions cannot be read or written (58030).
+    #[error("cannot {action} the catalogue {}: {message}", path.display())]
+    Catalog {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why it failed.
+        message: String,
+    },
     /// Fix the statement: a column is neither grouped nor aggregated (42803).
     #[error("{message}")]
     Grouping {
@@ -181,6 +201,15 @@ impl Error {
             | Error::UndefinedFunction { hint, .. }
             | Error::Type { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
+            Error::Dependents { .. } => Some("Use DROP ... CASCADE to drop the dependent objects too."),
+            _ => None,
+        }
+    }
+
+    /// What more there is to say about it.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Error::Dependents { dependents, .. } => Some(dependents.join("\n")),
             _ => None,
         }
     }

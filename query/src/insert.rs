@@ -60,6 +60,20 @@ impl Insert {
 }
 
 impl Target {
+    /// Some columns of a table, by their positions.
+    pub(crate) fn new(table: &Arc<TableSchema>, positions: &[usize]) -> Target {
+        let columns = positions.iter().map(|at| table.columns[*at].clone()).collect();
+        Target { table: table.clone(), columns }
+    }
+
+    pub(crate) fn table(&self) -> &TableSchema {
+        &self.table
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
     /// Stores the rows of a batch. All of them are checked before any is written.
     ///
     /// # Errors
@@ -241,7 +255,7 @@ fn fit(mut columns: Vec<Column>, width: usize, unnamed: bool) -> Result<Vec<Colu
 }
 
 /// The types that rows are cast to. Nothing is NOT NULL here: rows are checked when they are written.
-fn target_schema(columns: &[Column], time_zone: &Arc<str>) -> Result<DFSchemaRef> {
+pub(crate) fn target_schema(columns: &[Column], time_zone: &Arc<str>) -> Result<DFSchemaRef> {
     let data_type = |kind: ColumnKind| match kind {
         ColumnKind::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some(time_zone.clone())),
         other => other.arrow(),

@@ -8,7 +8,9 @@
 //! SQL is PostgreSQL's as far as it goes, planned and executed by DataFusion over `plimsoll_engine`. Time is always an
 //! argument: `now()` is the `now_ns` that the caller hands in.
 
+mod catalog;
 mod cooperative;
+mod copy;
 mod database;
 mod ddl;
 mod direct;
@@ -17,12 +19,17 @@ mod functions;
 mod insert;
 mod lower;
 mod plan;
+mod running;
 mod session;
 mod source;
 mod stack;
 mod statement;
+mod system;
 
+pub use catalog::{View, ViewColumn};
+pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use database::{Database, DatabaseOptions};
 pub use error::{Error, Result};
 pub use session::{Command, Outcome, OutputColumn, Prepared, Session};
 pub use statement::{Statement, parse};
+pub use system::{SystemColumn, SystemTable, system_tables};

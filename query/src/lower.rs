@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableFunctionArgs;
+use datafusion::catalog::view::ViewTable;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::config::ConfigOptions;
@@ -21,10 +22,12 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlT
 use datafusion::sql::sqlparser::ast::{self, Query};
 use plimsoll_engine::{Snapshot, TableSchema};
 
+use crate::catalog::Views;
 use crate::database::Settings;
 use crate::functions::{Missing, most_similar};
 use crate::source::SnapshotTable;
-use crate::{Error, Result};
+use crate::system::{self, SystemSource};
+use crate::{Database, Error, Result};
 
 mod casts;
 mod locate;
@@ -46,6 +49,9 @@ pub(crate) struct Lowering<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) state: &'a SessionState,
     pub(crate) snapshot: &'a Snapshot,
+    pub(crate) views: &'a Views,
+    /// What system tables tell of.
+    pub(crate) database: &'a Database,
 }
 
 impl Lowering<'_> {
@@ -138,8 +144,22 @@ pub(crate) fn tables_of(plan: &LogicalPlan) -> Result<Vec<Arc<TableSchema>>> {
 
 impl ContextProvider for Lowering<'_> {
     fn get_table_source(&self, name: TableReference) -> datafusion::common::Result<Arc<dyn TableSource>> {
-        let table = self.table(&name).map_err(|e| DataFusionError::External(Box::new(e)))?;
-        Ok(provider_as_source(Arc::new(SnapshotTable::new(table, &self.settings.time_zone))))
+        let external = |e| DataFusionError::External(Box::new(e));
+        let time_zone = &self.settings.time_zone;
+        if name.schema() == Some(system::SCHEMA)
+            && let Some(table) = system::find(name.table())
+        {
+            return Ok(provider_as_source(Arc::new(SystemSource::new(table, self.database, time_zone))));
+        }
+        let view = || self.views.get(name.table()).filter(|_| matches!(name.schema(), None | Some("public")));
+        match (self.table(&name), view()) {
+            (Ok(table), _) => Ok(provider_as_source(Arc::new(SnapshotTable::new(table, time_zone)))),
+            (Err(_), Some(view)) => {
+                let plan = view.plan(self).map_err(external)?;
+                Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
+            }
+            (Err(error), None) => Err(external(error)),
+        }
     }
 
     fn get_table_function_source(

@@ -10,16 +10,17 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::sql::sqlparser::ast::{self, Query};
+use datafusion::sql::sqlparser::ast::{self, ObjectType, Query};
 use futures::{StreamExt, TryStreamExt};
-use plimsoll_engine::{Engine, Snapshot, TableSchema};
+use plimsoll_engine::{Snapshot, TableSchema};
 
+use crate::catalog::View;
 use crate::ddl::{DroppedTables, NewTable, dropped};
 use crate::direct::{Direct, Means};
 use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
 use crate::session::{OutputColumn, Prepared, blocking};
-use crate::{Command, Error, Outcome, Result, Statement};
+use crate::{Command, Database, Error, Outcome, Result, Statement};
 
 /// A planned statement.
 #[derive(Debug)]
@@ -48,6 +49,15 @@ pub(crate) enum Plan {
     CreateTable(NewTable),
     /// DROP TABLE.
     DropTable(DroppedTables),
+    /// CREATE VIEW.
+    CreateView {
+        /// The view.
+        view: View,
+        /// In place of one of the same name.
+        or_replace: bool,
+    },
+    /// DROP VIEW.
+    DropView(DroppedTables),
 }
 
 /// An analysed query and the tables that it was planned over.
@@ -161,8 +171,13 @@ impl Plan {
                 (Plan::Insert(insert, reading), Vec::new())
             }
             ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
-            other => match dropped(other) {
-                Some((names, if_exists)) => (Plan::DropTable(DroppedTables::read(names, if_exists)?), Vec::new()),
+            ast::Statement::CreateView(create) => {
+                let view = View::define(create, lowering)?;
+                (Plan::CreateView { view, or_replace: create.or_replace }, Vec::new())
+            }
+            other => match dropped(other)? {
+                Some((ObjectType::View, dropped)) => (Plan::DropView(dropped), Vec::new()),
+                Some((_, dropped)) => (Plan::DropTable(dropped), Vec::new()),
                 None => return Err(unsupported(&kind(statement.text()))),
             },
         };
@@ -178,7 +193,7 @@ impl Plan {
                 let table = &insert.target.table;
                 reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
             }
-            Plan::CreateTable(_) | Plan::DropTable(_) => true,
+            Plan::CreateTable(_) | Plan::DropTable(_) | Plan::CreateView { .. } | Plan::DropView(_) => true,
         }
     }
 
@@ -196,8 +211,9 @@ impl Plan {
         prepared: &Prepared,
         parameters: &[ScalarValue],
         state: &SessionState,
-        engine: &Arc<Engine>,
+        database: &Database,
     ) -> Result<Outcome> {
+        let engine = database.engine();
         match self {
             Plan::Rows(reading) => {
                 let physical = reading.physical(prepared, parameters, state).await?;
@@ -221,8 +237,15 @@ impl Plan {
                 }
                 Ok(Outcome::Done(Command::Insert { rows }))
             }
-            Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(engine.clone()).await?)),
-            Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(engine.clone()).await?)),
+            Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(database.clone()).await?)),
+            Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(database.clone()).await?)),
+            Plan::CreateView { view, or_replace } => {
+                let (view, or_replace, database) = (view.clone(), *or_replace, database.clone());
+                let create = move || database.catalog().create_view(view, or_replace, &database.engine().snapshot());
+                blocking(create).await?;
+                Ok(Outcome::Done(Command::CreateView))
+            }
+            Plan::DropView(views) => Ok(Outcome::Done(views.clone().run_on_views(database.clone()).await?)),
         }
     }
 }
@@ -241,7 +264,7 @@ fn read(query: &Query, lowering: &Lowering<'_>, parameters: &mut Parameters) -> 
 }
 
 /// Names from the statement, types from the plan.
-fn columns(query: &Query, plan: &LogicalPlan) -> Vec<OutputColumn> {
+pub(crate) fn columns(query: &Query, plan: &LogicalPlan) -> Vec<OutputColumn> {
     let fields = plan.schema().fields();
     let names = output_names(query);
     let before = names.iter().position(Option::is_none).unwrap_or(names.len());

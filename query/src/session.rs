@@ -14,6 +14,7 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use futures::TryStreamExt;
 use plimsoll_engine::{Engine, Options, Snapshot};
 
+use crate::catalog::Views;
 use crate::database::Settings;
 use crate::direct::Means;
 use crate::lower::{Lowering, declared_types, locate};
@@ -27,11 +28,18 @@ use crate::{Database, DatabaseOptions, Error, Result, Statement};
 pub struct Session {
     database: Database,
     settings: Arc<Settings>,
+    /// Whose it is, as `sys.queries` shows it.
+    name: Arc<str>,
 }
 
 impl Session {
     pub(crate) fn new(database: Database, settings: Arc<Settings>) -> Session {
-        Session { database, settings }
+        Session { database, settings, name: "".into() }
+    }
+
+    /// Says whose session this is, for `sys.queries`.
+    pub fn set_name(&mut self, name: &str) {
+        self.name = name.into();
     }
 
     /// Opens a data directory for use inside a program, without a server.
@@ -41,6 +49,11 @@ impl Session {
     pub fn open(dir: &Path) -> Result<Session> {
         let engine = Engine::open(dir, Options::default())?;
         Ok(Database::new(Arc::new(engine), &DatabaseOptions::default())?.session())
+    }
+
+    /// The zone in which text without an offset is read.
+    pub(crate) fn time_zone(&self) -> &Arc<str> {
+        &self.settings.time_zone
     }
 
     /// The database that this session is on.
@@ -101,8 +114,9 @@ impl Session {
         now_ns: i64,
     ) -> Result<Prepared> {
         let snapshot = self.snapshot();
+        let views = self.database.catalog().views();
         match Plan::direct(statement, &snapshot, &self.settings.time_zone, parameter_types) {
-            Some((plan, columns, parameters)) => Ok(self.prepared(statement, plan, columns, parameters)),
+            Some((plan, columns, parameters)) => Ok(self.prepared(statement, plan, columns, parameters, views)),
             None => self.prepare_the_long_way(statement, parameter_types, &snapshot, now_ns),
         }
     }
@@ -116,11 +130,13 @@ impl Session {
         now_ns: i64,
     ) -> Result<Prepared> {
         let state = self.state(snapshot, now_ns);
-        let lowering = Lowering { settings: &self.settings, state: &state, snapshot };
+        let views = self.database.catalog().views();
+        let lowering =
+            Lowering { settings: &self.settings, state: &state, snapshot, views: &views, database: &self.database };
         let declared = declared_types(statement.ast(), parameter_types);
         let (plan, columns, parameters) =
             on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(|e| locate(e, statement.ast())))?;
-        Ok(self.prepared(statement, plan, columns, parameters))
+        Ok(self.prepared(statement, plan, columns, parameters, views))
     }
 
     fn prepared(
@@ -129,9 +145,11 @@ impl Session {
         plan: Plan,
         columns: Vec<OutputColumn>,
         parameters: Vec<DataType>,
+        views: Arc<Views>,
     ) -> Prepared {
         let zone = self.settings.time_zone.clone();
-        Prepared { inner: Arc::new(Inner { statement: statement.clone(), plan, columns, parameters, zone }) }
+        let statement = statement.clone();
+        Prepared { inner: Arc::new(Inner { statement, plan, columns, parameters, zone, views }) }
     }
 
     /// The data as it is now.
@@ -146,22 +164,28 @@ impl Session {
     pub async fn run(&self, prepared: &Prepared, parameters: &[ScalarValue], now_ns: i64) -> Result<Outcome> {
         let snapshot = self.snapshot();
         let mut fresh = self.refresh(prepared, &snapshot, now_ns)?;
+        let entry = self.database.running().enter(&fresh.inner.statement, &self.name, now_ns);
         if fresh.inner.plan.is_direct() {
             let means = Means { snapshot: &snapshot, now_ns, threads: self.database.threads() };
             if let Some(rows) = fresh.inner.plan.run_direct(parameters, &means).await? {
-                return Ok(Outcome::Rows(rows));
+                return Ok(Outcome::Rows(entry.until_the_end_of(rows)));
             }
             let declared: Vec<_> = fresh.parameters().iter().cloned().map(Some).collect();
             fresh = self.prepare_the_long_way(&fresh.inner.statement, &declared, &snapshot, now_ns)?;
         }
         let state = self.state(&snapshot, now_ns);
-        OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, self.database.engine()))).await
+        let outcome = OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, &self.database))).await?;
+        Ok(match outcome {
+            Outcome::Rows(stream) => Outcome::Rows(entry.until_the_end_of(stream)),
+            done @ Outcome::Done(_) => done,
+        })
     }
 
     /// The statement as planned, or planned anew when a table or the time zone has changed since.
     fn refresh(&self, prepared: &Prepared, snapshot: &Snapshot, now_ns: i64) -> Result<Prepared> {
         let inner = &prepared.inner;
-        if inner.zone == self.settings.time_zone && inner.plan.fits(snapshot) {
+        let same_views = Arc::ptr_eq(&inner.views, &self.database.catalog().views());
+        if inner.zone == self.settings.time_zone && same_views && inner.plan.fits(snapshot) {
             return Ok(prepared.clone());
         }
         let declared: Vec<_> = inner.parameters.iter().cloned().map(Some).collect();
@@ -224,6 +248,8 @@ pub(crate) struct Inner {
     pub(crate) columns: Vec<OutputColumn>,
     pub(crate) parameters: Vec<DataType>,
     zone: Arc<str>,
+    /// The views that it was planned over.
+    views: Arc<Views>,
 }
 
 impl Prepared {
@@ -279,6 +305,10 @@ pub enum Command {
     CreateTable,
     /// `DROP TABLE`
     DropTable,
+    /// `CREATE VIEW`
+    CreateView,
+    /// `DROP VIEW`
+    DropView,
     /// `INSERT 0 rows`
     Insert {
         /// Rows stored.
@@ -291,6 +321,8 @@ impl fmt::Display for Command {
         match self {
             Command::CreateTable => f.write_str("CREATE TABLE"),
             Command::DropTable => f.write_str("DROP TABLE"),
+            Command::CreateView => f.write_str("CREATE VIEW"),
+            Command::DropView => f.write_str("DROP VIEW"),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
         }
     }

@@ -59,7 +59,7 @@ pub struct StorageConfig {
     pub durability: Durability,
     /// Unflushed bytes at which a flush begins.
     pub memtable_flush: Size,
-    /// Unflushed bytes at which writes are answered with "busy".
+    /// Unflushed bytes at which writes wait, and are answered with "busy" when it takes too long.
     pub memtable_limit: Size,
     /// Size at which a log file is closed and the next one begun.
     pub wal_file: Size,
@@ -81,9 +81,9 @@ pub struct QueryConfig {
 pub struct IngestConfig {
     /// Largest body of one request, as sent and after decompression.
     pub body_limit: Size,
-    /// Bytes of bodies that may be in work at the same time; more are answered with 429.
+    /// Bytes of bodies that may be in work at the same time; more are answered with 429 or 503.
     pub queue_limit: Size,
-    /// Requests that may be in work at the same time; more are answered with 429.
+    /// Requests that may be in work at the same time; more are answered with 429 or 503.
     pub requests: usize,
 }
 

@@ -21,6 +21,7 @@ pub mod catalog;
 mod columns;
 mod command;
 mod connection;
+mod copy;
 mod extended;
 mod parameters;
 mod planning;

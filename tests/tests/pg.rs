@@ -1,5 +1,7 @@
 //! SQL over PostgreSQL's protocol: byte by byte, through a driver, through psql.
 
+mod copy;
+mod differential;
 mod driver;
 mod protocol;
 mod psql;

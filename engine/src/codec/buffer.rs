@@ -1,7 +1,10 @@
 //! Decoding without allocation: values land in a buffer that the caller keeps from vector to vector.
 
 use super::stride::Stride;
-use super::{Encoding, Malformed, Texts, boolean, check_count, constant, finish, float, integer, text, to_unsigned};
+use super::{
+    Encoding, Malformed, Texts, VALUES_MAX, boolean, check_count, compressed, constant, finish, float, integer, text,
+    to_unsigned,
+};
 use crate::bytes::Cursor;
 use crate::model::FieldType;
 
@@ -38,47 +41,41 @@ pub(crate) fn decode_into<'b>(
     buffer: &'b mut Buffer,
 ) -> Result<Slice<'b>, Malformed> {
     check_count(count)?;
-    let mut cursor = Cursor::new(bytes);
-    buffer.take(kind, &mut cursor, count)?;
+    let bytes = compressed::expand(bytes)?;
+    let mut cursor = Cursor::new(&bytes);
+    match kind {
+        FieldType::Float => {
+            let out = room(&mut buffer.floats, count);
+            float::take(&mut cursor, room(&mut buffer.integers, count), out)?;
+        }
+        FieldType::Integer => integer::take(&mut cursor, room(&mut buffer.integers, count))?,
+        FieldType::Unsigned => {
+            let signed = room(&mut buffer.integers, count);
+            integer::take(&mut cursor, signed)?;
+            room(&mut buffer.unsigned, count).iter_mut().zip(signed).for_each(|(slot, v)| *slot = to_unsigned(*v));
+        }
+        FieldType::Boolean => boolean::take(&mut cursor, room(&mut buffer.booleans, count))?,
+        FieldType::Text => buffer.texts = text::take(&mut cursor, count)?,
+    }
     finish(&cursor)?;
-    Ok(buffer.slice(kind))
+    Ok(buffer.slice(kind, count))
+}
+
+/// Room for `count` values, whatever is in it.
+fn room<T: Clone + Default>(values: &mut Vec<T>, count: usize) -> &mut [T] {
+    if values.len() < count {
+        values.resize(VALUES_MAX, T::default());
+    }
+    &mut values[..count]
 }
 
 impl Buffer {
-    fn take(&mut self, kind: FieldType, cursor: &mut Cursor<'_>, count: usize) -> Result<(), Malformed> {
+    fn slice(&self, kind: FieldType, count: usize) -> Slice<'_> {
         match kind {
-            FieldType::Float => {
-                self.floats.clear();
-                float::take(cursor, count, &mut self.floats)
-            }
-            FieldType::Integer => {
-                self.integers.clear();
-                integer::take(cursor, count, &mut self.integers)
-            }
-            FieldType::Unsigned => {
-                self.integers.clear();
-                integer::take(cursor, count, &mut self.integers)?;
-                self.unsigned.clear();
-                self.unsigned.extend(self.integers.iter().map(|&v| to_unsigned(v)));
-                Ok(())
-            }
-            FieldType::Boolean => {
-                self.booleans.clear();
-                boolean::take(cursor, count, &mut self.booleans)
-            }
-            FieldType::Text => {
-                self.texts = text::take(cursor, count)?;
-                Ok(())
-            }
-        }
-    }
-
-    fn slice(&self, kind: FieldType) -> Slice<'_> {
-        match kind {
-            FieldType::Float => Slice::Float(&self.floats),
-            FieldType::Integer => Slice::Integer(&self.integers),
-            FieldType::Unsigned => Slice::Unsigned(&self.unsigned),
-            FieldType::Boolean => Slice::Boolean(&self.booleans),
+            FieldType::Float => Slice::Float(&self.floats[..count]),
+            FieldType::Integer => Slice::Integer(&self.integers[..count]),
+            FieldType::Unsigned => Slice::Unsigned(&self.unsigned[..count]),
+            FieldType::Boolean => Slice::Boolean(&self.booleans[..count]),
             FieldType::Text => Slice::Text(&self.texts),
         }
     }
@@ -88,10 +85,10 @@ impl Buffer {
 /// first + *i* × step, wrapping around. `None` where it is not, and where its bytes are malformed.
 pub(crate) fn stride_of(bytes: &[u8]) -> Option<(i64, i64)> {
     let mut cursor = Cursor::new(bytes);
-    let stride = match Encoding::take(&mut cursor).ok()? {
-        Encoding::Constant => (constant::take_integer_value(&mut cursor).ok()?, 0),
-        Encoding::Stride => Stride::take_parts(&mut cursor).ok()?,
+    let Stride { first, step } = match Encoding::take(&mut cursor).ok()? {
+        Encoding::Constant => Stride { first: constant::take_integer(&mut cursor).ok()?, step: 0 },
+        Encoding::Stride => Stride::take(&mut cursor).ok()?,
         _ => return None,
     };
-    finish(&cursor).ok().map(|()| stride)
+    finish(&cursor).ok().map(|()| (first, step))
 }

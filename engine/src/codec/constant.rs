@@ -13,13 +13,7 @@ pub(super) fn put_integer(value: i64, out: &mut Vec<u8>) {
     put_zigzag(out, value);
 }
 
-pub(super) fn take_integer(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Malformed> {
-    let value = take_integer_value(cursor)?;
-    out.resize(out.len() + count, value);
-    Ok(())
-}
-
-pub(super) fn take_integer_value(cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
+pub(super) fn take_integer(cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
     Ok(cursor.zigzag()?)
 }
 
@@ -27,22 +21,18 @@ pub(super) fn put_float(value: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
-pub(super) fn take_float(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<f64>) -> Result<(), Malformed> {
-    let value = f64::from_bits(cursor.u64()?);
-    out.resize(out.len() + count, value);
-    Ok(())
+pub(super) fn take_float(cursor: &mut Cursor<'_>) -> Result<f64, Malformed> {
+    Ok(f64::from_bits(cursor.u64()?))
 }
 
 pub(super) fn put_boolean(value: bool, out: &mut Vec<u8>) {
     out.push(u8::from(value));
 }
 
-pub(super) fn take_boolean(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<bool>) -> Result<(), Malformed> {
-    let value = match cursor.u8()? {
-        0 => false,
-        1 => true,
-        _ => return Err(Malformed("boolean is neither 0 nor 1")),
-    };
-    out.resize(out.len() + count, value);
-    Ok(())
+pub(super) fn take_boolean(cursor: &mut Cursor<'_>) -> Result<bool, Malformed> {
+    match cursor.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed("boolean is neither 0 nor 1")),
+    }
 }

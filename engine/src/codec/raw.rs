@@ -9,13 +9,8 @@ pub(super) fn put(bits: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn take<T>(
-    cursor: &mut Cursor<'_>,
-    count: usize,
-    out: &mut Vec<T>,
-    map: impl Fn(u64) -> T,
-) -> Result<(), Malformed> {
-    let (values, _) = cursor.take(count * 8)?.as_chunks();
-    out.extend(values.iter().map(|&v| map(u64::from_le_bytes(v))));
+pub(super) fn take<T>(cursor: &mut Cursor<'_>, out: &mut [T], map: impl Fn(u64) -> T) -> Result<(), Malformed> {
+    let (values, _) = cursor.take(out.len() * 8)?.as_chunks();
+    out.iter_mut().zip(values).for_each(|(slot, &v)| *slot = map(u64::from_le_bytes(v)));
     Ok(())
 }

@@ -2,26 +2,30 @@
 
 use super::Malformed;
 
-/// The shortest period of which the values hold at least two rounds.
+/// Periods that seem to hold and are looked at in full.
+const TRIES_MAX: usize = 16;
+
+/// The shortest period of which the values hold at least two rounds; `None` also where too many only seem to hold.
 pub(super) fn period_of(values: &[i64]) -> Option<usize> {
-    // The prefix function of Knuth, Morris and Pratt: the longest proper prefix that is also a suffix tells the period.
-    let mut borders = vec![0_u16; values.len().min(usize::from(u16::MAX))];
-    for i in 1..borders.len() {
-        let mut border = usize::from(borders[i - 1]);
-        while border > 0 && values[i] != values[border] {
-            border = usize::from(borders[border - 1]);
-        }
-        borders[i] = (border + usize::from(values[i] == values[border])) as u16;
-    }
-    let period = values.len().checked_sub(usize::from(*borders.last()?))?;
-    (borders.len() == values.len() && period * 2 <= values.len()).then_some(period)
+    let (&first, &last) = values.first().zip(values.last())?;
+    let middle = values.len() / 2;
+    let seems = |&period: &usize| {
+        values[period] == first
+            && values[values.len() - 1 - period] == last
+            && values[middle] == values[middle % period]
+    };
+    let holds = |&period: &usize| values[..values.len() - period] == values[period..];
+    (1..=values.len() / 2).filter(seems).take(TRIES_MAX).find(holds)
 }
 
-/// Repeats the first `period` values, which begin at `start` of `out`, until there are `count`.
-pub(super) fn unfold(start: usize, period: usize, count: usize, out: &mut Vec<i64>) {
-    while out.len() < start + count {
-        let len = period.min(start + count - out.len());
-        out.extend_from_within(start..start + len);
+/// Repeats the first `period` values to the end.
+pub(super) fn unfold(period: usize, out: &mut [i64]) {
+    let mut known = period;
+    while known < out.len() {
+        let len = known.min(out.len() - known);
+        let (front, rest) = out.split_at_mut(known);
+        rest[..len].copy_from_slice(&front[..len]);
+        known += len;
     }
 }
 

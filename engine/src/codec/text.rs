@@ -1,14 +1,16 @@
-//! Texts in memory, the chooser for them, and raw and zstd: lengths, then all bytes.
+//! Texts in memory, the chooser for them, and joined: lengths, then all bytes, as they are or through zstd.
 
-use super::dictionary::Dictionary;
-use super::{Encoding, Malformed, bits};
-use crate::bytes::Cursor;
+use super::dictionary::{self, Dictionary};
+use super::{Compression, Encoding, Malformed, bits, constant};
+use crate::bytes::{Cursor, put_varint};
 
 /// Most bytes that one zstd frame holds: bounds what a decoder allocates.
 const ZSTD_BYTES_MAX: usize = 16 << 20;
-/// Vectors of fewer bytes are not worth a frame.
-const ZSTD_TRIED_BYTES: usize = 256;
-const ZSTD_LEVEL: i32 = 1;
+/// Fewer bytes are not worth a frame.
+const ZSTD_TRIED_BYTES: usize = 128;
+
+const BYTES_PLAIN: u8 = 0;
+const BYTES_ZSTD: u8 = 1;
 
 /// Texts as stretches of shared bytes.
 ///
@@ -77,75 +79,95 @@ impl Texts {
     }
 
     /// The texts at these positions, of which bytes are shared.
-    pub(super) fn pick(self, positions: &[u32]) -> Result<Texts, Malformed> {
-        let span = |&p: &u32| self.spans.get(p as usize).copied().ok_or(Malformed("code is not in the dictionary"));
+    pub(super) fn pick(self, positions: &[i64]) -> Result<Texts, Malformed> {
+        let span = |&p: &i64| usize::try_from(p).ok().and_then(|p| self.spans.get(p)).copied();
+        let span = |p| span(p).ok_or(Malformed("code is not in the dictionary"));
         let spans = positions.iter().map(span).collect::<Result<_, _>>()?;
         Ok(Texts { bytes: self.bytes, spans })
     }
 }
 
-pub(super) fn put(texts: &Texts, out: &mut Vec<u8>) {
-    let lengths = Lengths::of(texts.iter());
-    let raw_size = lengths.size() + lengths.total();
-    let dictionary = Dictionary::of(texts);
-    if let Some(text) = dictionary.only() {
+pub(super) fn put(texts: &Texts, compression: Compression, out: &mut Vec<u8>) {
+    let level = match compression {
+        Compression::Hot => 1,
+        Compression::Cold => 12,
+    };
+    if let Some(text) = only(texts) {
         out.push(Encoding::Constant as u8);
         out.extend_from_slice(text.as_bytes());
         return;
     }
-    let light_size = raw_size.min(dictionary.size());
-    if let Some(frame) =
-        compressed(texts, lengths.total(), light_size).filter(|f| lengths.size() + f.len() < light_size)
-    {
-        out.push(Encoding::Zstd as u8);
-        lengths.put(out);
-        out.extend_from_slice(&frame);
-    } else if dictionary.size() < raw_size {
-        out.push(Encoding::Dictionary as u8);
-        dictionary.put(out);
-    } else {
-        out.push(Encoding::Raw as u8);
-        lengths.put(out);
-        texts.iter().for_each(|t| out.extend_from_slice(t.as_bytes()));
+    let lengths = Lengths::of(texts.iter());
+    let mut bytes = Vec::new();
+    put_bytes(&texts.iter().collect::<String>(), level, &mut bytes);
+    match Dictionary::of(texts, level).filter(|d| d.size() < lengths.size() + bytes.len()) {
+        Some(dictionary) => {
+            out.push(Encoding::Dictionary as u8);
+            dictionary.put(out);
+        }
+        None => {
+            out.push(Encoding::Joined as u8);
+            lengths.put(out);
+            out.extend_from_slice(&bytes);
+        }
     }
 }
 
-/// All texts as one zstd frame, where trying it is worth while.
-fn compressed(texts: &Texts, total: usize, light_size: usize) -> Option<Vec<u8>> {
-    if light_size < ZSTD_TRIED_BYTES || total > ZSTD_BYTES_MAX {
-        return None;
+/// The text that all of them are; `None` for no texts.
+fn only(texts: &Texts) -> Option<&str> {
+    constant::of(&texts.iter().collect::<Vec<_>>(), |text| text)
+}
+
+/// Appends the bytes of texts: as they are, or as a zstd frame where that is smaller.
+pub(super) fn put_bytes(text: &str, zstd_level: i32, out: &mut Vec<u8>) {
+    let frame = match text.len() {
+        ZSTD_TRIED_BYTES..=ZSTD_BYTES_MAX => zstd::bulk::compress(text.as_bytes(), zstd_level).ok(),
+        _ => None,
+    };
+    match frame.filter(|frame| frame.len() + 4 < text.len()) {
+        Some(frame) => {
+            out.push(BYTES_ZSTD);
+            put_varint(out, frame.len() as u64);
+            out.extend_from_slice(&frame);
+        }
+        None => {
+            out.push(BYTES_PLAIN);
+            out.extend_from_slice(text.as_bytes());
+        }
     }
-    let joined: String = texts.iter().collect();
-    zstd::bulk::compress(joined.as_bytes(), ZSTD_LEVEL).ok()
+}
+
+/// The text of `total` bytes.
+pub(super) fn take_bytes(cursor: &mut Cursor<'_>, total: usize) -> Result<String, Malformed> {
+    match cursor.u8()? {
+        BYTES_PLAIN => utf8(cursor.take(total)?.to_vec()),
+        BYTES_ZSTD if total <= ZSTD_BYTES_MAX => {
+            let length = cursor.count(1)?;
+            let bytes = zstd::bulk::decompress(cursor.take(length)?, total).map_err(|_| Malformed("bad zstd frame"))?;
+            utf8(bytes)
+        }
+        _ => Err(Malformed("unknown form of texts")),
+    }
 }
 
 pub(super) fn take(cursor: &mut Cursor<'_>, count: usize) -> Result<Texts, Malformed> {
     match Encoding::take(cursor)? {
         Encoding::Constant => {
-            let text = utf8(cursor.take_rest())?;
+            let text = utf8(cursor.take_rest().to_vec())?;
             let end = u32::try_from(text.len()).map_err(|_| Malformed("texts are longer than 4 GiB"))?;
             Ok(Texts { bytes: text, spans: vec![(0, end); count] })
         }
-        Encoding::Raw => {
+        Encoding::Joined => {
             let lengths = Lengths::take(cursor, count)?;
-            Texts::split(utf8(cursor.take_rest())?, &lengths.0)
+            Texts::split(take_bytes(cursor, lengths.total())?, &lengths.0)
         }
-        Encoding::Zstd => {
-            let lengths = Lengths::take(cursor, count)?;
-            let total = lengths.total();
-            if total > ZSTD_BYTES_MAX {
-                return Err(Malformed("zstd frame is too large"));
-            }
-            let bytes = zstd::bulk::decompress(cursor.take_rest(), total).map_err(|_| Malformed("bad zstd frame"))?;
-            Texts::split(String::from_utf8(bytes).map_err(|_| Malformed("text is not UTF-8"))?, &lengths.0)
-        }
-        Encoding::Dictionary => Dictionary::take(cursor, count),
+        Encoding::Dictionary => dictionary::take(cursor, count),
         _ => Err(Malformed("encoding does not store text")),
     }
 }
 
-pub(super) fn utf8(bytes: &[u8]) -> Result<String, Malformed> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Malformed("text is not UTF-8"))
+fn utf8(bytes: Vec<u8>) -> Result<String, Malformed> {
+    String::from_utf8(bytes).map_err(|_| Malformed("text is not UTF-8"))
 }
 
 /// Lengths of texts, in bytes.
@@ -175,9 +197,9 @@ impl Lengths {
         if width > 32 {
             return Err(Malformed("width is above 32 bits"));
         }
-        let mut lengths = Vec::with_capacity(count);
-        bits::unpack(cursor.take(bits::packed_size(count, width))?, width, count, &mut lengths, |l| l as u32)?;
-        Ok(Lengths(lengths))
+        let mut lengths = vec![0; count];
+        bits::take(cursor, width, &mut lengths)?;
+        Ok(Lengths(lengths.into_iter().map(|l| l as u32).collect()))
     }
 
     fn width(&self) -> u32 {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::env::{FileSystem, RealFileSystem};
+use crate::model::TimeRange;
 use crate::wal::TornTail;
 
 /// When a write is acknowledged.
@@ -78,6 +79,25 @@ pub struct Recovery {
     pub torn_tail: Option<TornTail>,
     /// Segments that cannot be read; reads that need them report it.
     pub damaged_segments: Vec<Error>,
+}
+
+/// Figures of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableStats {
+    /// Its name.
+    pub name: String,
+    /// Number of series that were ever written.
+    pub series: u64,
+    /// Number of live segments.
+    pub segments: u64,
+    /// Rows in segments; a point that is in several of them counts in each.
+    pub segment_rows: u64,
+    /// Bytes of segments.
+    pub segment_bytes: u64,
+    /// Bytes of unflushed rows in memory.
+    pub memtable_bytes: u64,
+    /// Earliest and latest time in segments; `None` without segments.
+    pub time: Option<TimeRange>,
 }
 
 /// Figures of an open engine.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, WriteError};
 use crate::files;
 use crate::index::{self, TagIndex};
 use crate::manifest::{self, FileNumber, MANIFEST_NAME, MANIFEST_TMP_NAME, Manifest, TableEntry};
-use crate::memtable::Insert;
+use crate::memtable::{Insert, Run};
 use crate::model::{TableId, TableSchema};
 use crate::resolve::resolve_logged;
 use crate::segment::Segment;
@@ -164,10 +164,15 @@ impl State {
             Record::Write(tables) => {
                 for rows in tables {
                     let Some(table) = self.replayed_table(&rows.table, lsn)? else { continue };
-                    let rows = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
-                    table.show(&rows.columns);
-                    if let Some(insert) = Insert::new(rows.batch) {
+                    let resolved = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
+                    let (batch, columns) = resolved;
+                    table.show(&columns);
+                    if let Some(insert) = Insert::new(batch) {
                         table.memtable.insert(insert);
+                    }
+                    while let Some(runs) = table.memtable.begin_join() {
+                        let joined = Run::join(&runs);
+                        table.memtable.end_join(&runs, joined);
                     }
                 }
                 self.count_memtables();

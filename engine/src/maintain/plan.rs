@@ -338,7 +338,10 @@ mod tests {
         table.segments[0].deleted = Deleted::Everything;
         table.segments[2].deleted = Deleted::Some;
         let drop = Action::Drop { table: TableId(1), segments: vec![0] };
-        assert_eq!(planned(vec![TableFacts { table: TableId(1), segments: table.segments.clone() }]), [drop.clone()]);
+        assert_eq!(
+            planned(vec![TableFacts { table: TableId(1), segments: table.segments.clone() }]),
+            std::slice::from_ref(&drop)
+        );
         table.segments[2].rest_ns = SETTLE_REST_NS + SECOND_NS;
         let purge = Action::Compact(Compaction { table: TableId(1), inputs: vec![2], bytes: 1 });
         assert_eq!(planned(vec![table]), [drop, purge]);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::new_null_array;
+use arrow_array::{ArrayRef, new_null_array};
 use roaring::RoaringBitmap;
 
 use crate::batch::Batch;
@@ -32,10 +32,10 @@ impl Run {
         Run::of(fields, rows)
     }
 
-    /// One run with the rows of two.
-    pub(crate) fn join(older: &Arc<Run>, newer: &Arc<Run>) -> Option<Arc<Run>> {
-        let fields = union_of_fields([older, newer].into_iter());
-        let rows = merge([older, newer].iter().map(|run| run.read(&Bounds::ALL, &fields)).collect());
+    /// One run with the rows of several, oldest first.
+    pub(crate) fn join(runs: &[Arc<Run>]) -> Option<Arc<Run>> {
+        let fields = union_of_fields(runs.iter());
+        let rows = merge(runs.iter().map(|run| run.read(&Bounds::ALL, &fields)).collect());
         Run::of(fields, rows)
     }
 
@@ -80,6 +80,11 @@ impl Run {
         deleted.add(tombstone);
         let (fields, partitions) = (fields.clone(), partitions.clone());
         Arc::new(Run { fields, rows: rows.clone(), time: *time, partitions, memory_bytes: *memory_bytes, deleted })
+    }
+
+    /// The column of the field at a position of the table's schema; `None` where every value is NULL.
+    pub(crate) fn column(&self, position: u32) -> Option<&ArrayRef> {
+        self.fields.iter().position(|(p, _)| *p == position).map(|at| &self.rows.columns[at])
     }
 
     /// The columns that this run has.

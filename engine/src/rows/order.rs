@@ -1,136 +1,122 @@
-//! Bringing rows into storage order, and merging sources that may hold the same point.
-//!
-//! Two points of the same series and time merge field by field: the value of the newest source that has one wins.
-//! Sources are given oldest first; within a source a later row is newer.
+//! Bringing rows that arrived in any order into storage order.
 
-use arrow_array::{Array, ArrayRef};
-use arrow_select::concat::concat as concat_arrays;
-use arrow_select::interleave::interleave;
+use std::borrow::Cow;
 
-use super::Rows;
 use crate::model::SeriesId;
 
-/// Rows in any order: the series and time of each, and the columns.
-pub(crate) struct Source<'a> {
-    /// Series of each row.
-    pub(crate) series: Vec<SeriesId>,
-    /// Timestamp of each row.
-    pub(crate) times: &'a [i64],
-    /// The same columns in every source.
-    pub(crate) columns: &'a [ArrayRef],
+/// Series ids are sorted by counting while they spread over at most this many times the rows.
+const SPREAD_MAX: usize = 8;
+
+/// The storage order of some rows: their numbers by (series, time), and which of them share a key.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Order {
+    /// Row numbers by (series, time); equal keys in order of arrival.
+    rows: Vec<u32>,
+    /// Ends (exclusive) in `rows` of the rows with one key; empty while every key occurs once.
+    ends: Vec<usize>,
 }
 
-/// One row of one source, with its place in storage order.
-#[derive(Clone, Copy)]
-struct Place {
-    series: SeriesId,
-    time_ns: i64,
-    source: u32,
-    row: u32,
-}
-
-/// Merges ordered sources, oldest first, into one.
-pub(crate) fn merge(mut sources: Vec<Rows>) -> Rows {
-    if sources.len() > 1 {
-        let empty = sources.iter().find(|s| s.len() == 0).cloned();
-        sources.retain(|s| s.len() > 0);
-        if sources.is_empty() {
-            return empty.unwrap_or_default();
+impl Order {
+    /// Orders rows, of which a later one is newer.
+    pub(crate) fn of(series: &[SeriesId], times: &[i64]) -> Order {
+        let mut rows = by_series(series);
+        let mut is_unique = true;
+        let mut start = 0;
+        while start < rows.len() {
+            let id = series[rows[start] as usize];
+            let same = rows[start..].iter().take_while(|row| series[**row as usize] == id).count();
+            let of_series = &mut rows[start..start + same];
+            let time = |row: &u32| times[*row as usize];
+            if !of_series.is_sorted_by(|a, b| time(a) < time(b)) {
+                of_series.sort_by_key(time);
+                is_unique &= of_series.is_sorted_by(|a, b| time(a) < time(b));
+            }
+            start += same;
         }
+        let key = |row: &u32| (series[*row as usize], times[*row as usize]);
+        let ends = if is_unique { Vec::new() } else { ends_of(&rows, |a, b| key(a) == key(b)) };
+        Order { rows, ends }
     }
-    if sources.len() <= 1 {
-        return sources.pop().unwrap_or_default();
+
+    /// For each key the number of its newest row.
+    pub(crate) fn newest(&self) -> Cow<'_, [u32]> {
+        if self.ends.is_empty() {
+            return Cow::Borrowed(&self.rows);
+        }
+        self.ends.iter().map(|end| self.rows[end - 1]).collect()
     }
-    if sources.windows(2).all(|pair| pair[0].bounds().map(|b| b.1) < pair[1].bounds().map(|b| b.0)) {
-        return concat(&sources);
+
+    /// For each key the number of its newest row for which `has_value` holds, or of its newest if it holds for none.
+    pub(crate) fn newest_with(&self, has_value: impl Fn(u32) -> bool) -> Cow<'_, [u32]> {
+        let mut start = 0;
+        let pick = |end: &usize| {
+            let same = &self.rows[start..*end];
+            start = *end;
+            *same.iter().rev().find(|row| has_value(**row)).unwrap_or(&same[same.len() - 1])
+        };
+        if self.ends.is_empty() { Cow::Borrowed(&self.rows) } else { self.ends.iter().map(pick).collect() }
     }
-    let unordered: Vec<_> =
-        sources.iter().map(|s| Source { series: s.series_of_rows(), times: &s.times, columns: &s.columns }).collect();
-    order(&unordered)
 }
 
-/// Orders the rows of all sources, oldest source first, and merges equal keys.
-pub(crate) fn order(sources: &[Source<'_>]) -> Rows {
-    let places = sorted_places(sources);
-    let groups = group_ends(&places);
-    let columns = match sources.first() {
-        Some(source) => (0..source.columns.len()).map(|c| pick_column(sources, c, &places, &groups)).collect(),
-        None => Vec::new(),
-    };
-    let mut rows = Rows { series: Vec::new(), times: Vec::with_capacity(groups.len()), columns };
-    for end in groups {
-        let place = places[end - 1];
-        rows.times.push(place.time_ns);
-        match rows.series.last_mut() {
-            Some((id, series_end)) if *id == place.series => *series_end = rows.times.len(),
-            _ => rows.series.push((place.series, rows.times.len())),
-        }
+/// Row numbers by series, those of one series in order of arrival.
+fn by_series(series: &[SeriesId]) -> Vec<u32> {
+    let count = u32::try_from(series.len()).expect("a batch is far smaller than four billion rows");
+    let (min, max) = series.iter().fold((u32::MAX, 0), |(min, max), id| (min.min(id.0), max.max(id.0)));
+    let spread = (max.saturating_sub(min)) as usize + 1;
+    if spread / SPREAD_MAX > series.len() {
+        let mut keys: Vec<u64> =
+            (0..count).map(|row| u64::from(series[row as usize].0) << 32 | u64::from(row)).collect();
+        keys.sort_unstable();
+        return keys.into_iter().map(|key| key as u32).collect();
+    }
+    let mut next = vec![0u32; spread + 1];
+    series.iter().for_each(|id| next[(id.0 - min) as usize + 1] += 1);
+    (1..next.len()).for_each(|at| next[at] += next[at - 1]);
+    let mut rows = vec![0; series.len()];
+    for row in 0..count {
+        let place = &mut next[(series[row as usize].0 - min) as usize];
+        rows[*place as usize] = row;
+        *place += 1;
     }
     rows
 }
 
-/// Joins sources that are already in order and do not overlap.
-pub(super) fn concat(sources: &[Rows]) -> Rows {
-    let mut joined = Rows::default();
-    for source in sources {
-        let offset = joined.times.len();
-        joined.times.extend_from_slice(&source.times);
-        for (id, end) in &source.series {
-            match joined.series.last_mut() {
-                Some((last, last_end)) if last == id => *last_end = offset + end,
-                _ => joined.series.push((*id, offset + end)),
-            }
+/// Ends (exclusive) of the runs of equal items.
+fn ends_of<T>(items: &[T], same: impl Fn(&T, &T) -> bool) -> Vec<usize> {
+    let mut end = 0;
+    let runs = items.chunk_by(same);
+    runs.map(|run| {
+        end += run.len();
+        end
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn fast_is_plain(
+            keys in prop::collection::vec((prop_oneof![0u32..5, any::<u32>()], 0i64..5, any::<bool>()), 0..60),
+        ) {
+            let series: Vec<_> = keys.iter().map(|key| SeriesId(key.0)).collect();
+            let times: Vec<_> = keys.iter().map(|key| key.1).collect();
+            let order = Order::of(&series, &times);
+            let mut plain: Vec<u32> = (0..keys.len() as u32).collect();
+            plain.sort_by_key(|row| (series[*row as usize], times[*row as usize]));
+            prop_assert_eq!(&order.rows, &plain);
+
+            let same = |a: &u32, b: &u32| keys[*a as usize].0 == keys[*b as usize].0 && times[*a as usize] == times[*b as usize];
+            let groups: Vec<&[u32]> = plain.chunk_by(same).collect();
+            let newest: Vec<u32> = groups.iter().map(|group| group[group.len() - 1]).collect();
+            prop_assert_eq!(order.newest().into_owned(), newest);
+            let has_value = |row: u32| keys[row as usize].2;
+            let with = |group: &&[u32]| *group.iter().rev().find(|row| has_value(**row)).unwrap_or(&group[group.len() - 1]);
+            prop_assert_eq!(order.newest_with(has_value).into_owned(), groups.iter().map(with).collect::<Vec<_>>());
         }
     }
-    joined.columns = (0..sources[0].columns.len())
-        .map(|c| {
-            let arrays: Vec<&dyn Array> = sources.iter().map(|s| s.columns[c].as_ref()).collect();
-            concat_arrays(&arrays).expect("sources have the same column types")
-        })
-        .collect();
-    joined
-}
-
-/// All rows by (series, time), equal keys in order of age: the sort is stable.
-fn sorted_places(sources: &[Source<'_>]) -> Vec<Place> {
-    let mut places = Vec::with_capacity(sources.iter().map(|s| s.times.len()).sum());
-    for (n, source) in sources.iter().enumerate() {
-        let rows = source.series.iter().zip(source.times).enumerate();
-        places.extend(rows.map(|(row, (series, time_ns))| Place {
-            series: *series,
-            time_ns: *time_ns,
-            source: n as u32,
-            row: row as u32,
-        }));
-    }
-    places.sort_by_key(|p| (p.series, p.time_ns));
-    places
-}
-
-/// Ends (exclusive) of the runs of equal keys.
-fn group_ends(places: &[Place]) -> Vec<usize> {
-    let key = |p: &Place| (p.series, p.time_ns);
-    let mut ends = Vec::with_capacity(places.len());
-    for at in 1..=places.len() {
-        if at == places.len() || key(&places[at]) != key(&places[at - 1]) {
-            ends.push(at);
-        }
-    }
-    ends
-}
-
-/// For each group the newest value that is not NULL.
-fn pick_column(sources: &[Source<'_>], column: usize, places: &[Place], groups: &[usize]) -> ArrayRef {
-    let arrays: Vec<&dyn Array> = sources.iter().map(|s| s.columns[column].as_ref()).collect();
-    let mut picks = Vec::with_capacity(groups.len());
-    let mut start = 0;
-    for &end in groups {
-        let group = &places[start..end];
-        let newest = group[group.len() - 1];
-        let has_value = |p: &&Place| arrays[p.source as usize].is_valid(p.row as usize);
-        let pick = if group.len() == 1 { newest } else { *group.iter().rev().find(has_value).unwrap_or(&newest) };
-        picks.push((pick.source as usize, pick.row as usize));
-        start = end;
-    }
-    interleave(&arrays, &picks).expect("sources have the same column types")
 }

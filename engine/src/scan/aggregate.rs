@@ -11,8 +11,20 @@
 //! - Sums and averages of integers are exact. Those of floats are added in an order that the layout of the data decides.
 //! - `First` and `Last` take the row with the smallest or greatest time, NULL or not; among equals that of the smallest or greatest series.
 
+mod cells;
+mod chunk;
+mod column;
+mod filter;
+mod finish;
+mod groups;
+mod kernels;
 mod output;
+mod overlap;
+mod parts;
 mod plain;
+mod plan;
+mod spans;
+mod worker;
 
 use std::sync::Arc;
 
@@ -22,8 +34,11 @@ use arrow_schema::SchemaRef;
 use super::{FieldPredicate, Snapshot, TagMatcher};
 use crate::model::TimeRange;
 use crate::{Error, Result, SchemaError};
+use cells::Cells;
 use output::Answer;
+use parts::Part;
 use plain::Plain;
+use plan::Plan;
 
 /// What to compute of one table.
 #[derive(Debug, Clone)]
@@ -144,16 +159,30 @@ impl AggregateFunction {
 #[derive(Debug)]
 pub struct Aggregation {
     answer: Arc<Answer>,
+    /// `None` when the rows of a scan are aggregated.
+    plan: Option<Arc<Plan>>,
     parts: Vec<AggregatePart>,
 }
 
 /// A share of the work; parts may run on different threads.
 #[derive(Debug)]
-pub struct AggregatePart(Plain);
+pub struct AggregatePart(Work);
+
+#[derive(Debug)]
+enum Work {
+    Quick(Part),
+    Plain(Plain),
+}
 
 /// What a part found.
 #[derive(Debug)]
-pub struct Partial(plain::Groups);
+pub struct Partial(Found);
+
+#[derive(Debug)]
+enum Found {
+    Quick(Vec<Cells>),
+    Plain(plain::Groups),
+}
 
 impl Snapshot {
     /// Plans an aggregation. Its columns: the start of the bucket, if one is asked for, the group tags, the aggregates;
@@ -163,14 +192,21 @@ impl Snapshot {
     /// [`SchemaError`] for what the table does not have or a function does not take, [`Error::Pattern`], [`Error::Corrupt`],
     /// and [`Error::Limit`] for a width below 1.
     pub fn aggregate(&self, request: &AggregateRequest) -> Result<Aggregation> {
-        let schema = self.table(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
+        let view = self.tables.get(&request.table).ok_or_else(|| SchemaError::NoTable(request.table.clone()))?;
         if let Some(bucket) = request.bucket.filter(|b| b.width_ns < 1) {
             let found = bucket.width_ns.unsigned_abs();
             return Err(Error::Limit { what: "width of a bucket, which is at least 1 ns,", found, limit: 1 });
         }
-        let answer = Arc::new(Answer::new(&schema, request)?);
-        let parts = vec![AggregatePart(Plain::new(self, request, answer.clone())?)];
-        Ok(Aggregation { answer, parts })
+        let answer = Arc::new(Answer::new(&view.schema, request)?);
+        let plan = match self.shortcuts.kernels {
+            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?.map(Arc::new),
+            false => None,
+        };
+        let parts = match &plan {
+            Some(plan) => parts::parts(plan, request.parts_max)?.into_iter().map(Work::Quick).collect(),
+            None => vec![Work::Plain(Plain::new(self, request, answer.clone())?)],
+        };
+        Ok(Aggregation { answer, plan, parts: parts.into_iter().map(AggregatePart).collect() })
     }
 }
 
@@ -190,7 +226,17 @@ impl Aggregation {
     /// # Errors
     /// [`Error::Limit`] when a bucket starts before the first timestamp there is.
     pub fn finish(&self, partials: Vec<Partial>) -> Result<RecordBatch> {
-        plain::finish(&self.answer, partials.into_iter().map(|p| p.0))
+        let (mut quick, mut plain) = (Vec::new(), Vec::new());
+        for partial in partials {
+            match partial.0 {
+                Found::Quick(mut cells) => quick.append(&mut cells),
+                Found::Plain(groups) => plain.push(groups),
+            }
+        }
+        match &self.plan {
+            Some(plan) => finish::finish(plan, &self.answer, quick),
+            None => plain::finish(&self.answer, plain.into_iter()),
+        }
     }
 
     /// Runs the parts one after the other.
@@ -205,11 +251,23 @@ impl Aggregation {
 }
 
 impl AggregatePart {
+    /// Rows that the part may look at: an estimate for planners, no bound.
+    pub fn rows_about(&self) -> usize {
+        match &self.0 {
+            Work::Quick(part) => part.rows_about,
+            Work::Plain(plain) => plain.rows_about(),
+        }
+    }
+
     /// Does the work, and asks between small pieces of it whether to go on; `None` when it was told to stop.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`], [`Error::Limit`].
     pub fn run(self, go_on: &dyn Fn() -> bool) -> Result<Option<Partial>> {
-        Ok(self.0.run(go_on)?.map(Partial))
+        Ok(match self.0 {
+            Work::Quick(part) => part.run(go_on)?.map(Found::Quick),
+            Work::Plain(plain) => plain.run(go_on)?.map(Found::Plain),
+        }
+        .map(Partial))
     }
 }

@@ -12,11 +12,11 @@ const RUNS_GROUP: usize = codec::VALUES_MAX;
 
 /// Timestamps of consecutive rows: of the first and last, the smallest and greatest. Nanoseconds, or ticks of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
-    pub(super) first: i64,
-    pub(super) last: i64,
-    pub(super) min: i64,
-    pub(super) max: i64,
+pub(crate) struct Times {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
 }
 
 impl Times {

@@ -305,7 +305,8 @@ fn statistics_follow_the_rules() {
     let disk = Disk::new();
     disk.write(&rows, 5);
     let segment = disk.open();
-    let sections = segment.chunk(0).unwrap().head.sections;
+    let chunk = segment.chunk(0).unwrap();
+    let sections = &chunk.head().sections;
     let stats = |position: u32| -> &Stats { &sections[FIELDS.iter().position(|f| f.0 == position).unwrap()].stats };
     let edges = |a: (i64, Scalar), b: (i64, Scalar)| {
         let edge = |(time_ns, value)| Edge { time_ns, value };
@@ -358,13 +359,13 @@ fn covered(segment: &Segment, len: usize) -> Vec<std::ops::Range<usize>> {
     let (mut vectors, mut directories, mut heads) = (Vec::new(), Vec::new(), Vec::new());
     for (nth, info) in segment.chunks().iter().enumerate() {
         let chunk = segment.chunk(nth).unwrap();
-        heads.push(info.offset as usize..chunk.times_offset() as usize);
-        let mut end = chunk.times_offset() as usize;
-        for vector in &chunk.head.vectors {
+        heads.push(info.offset as usize..chunk.times_offset(0) as usize);
+        let mut end = chunk.times_offset(0) as usize;
+        for vector in &chunk.head().vectors {
             vectors.push(end..end + vector.place.length as usize);
             end += vector.place.length as usize;
         }
-        for (field, section) in chunk.head.sections.iter().enumerate() {
+        for (field, section) in chunk.head().sections.iter().enumerate() {
             let Some(bytes) = section.bytes else { continue };
             let section = chunk.section(field).unwrap().unwrap();
             directories.push(end..end + bytes.directory.length as usize);
@@ -484,5 +485,5 @@ fn great_texts_come_back() {
     let text = |n: usize| Some(format!("{n}").repeat(3 << 20));
     let rows: Vec<Row> = (0..14).map(|n| Row { time: n as i64, text: text(n % 7), ..Row::default() }).collect();
     let segment = check_round_trip(&rows, 14);
-    assert!(segment.chunk(0).unwrap().head.vectors.len() > 1);
+    assert!(segment.chunk(0).unwrap().head().vectors.len() > 1);
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
 
 use crate::bytes::Cursor;
-use crate::codec::{self, Buffer, Malformed, Slice, Texts, Values};
+use crate::codec::{self, Buffer, Compression, Malformed, Slice, Texts, Values};
 use crate::model::FieldType;
 
 use super::format::{VALIDITY_ALL, VALIDITY_BITMAP, VALIDITY_NONE};
@@ -86,7 +86,7 @@ impl Vector {
     }
 
     /// Appends the bytes of this vector, of which `present` are the values that are not NULL.
-    pub(super) fn put(&self, present: &Values, out: &mut Vec<u8>) {
+    pub(super) fn put(&self, present: &Values, compression: Compression, out: &mut Vec<u8>) {
         if present.len() == self.rows() {
             out.push(VALIDITY_ALL);
         } else if present.len() == 0 {
@@ -96,7 +96,7 @@ impl Vector {
             out.push(VALIDITY_BITMAP);
             codec::put_bits(&self.valid, out);
         }
-        codec::encode(present, out);
+        codec::encode(present, compression, out);
     }
 
     /// The vector of `rows` rows that fills `bytes`.
@@ -123,7 +123,7 @@ impl Vector {
 
 /// Room for one decoded vector, used again and again.
 #[derive(Debug, Default)]
-pub(super) struct VectorBuffer {
+pub(crate) struct VectorBuffer {
     codec: Buffer,
     valid: Vec<bool>,
     /// Values with fillers where NULL is, for vectors that have some.
@@ -136,11 +136,11 @@ pub(super) struct VectorBuffer {
 
 /// A vector as it lies in a [`VectorBuffer`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Decoded<'a> {
+pub(crate) struct Decoded<'a> {
     /// One value per row; where it is NULL: zero, false or an empty text.
-    pub(super) values: Slice<'a>,
+    pub(crate) values: Slice<'a>,
     /// Which rows have a value; empty if all have.
-    pub(super) valid: &'a [bool],
+    pub(crate) valid: &'a [bool],
 }
 
 impl VectorBuffer {

@@ -40,15 +40,14 @@ impl Segment {
 impl Chunk<'_> {
     /// The timestamps of each vector; `None` where they are damaged.
     fn read_all_times(&self, errors: &mut Vec<Error>) -> Vec<Option<Vec<i64>>> {
-        let mut offset = self.times_offset();
         let mut all = Vec::new();
-        for (nth, vector) in self.head.vectors.iter().enumerate() {
-            let times = self.read_times(nth, offset).and_then(|times| match Times::of(&times) == vector.times {
+        for (nth, vector) in self.head().vectors.iter().enumerate() {
+            let offset = self.times_offset(nth);
+            let times = self.read_times(nth).and_then(|times| match Times::of(&times) == vector.times {
                 true => Ok(times),
                 false => Err(self.corrupt(offset, &format!("time vector {nth}"), Malformed("differs from the head"))),
             });
             all.push(times.map_err(|e| errors.push(e)).ok());
-            offset += u64::from(vector.place.length);
         }
         all
     }
@@ -60,7 +59,7 @@ impl Chunk<'_> {
         if (spanned.min, spanned.max) != (self.info.time.min_ns, self.info.time.max_ns) {
             return refuse("times", "differ from the chunk table");
         }
-        let series = self.head.runs.iter().flat_map(|&(id, rows)| std::iter::repeat_n(id, rows as usize));
+        let series = self.head().runs.iter().flat_map(|&(id, rows)| std::iter::repeat_n(id, rows as usize));
         for row in series.zip(times.iter().copied()) {
             if last.is_some_and(|last| last >= row) {
                 return refuse("rows", "are not in the order of (series, time)");
@@ -70,7 +69,7 @@ impl Chunk<'_> {
         Ok(())
     }
 
-    fn verify_section(&self, nth: usize, section: &Section<'_>, times: &[Option<Vec<i64>>], errors: &mut Vec<Error>) {
+    fn verify_section(&self, nth: usize, section: &Section, times: &[Option<Vec<i64>>], errors: &mut Vec<Error>) {
         let stored = match self.read_statistics(section) {
             Ok(stored) => stored,
             Err(error) => return errors.push(error),
@@ -80,7 +79,7 @@ impl Chunk<'_> {
             total.add(stored);
             errors.extend(self.verify_vector(section, vector, stored, times[vector].as_deref()).err());
         }
-        if total != self.head.sections[nth].stats {
+        if total != self.head().sections[nth].stats {
             let why = Malformed("differ from those of its vectors");
             errors.push(self.corrupt(
                 section.offset(),
@@ -90,7 +89,7 @@ impl Chunk<'_> {
         }
     }
 
-    fn verify_vector(&self, section: &Section<'_>, nth: usize, stored: &Stats, times: Option<&[i64]>) -> Result<()> {
+    fn verify_vector(&self, section: &Section, nth: usize, stored: &Stats, times: Option<&[i64]>) -> Result<()> {
         let vector = self.read_vector(section, nth)?;
         match times {
             Some(times) if Stats::of(&vector, &vector.present(), times) != *stored => {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::{Array, StringViewArray};
 
+use crate::codec::{self, Compression};
 use crate::env::{AppendFile, FileSystem};
 use crate::model::{FieldType, SeriesId, TableId, TimeRange};
 use crate::rows::Rows;
-use crate::{Error, Result, codec};
+use crate::{Error, Result};
 
 use super::format::{
     CHUNK_BYTES_FULL, CHUNK_ROWS_FULL, CHUNK_ROWS_MAX, ChunkInfo, ChunkTable, Field, Header, RUN_VECTOR_ROWS, TIER_RAW,
@@ -62,7 +63,7 @@ impl SegmentWriter {
     ) -> Result<SegmentWriter> {
         assert!(fields.windows(2).all(|w| w[0].0 < w[1].0), "fields of a segment are in the order of the schema");
         let fields: Vec<Field> = fields.iter().map(|&(position, kind)| Field { position, kind }).collect();
-        let chunk = ChunkBuilder::new(&fields);
+        let chunk = ChunkBuilder::new(&fields, Compression::of_tier(TIER_RAW));
         let file = fs.create(path).map_err(|e| Error::io("create", path, e))?;
         let table_of_chunks = ChunkTable::new(fields);
         let mut writer =
@@ -139,7 +140,7 @@ impl SegmentWriter {
         if self.chunk.rows() == 0 {
             return Ok(());
         }
-        let empty = ChunkBuilder::new(&self.table.fields);
+        let empty = ChunkBuilder::new(&self.table.fields, self.chunk.compression);
         let (bytes, info) = std::mem::replace(&mut self.chunk, empty).finish(self.offset);
         self.append_bytes(&bytes)?;
         self.table.push(info);
@@ -163,6 +164,7 @@ struct ChunkBuilder {
     cuts: Vec<usize>,
     sections: Vec<SectionBuilder>,
     encoded_bytes: usize,
+    compression: Compression,
 }
 
 /// One field of the chunk being filled.
@@ -177,7 +179,7 @@ struct SectionBuilder {
 }
 
 impl ChunkBuilder {
-    fn new(fields: &[Field]) -> ChunkBuilder {
+    fn new(fields: &[Field], compression: Compression) -> ChunkBuilder {
         let section = |field: &Field| SectionBuilder {
             kind: field.kind,
             open: Vector::new(field.kind),
@@ -186,7 +188,7 @@ impl ChunkBuilder {
             bytes: Vec::new(),
         };
         let sections = fields.iter().map(section).collect();
-        ChunkBuilder { runs: Vec::new(), times: Vec::new(), cuts: Vec::new(), sections, encoded_bytes: 0 }
+        ChunkBuilder { runs: Vec::new(), times: Vec::new(), cuts: Vec::new(), sections, encoded_bytes: 0, compression }
     }
 
     fn rows(&self) -> usize {
@@ -252,7 +254,7 @@ impl ChunkBuilder {
             return;
         }
         for section in &mut self.sections {
-            self.encoded_bytes += section.cut(times);
+            self.encoded_bytes += section.cut(times, self.compression);
         }
         self.cuts.push(self.times.len());
     }
@@ -313,12 +315,12 @@ fn put_times(times: &[i64], ticks: Ticks, out: &mut Vec<u8>) -> VectorInfo {
 
 impl SectionBuilder {
     /// Encodes the open vector, of rows with these timestamps; says how many bytes it took.
-    fn cut(&mut self, times: &[i64]) -> usize {
+    fn cut(&mut self, times: &[i64], compression: Compression) -> usize {
         let vector = std::mem::replace(&mut self.open, Vector::new(self.kind));
         let present = vector.present();
         let stats = Stats::of(&vector, &present, times);
         let start = self.bytes.len();
-        vector.put(&present, &mut self.bytes);
+        vector.put(&present, compression, &mut self.bytes);
         self.stats.add(&stats);
         self.entries.push(DirectoryEntry { place: Place::of(&self.bytes[start..]), stats });
         self.bytes.len() - start

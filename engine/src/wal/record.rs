@@ -1,17 +1,23 @@
 //! What a log record says: rows of some tables, a table created, a table dropped.
 //!
 //! A record names tables, columns and tags by name, so that it can be replayed on any state at or before it, any number of
-//! times. The payload is packed; its body begins with a byte for the kind: 1 write, 2 create table, 3 drop table.
+//! times. It begins with a byte for the kind: 1 write, 2 create table, 3 drop table.
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::batch::{Batch, FieldValues};
-use crate::bytes::{Cursor, Short, put_text, put_varint, put_zigzag};
+use crate::bytes::{Cursor, Short, put_text, put_varint};
 use crate::model::{Column, ColumnKind, FieldType, SeriesId};
-use crate::pack::{pack, unpack};
+
+use super::columns::{put_integers, put_packed, put_values, take_integers, take_packed, take_values};
 
 /// The log is written while writers wait: the quickest level.
-const ZSTD_LEVEL: i32 = 1;
+pub(super) const ZSTD_LEVEL: i32 = 1;
+
+/// Most values of one record, times and series included: bounds the memory that reading it takes.
+pub(crate) const RECORD_VALUES_MAX: usize = 1 << 26;
 
 const KIND_WRITE: u8 = 1;
 const KIND_CREATE: u8 = 2;
@@ -31,8 +37,7 @@ pub(crate) struct LoggedRows {
     pub(crate) table: String,
     /// The columns that the rows name, in the order of the table.
     pub(crate) columns: Vec<Column>,
-    /// Each series: number of the tag in `columns`, and its value.
-    pub(crate) series: Vec<Vec<(usize, String)>>,
+    pub(crate) series: LoggedSeries,
     /// For each row the number of its series in `series`.
     pub(crate) row_series: Vec<usize>,
     pub(crate) times: Vec<i64>,
@@ -40,91 +45,122 @@ pub(crate) struct LoggedRows {
     pub(crate) fields: Vec<(usize, FieldValues)>,
 }
 
-/// What the writer of a record knows of one table: `tags_of` gives positions and values of a series' tags.
-pub(crate) struct TableNames<'a> {
-    pub(crate) table: &'a str,
-    /// Position and column, ascending, of every column that the rows name.
-    pub(crate) columns: Vec<(u32, &'a Column)>,
-    pub(crate) tags_of: &'a dyn Fn(SeriesId) -> Vec<(u32, &'a str)>,
+/// The tags of the series of some rows.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct LoggedSeries {
+    values: Vec<String>,
+    /// Of all series one after the other: number of the tag in `columns`, and of its value in `values`.
+    tags: Vec<(usize, usize)>,
+    /// Where the tags of each series end.
+    ends: Vec<usize>,
 }
 
-/// Writes the body of a write record, table by table.
-#[derive(Debug)]
-pub(crate) struct WriteRecord(Vec<u8>);
+impl LoggedSeries {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
 
-impl TableNames<'_> {
-    /// Number of a column among those that the rows name.
-    fn number_of(&self, position: u32) -> u64 {
-        let found = self.columns.binary_search_by_key(&position, |(p, _)| *p);
-        found.expect("the rows name no other columns") as u64
+    /// The tags of one series: number of the tag in `columns`, and its value.
+    pub(crate) fn tags(&self, nth: usize) -> impl Iterator<Item = (usize, &str)> {
+        let start = if nth == 0 { 0 } else { self.ends[nth - 1] };
+        self.tags[start..self.ends[nth]].iter().map(|(tag, value)| (*tag, self.values[*value].as_str()))
     }
 }
+
+/// Writes a write record, table by table.
+#[derive(Debug)]
+pub(crate) struct WriteRecord(Vec<u8>);
 
 impl WriteRecord {
     /// A record for `tables` calls of [`WriteRecord::add`].
     pub(crate) fn new(tables: usize) -> WriteRecord {
-        let mut body = vec![KIND_WRITE];
-        put_varint(&mut body, tables as u64);
-        WriteRecord(body)
+        let mut out = vec![KIND_WRITE];
+        put_varint(&mut out, tables as u64);
+        WriteRecord(out)
     }
 
-    /// Adds the rows of one table.
-    pub(crate) fn add(&mut self, names: &TableNames<'_>, batch: &Batch) {
+    /// Adds the rows of one table, whose columns are `columns`; `tags_of` tells the positions and values of a series' tags to its
+    /// second argument. Gives the positions of all columns that the rows name, ascending.
+    pub(crate) fn add<'a>(
+        &mut self,
+        table: &str,
+        columns: &[Column],
+        tags_of: impl Fn(SeriesId, &mut dyn FnMut(u32, &'a str)),
+        batch: &Batch,
+    ) -> Vec<u32> {
+        let (series, row_series) = numbered(&batch.series);
+        let mut numbers: Vec<Option<u64>> = vec![None; columns.len()];
+        batch.fields.iter().for_each(|(position, _)| numbers[*position as usize] = Some(0));
+        let tags = SeriesTags::of(&series, tags_of, &mut numbers);
+        let named: Vec<u32> = (0..).zip(&numbers).filter(|(_, named)| named.is_some()).map(|(at, _)| at).collect();
+        (0..).zip(&named).for_each(|(number, position)| numbers[*position as usize] = Some(number));
+        let number_of = |position: u32| numbers[position as usize].expect("the rows name no other columns");
+
+        let mut head = Vec::new();
+        put_text(&mut head, table);
+        put_columns(&mut head, named.iter().map(|position| &columns[*position as usize]));
+        tags.put(&mut head, number_of);
         let out = &mut self.0;
-        put_text(out, names.table);
-        put_columns(out, names.columns.iter().map(|(_, column)| *column));
-        let row_series = put_series(out, names, &batch.series);
+        put_packed(out, &head);
         put_varint(out, batch.len() as u64);
-        for series in row_series {
-            put_varint(out, series);
-        }
-        let mut before = 0;
-        for time_ns in &batch.times {
-            put_zigzag(out, time_ns.wrapping_sub(before));
-            before = *time_ns;
-        }
+        put_integers(out, &row_series);
+        put_integers(out, &batch.times);
         put_varint(out, batch.fields.len() as u64);
         for (position, values) in &batch.fields {
-            put_varint(out, names.number_of(*position));
+            put_varint(out, number_of(*position));
             put_values(out, values);
         }
+        named
     }
 
     /// The payload of the record.
     pub(crate) fn finish(self) -> Vec<u8> {
-        pack(&self.0, ZSTD_LEVEL)
+        self.0
     }
 }
 
 /// The payload that creates a table with columns besides `time`.
 pub(crate) fn create_table(name: &str, columns: &[Column]) -> Vec<u8> {
-    let mut body = vec![KIND_CREATE];
+    let mut body = Vec::new();
     put_text(&mut body, name);
     put_columns(&mut body, columns.iter());
-    pack(&body, ZSTD_LEVEL)
+    let mut out = vec![KIND_CREATE];
+    put_packed(&mut out, &body);
+    out
 }
 
 /// The payload that drops a table.
 pub(crate) fn drop_table(name: &str) -> Vec<u8> {
-    let mut body = vec![KIND_DROP];
-    put_text(&mut body, name);
-    pack(&body, ZSTD_LEVEL)
+    let mut out = vec![KIND_DROP];
+    put_text(&mut out, name);
+    out
 }
 
 /// Reads a payload back.
 pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
-    let body = unpack(payload)?;
-    let mut cursor = Cursor::new(&body);
+    let mut cursor = Cursor::new(payload);
     let record = match cursor.u8()? {
         KIND_WRITE => {
             let tables = cursor.count(4)?;
-            Record::Write((0..tables).map(|_| take_rows(&mut cursor)).collect::<Result<_, _>>()?)
+            let mut values_left = RECORD_VALUES_MAX;
+            Record::Write((0..tables).map(|_| take_rows(&mut cursor, &mut values_left)).collect::<Result<_, _>>()?)
         }
-        KIND_CREATE => take_create(&mut cursor)?,
+        KIND_CREATE => {
+            let body = take_packed(&mut cursor)?;
+            let mut body = Cursor::new(&body);
+            let record = Record::CreateTable { name: body.text()?.to_owned(), columns: take_columns(&mut body)? };
+            finished(&body)?;
+            record
+        }
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
         _ => return Err(Short),
     };
-    if cursor.remaining() == 0 { Ok(record) } else { Err(Short) }
+    finished(&cursor)?;
+    Ok(record)
+}
+
+fn finished(cursor: &Cursor<'_>) -> Result<(), Short> {
+    if cursor.remaining() == 0 { Ok(()) } else { Err(Short) }
 }
 
 /// Writes names and types; the type of a tag is 0.
@@ -139,47 +175,68 @@ fn put_columns<'a>(out: &mut Vec<u8>, columns: impl ExactSizeIterator<Item = &'a
     }
 }
 
-/// Writes the distinct series of the rows: tag values, then the tags of each series. Gives each row's series by number.
-fn put_series(out: &mut Vec<u8>, names: &TableNames<'_>, ids: &[SeriesId]) -> Vec<u64> {
-    let mut series = Numbered::default();
-    let row_series: Vec<u64> = ids.iter().map(|id| series.number(*id)).collect();
-    let mut values = Numbered::default();
-    let mut listed = Vec::new();
-    for id in &series.items {
-        let of_series = (names.tags_of)(*id);
-        put_varint(&mut listed, of_series.len() as u64);
-        for (position, value) in of_series {
-            put_varint(&mut listed, names.number_of(position));
-            put_varint(&mut listed, values.number(value));
-        }
-    }
-    put_varint(out, values.items.len() as u64);
-    for value in values.items {
-        put_text(out, value);
-    }
-    put_varint(out, series.items.len() as u64);
-    out.extend_from_slice(&listed);
-    row_series
-}
-
-/// Distinct items in order of first appearance.
-struct Numbered<T> {
-    items: Vec<T>,
-    numbers: HashMap<T, u64>,
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Numbered { items: Vec::new(), numbers: HashMap::new() }
-    }
-}
-
-impl<T: Copy + Eq + std::hash::Hash> Numbered<T> {
-    fn number(&mut self, item: T) -> u64 {
-        *self.numbers.entry(item).or_insert_with(|| {
-            self.items.push(item);
-            self.items.len() as u64 - 1
+/// The distinct series of some rows in order of first appearance, and for each row the number of its series among them.
+fn numbered(ids: &[SeriesId]) -> (Vec<SeriesId>, Vec<i64>) {
+    let mut distinct = Vec::new();
+    let mut numbers: HashMap<SeriesId, i64, RandomState> = HashMap::default();
+    let rows = ids.iter().map(|id| {
+        *numbers.entry(*id).or_insert_with(|| {
+            distinct.push(*id);
+            distinct.len() as i64 - 1
         })
+    });
+    let rows = rows.collect();
+    (distinct, rows)
+}
+
+/// The tags of some series, with their distinct values numbered.
+#[derive(Default)]
+struct SeriesTags<'a> {
+    values: Vec<&'a str>,
+    /// Of all series one after the other: position of the tag and number of its value.
+    tags: Vec<(u32, u32)>,
+    counts: Vec<u32>,
+}
+
+impl<'a> SeriesTags<'a> {
+    /// Collects the tags of series and marks the positions of those tags in `named`.
+    fn of(
+        series: &[SeriesId],
+        tags_of: impl Fn(SeriesId, &mut dyn FnMut(u32, &'a str)),
+        named: &mut [Option<u64>],
+    ) -> SeriesTags<'a> {
+        let mut all = SeriesTags::default();
+        // The index holds each distinct value once, so its address tells it from others; held twice it would be listed twice.
+        let mut numbers: HashMap<(usize, usize), u32, RandomState> = HashMap::default();
+        for id in series {
+            let before = all.tags.len();
+            tags_of(*id, &mut |position, value: &'a str| {
+                named[position as usize] = Some(0);
+                let number = *numbers.entry((value.as_ptr() as usize, value.len())).or_insert_with(|| {
+                    all.values.push(value);
+                    all.values.len() as u32 - 1
+                });
+                all.tags.push((position, number));
+            });
+            all.counts.push((all.tags.len() - before) as u32);
+        }
+        all
+    }
+
+    fn put(&self, out: &mut Vec<u8>, number_of: impl Fn(u32) -> u64) {
+        put_varint(out, self.values.len() as u64);
+        for value in &self.values {
+            put_text(out, value);
+        }
+        put_varint(out, self.counts.len() as u64);
+        let mut tags = self.tags.iter();
+        for count in &self.counts {
+            put_varint(out, u64::from(*count));
+            for (position, value) in tags.by_ref().take(*count as usize) {
+                put_varint(out, number_of(*position));
+                put_varint(out, u64::from(*value));
+            }
+        }
     }
 }
 
@@ -204,32 +261,6 @@ fn type_of(byte: u8) -> Result<FieldType, Short> {
     })
 }
 
-/// Writes type, then for each value whether it is there, then the values that are.
-fn put_values(out: &mut Vec<u8>, values: &FieldValues) {
-    out.push(type_byte(values.field_type()));
-    fn put<T>(out: &mut Vec<u8>, values: &[Option<T>], mut put_one: impl FnMut(&mut Vec<u8>, &T)) {
-        let all = values.iter().all(Option::is_some);
-        out.push(u8::from(!all));
-        if !all {
-            out.extend(values.iter().map(|v| u8::from(v.is_some())));
-        }
-        for value in values.iter().flatten() {
-            put_one(out, value);
-        }
-    }
-    match values {
-        FieldValues::Float(v) => put(out, v, |out, x| out.extend_from_slice(&x.to_bits().to_le_bytes())),
-        FieldValues::Integer(v) => put(out, v, |out, x| put_zigzag(out, *x)),
-        FieldValues::Unsigned(v) => put(out, v, |out, x| put_varint(out, *x)),
-        FieldValues::Boolean(v) => put(out, v, |out, x| out.push(u8::from(*x))),
-        FieldValues::Text(v) => put(out, v, |out, x| put_text(out, x)),
-    }
-}
-
-fn take_create(cursor: &mut Cursor<'_>) -> Result<Record, Short> {
-    Ok(Record::CreateTable { name: cursor.text()?.to_owned(), columns: take_columns(cursor)? })
-}
-
 fn take_columns(cursor: &mut Cursor<'_>) -> Result<Vec<Column>, Short> {
     let count = cursor.count(2)?;
     let mut columns = Vec::with_capacity(count);
@@ -244,67 +275,50 @@ fn take_columns(cursor: &mut Cursor<'_>) -> Result<Vec<Column>, Short> {
     Ok(columns)
 }
 
-fn take_rows(cursor: &mut Cursor<'_>) -> Result<LoggedRows, Short> {
-    let table = cursor.text()?.to_owned();
-    let columns = take_columns(cursor)?;
-    let values: Vec<&str> = (0..cursor.count(1)?).map(|_| cursor.text()).collect::<Result<_, _>>()?;
-    let number = |cursor: &mut Cursor<'_>, below: usize| -> Result<usize, Short> {
-        usize::try_from(cursor.varint()?).ok().filter(|n| *n < below).ok_or(Short)
-    };
-    let mut series = Vec::new();
-    for _ in 0..cursor.count(1)? {
-        let mut of_series = Vec::new();
-        for _ in 0..cursor.count(2)? {
-            let tag = number(cursor, columns.len())?;
-            if columns[tag].kind != ColumnKind::Tag {
-                return Err(Short);
-            }
-            of_series.push((tag, values[number(cursor, values.len())?].to_owned()));
-        }
-        series.push(of_series);
-    }
-    let rows = cursor.count(2)?;
-    let row_series = (0..rows).map(|_| number(cursor, series.len())).collect::<Result<Vec<_>, _>>()?;
-    let mut times = Vec::with_capacity(rows);
-    let mut before = 0i64;
-    for _ in 0..rows {
-        before = before.wrapping_add(cursor.zigzag()?);
-        times.push(before);
-    }
+/// A varint less than `below`.
+fn take_number(cursor: &mut Cursor<'_>, below: usize) -> Result<usize, Short> {
+    cursor.varint_max(below.checked_sub(1).ok_or(Short)?)
+}
+
+/// Reads the rows of one table, of at most `values_left` values.
+fn take_rows(cursor: &mut Cursor<'_>, values_left: &mut usize) -> Result<LoggedRows, Short> {
+    let head = take_packed(cursor)?;
+    let mut head = Cursor::new(&head);
+    let table = head.text()?.to_owned();
+    let columns = take_columns(&mut head)?;
+    let series = take_series(&mut head, &columns)?;
+    finished(&head)?;
+
+    let mut allow = |values: usize| values_left.checked_sub(values).map(|left| *values_left = left).ok_or(Short);
+    let rows = cursor.varint_max(RECORD_VALUES_MAX)?;
+    allow(rows.saturating_mul(2))?;
+    let number = |number: i64| usize::try_from(number).ok().filter(|n| *n < series.len()).ok_or(Short);
+    let row_series = take_integers(cursor, rows)?.into_iter().map(number).collect::<Result<Vec<_>, _>>()?;
+    let times = take_integers(cursor, rows)?;
     let mut fields = Vec::new();
     for _ in 0..cursor.count(3)? {
-        let column = number(cursor, columns.len())?;
-        let values = take_values(cursor, rows)?;
-        if columns[column].kind != ColumnKind::Field(values.field_type()) {
-            return Err(Short);
-        }
-        fields.push((column, values));
+        allow(rows)?;
+        let column = take_number(cursor, columns.len())?;
+        let ColumnKind::Field(kind) = columns[column].kind else { return Err(Short) };
+        fields.push((column, take_values(cursor, kind, rows)?));
     }
     Ok(LoggedRows { table, columns, series, row_series, times, fields })
 }
 
-fn take_values(cursor: &mut Cursor<'_>, rows: usize) -> Result<FieldValues, Short> {
-    let kind = type_of(cursor.u8()?)?;
-    let present = match cursor.u8()? {
-        0 => None,
-        _ => Some(cursor.take(rows)?),
-    };
-    fn take<'a, T>(
-        cursor: &mut Cursor<'a>,
-        present: Option<&[u8]>,
-        rows: usize,
-        mut take_one: impl FnMut(&mut Cursor<'a>) -> Result<T, Short>,
-    ) -> Result<Vec<Option<T>>, Short> {
-        let is_there = |row: usize| present.is_none_or(|p| p[row] != 0);
-        (0..rows).map(|row| if is_there(row) { take_one(cursor).map(Some) } else { Ok(None) }).collect()
+fn take_series(cursor: &mut Cursor<'_>, columns: &[Column]) -> Result<LoggedSeries, Short> {
+    let values = (0..cursor.count(1)?).map(|_| cursor.text().map(str::to_owned)).collect::<Result<_, _>>()?;
+    let mut series = LoggedSeries { values, ..LoggedSeries::default() };
+    for _ in 0..cursor.count(1)? {
+        for _ in 0..cursor.count(2)? {
+            let tag = take_number(cursor, columns.len())?;
+            if columns[tag].kind != ColumnKind::Tag {
+                return Err(Short);
+            }
+            series.tags.push((tag, take_number(cursor, series.values.len())?));
+        }
+        series.ends.push(series.tags.len());
     }
-    Ok(match kind {
-        FieldType::Float => FieldValues::Float(take(cursor, present, rows, |c| Ok(f64::from_bits(c.u64()?)))?),
-        FieldType::Integer => FieldValues::Integer(take(cursor, present, rows, Cursor::zigzag)?),
-        FieldType::Unsigned => FieldValues::Unsigned(take(cursor, present, rows, Cursor::varint)?),
-        FieldType::Boolean => FieldValues::Boolean(take(cursor, present, rows, |c| Ok(c.u8()? != 0))?),
-        FieldType::Text => FieldValues::Text(take(cursor, present, rows, |c| Ok(c.text()?.into()))?),
-    })
+    Ok(series)
 }
 
 #[cfg(test)]
@@ -312,37 +326,43 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::batch::Values;
+    use crate::model::Value;
 
     #[test]
     fn rows_come_back_by_name() {
         let column = |name: &str, kind| Column { name: name.into(), kind };
         let columns = [
+            column("time", ColumnKind::Time),
             column("host", ColumnKind::Tag),
+            column("unused", ColumnKind::Tag),
             column("usage", ColumnKind::Field(FieldType::Float)),
             column("note", ColumnKind::Field(FieldType::Text)),
         ];
-        let names = TableNames {
-            table: "cpu",
-            columns: [1, 2, 3].into_iter().zip(&columns).collect(),
-            tags_of: &|id| if id.0 == 7 { vec![(1, "a")] } else { vec![] },
+        let tags_of = |id: SeriesId, tell: &mut dyn FnMut(u32, &'static str)| {
+            if id.0 == 7 {
+                tell(1, "a");
+            }
         };
-        let batch = Batch {
-            series: vec![SeriesId(7), SeriesId(3), SeriesId(7)],
-            times: vec![10, i64::MIN, i64::MAX],
-            fields: vec![
-                (2, FieldValues::Float(vec![Some(-0.0), None, Some(1.5)])),
-                (3, FieldValues::Text(vec![None, Some("x".into()), None])),
-            ],
-        };
+        let mut batch = Batch::default();
+        let (usage, note) = (Value::Float(-0.0), Value::Text("x".into()));
+        batch.push(SeriesId(7), 10, [(3, FieldType::Float, &usage)].into_iter());
+        batch.push(SeriesId(3), i64::MIN, [(4, FieldType::Text, &note)].into_iter());
+        batch.push(SeriesId(7), i64::MAX, [(3, FieldType::Float, &Value::Float(1.5))].into_iter());
+        batch.finish();
         let mut record = WriteRecord::new(1);
-        record.add(&names, &batch);
+        assert_eq!(record.add("cpu", &columns, tags_of, &batch), [1, 3, 4]);
         let Record::Write(tables) = decode(&record.finish()).unwrap() else { panic!("not a write") };
         assert_eq!(tables.len(), 1);
-        assert_eq!(tables[0].columns, columns);
-        assert_eq!(tables[0].series, [vec![(0, "a".to_owned())], vec![]]);
+        assert_eq!(tables[0].columns, [columns[1].clone(), columns[3].clone(), columns[4].clone()]);
+        assert_eq!(tables[0].series.len(), 2);
+        assert_eq!(tables[0].series.tags(0).collect::<Vec<_>>(), [(0, "a")]);
+        assert_eq!(tables[0].series.tags(1).count(), 0);
         assert_eq!(tables[0].row_series, [0, 1, 0]);
         assert_eq!(tables[0].times, batch.times);
-        assert_eq!(tables[0].fields[0], (1, batch.fields[0].1.clone()));
+        let Values::Float(usages) = &tables[0].fields[0].1.values else { panic!("not floats") };
+        assert_eq!(usages.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), [(-0.0f64).to_bits(), 0, 1.5f64.to_bits()]);
+        assert_eq!(tables[0].fields[0].1.valid, [true, false, true]);
         assert_eq!(tables[0].fields[1], (2, batch.fields[1].1.clone()));
     }
 
@@ -357,13 +377,30 @@ mod tests {
         assert_eq!(decode(&drop_table("t")).unwrap(), Record::DropTable { name: "t".into() });
     }
 
+    /// A few bytes can claim many rows without a value of their own each.
+    #[test]
+    fn few_bytes_do_not_take_much_memory() {
+        let column = Column { name: "n".into(), kind: ColumnKind::Field(FieldType::Integer) };
+        let mut head = Vec::new();
+        put_text(&mut head, "t");
+        put_columns(&mut head, [&column].into_iter());
+        SeriesTags { counts: vec![0], ..SeriesTags::default() }.put(&mut head, u64::from);
+        let mut payload = vec![KIND_WRITE, 1];
+        put_packed(&mut payload, &head);
+        put_varint(&mut payload, RECORD_VALUES_MAX as u64);
+        payload.extend([0; 30]);
+        assert_eq!(decode(&payload), Err(Short));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_safe(bytes: Vec<u8>) {
             let _any_answer_will_do = decode(&bytes);
-            let mut body = vec![KIND_WRITE];
-            body.extend(bytes);
-            let _any_answer_will_do = decode(&pack(&body, ZSTD_LEVEL));
+            for kind in [KIND_WRITE, KIND_CREATE, KIND_DROP] {
+                let mut payload = vec![kind];
+                payload.extend(&bytes);
+                let _any_answer_will_do = decode(&payload);
+            }
         }
     }
 }

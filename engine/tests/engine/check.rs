@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
 use plimsoll_engine::env::sim::Random;
@@ -27,9 +27,10 @@ pub(crate) enum Cell {
     Integer(i64),
     Unsigned(u64),
     Boolean(bool),
+    Decimal(i128),
 }
 
-type Row = Vec<Cell>;
+pub(crate) type Row = Vec<Cell>;
 
 /// Everything in a database: per table its columns and its rows, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,7 +271,8 @@ fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-fn rows(batch: &RecordBatch) -> Vec<Row> {
+/// The rows of a batch.
+pub(crate) fn rows(batch: &RecordBatch) -> Vec<Row> {
     let mut rows = vec![Row::new(); batch.num_rows()];
     for column in batch.columns() {
         for (at, row) in rows.iter_mut().enumerate() {
@@ -290,6 +292,7 @@ fn cell(column: &dyn Array, at: usize) -> Cell {
         DataType::Float64 => Cell::Float(column.as_primitive::<Float64Type>().value(at).to_bits()),
         DataType::Int64 => Cell::Integer(column.as_primitive::<Int64Type>().value(at)),
         DataType::UInt64 => Cell::Unsigned(column.as_primitive::<UInt64Type>().value(at)),
+        DataType::Decimal128(..) => Cell::Decimal(column.as_primitive::<Decimal128Type>().value(at)),
         DataType::Boolean => Cell::Boolean(column.as_boolean().value(at)),
         other => panic!("no column is of type {other}"),
     }

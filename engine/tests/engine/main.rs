@@ -2,6 +2,7 @@
 //!
 //! `SEED=n` runs one seed of each test; `PLIMSOLL_LONG=1` runs fifty times as many. A failure names its seed.
 
+mod aggregates;
 mod check;
 mod concurrency;
 mod crash;

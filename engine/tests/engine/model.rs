@@ -78,3 +78,31 @@ fn a_table_made_anew_is_not_mixed_up_with_the_old_one() {
     ];
     walk(0, Sizes::large(), &steps).unwrap();
 }
+
+/// Writes large enough to be runs of their own, and enough of them to be joined: over the same points again and again, with
+/// fields that come and go.
+#[test]
+fn large_writes_are_joined_and_the_later_one_wins() {
+    let random = &mut Random::new(1);
+    let mut driver = Driver::closed(&SimFileSystem::new(), Sizes::large(), Naive::default());
+    driver.open().unwrap();
+    for _ in 0..17 {
+        let point = |_| {
+            let field = ["a", "b", "c"][random.below(3)];
+            let value = if field == "c" { Value::Text("x".into()) } else { Value::Integer(random.below(1000) as i64) };
+            Point {
+                table: "cpu".into(),
+                tags: vec![("host".into(), ["x", "y", "z"][random.below(3)].into())],
+                fields: vec![(field.into(), value)],
+                time_ns: START_NS + random.below(1500) as i64,
+            }
+        };
+        let points = (0..4200).map(point).collect();
+        driver.step(&Step::Write(points)).map_err(Stop::text).unwrap();
+    }
+    for step in [Step::Maintain, Step::Restart, Step::Flush, Step::Restart] {
+        driver.check(random).unwrap();
+        driver.step(&step).map_err(Stop::text).unwrap();
+    }
+    driver.check(random).unwrap();
+}

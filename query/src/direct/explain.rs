@@ -10,7 +10,6 @@ use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, ScanRequest};
 use super::output::{Key, Output};
 use super::run::{Means, Request};
 use super::Direct;
-use super::agreed::{LastRequest, ScanOrder};
 use crate::source::ShownFilter;
 use crate::{Error, Result};
 
@@ -26,7 +25,7 @@ impl Direct {
         means: &Means<'_>,
     ) -> Result<Option<String>> {
         let Some((request, limit)) = self.request(values, means)? else { return Ok(None) };
-        let mut text = shown(&request);
+        let mut text = shown(&request, limit);
         put_output(&mut text, self.output(), limit);
         if analyze {
             let started = Instant::now();
@@ -41,21 +40,10 @@ impl Direct {
     }
 }
 
-fn shown(request: &Request) -> String {
+fn shown(request: &Request, limit: Option<usize>) -> String {
     match request {
         Request::Aggregate(request) => shown_aggregate(request),
-        Request::Scan(request) => shown_scan(request),
-        Request::Last(LastRequest { table, columns, tags, by, time }) => format!(
-            "LastPoints: table={table}, by=[{}], columns=[{}]{}",
-            by.join(", "),
-            columns.join(", "),
-            ShownFilter { time, tags, predicates: &[] }
-        ),
-        Request::Values { table, tags, filter } => format!(
-            "TagValues: table={table}, tags=[{}]{}",
-            tags.join(", "),
-            ShownFilter { time: &filter.time, tags: &filter.tags, predicates: &[] }
-        ),
+        Request::Scan(request) => shown_scan(request, limit),
     }
 }
 
@@ -88,19 +76,11 @@ fn shown_bucket(bucket: &Bucket) -> String {
     format!("{width:?} from {}", origin.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
 }
 
-fn shown_scan(request: &ScanRequest) -> String {
-    let ScanRequest { table, columns, time, tags, .. } = request; let (predicates, order, limit) = (&[], ScanOrder::Unordered, None::<usize>);
-    let filter = ShownFilter { time, tags, predicates };
-    let mut text = format!("DirectScan: table={table}, columns=[{}]{filter}", columns.join(", "));
-    match order {
-        ScanOrder::Unordered | ScanOrder::SeriesTime => {}
-        ScanOrder::Time => text.push_str(", order=time"),
-        ScanOrder::TimeDescending => text.push_str(", order=time DESC"),
-    }
-    if let Some(limit) = limit {
-        let _ = write!(text, ", limit={limit}");
-    }
-    text
+fn shown_scan(request: &ScanRequest, limit: Option<usize>) -> String {
+    let ScanRequest { table, columns, time, tags, parts_max: _ } = request;
+    let filter = ShownFilter { time, tags, predicates: &[] };
+    let limit = limit.map(|limit| format!(", limit={limit}")).unwrap_or_default();
+    format!("DirectScan: table={table}, columns=[{}]{filter}{limit}", columns.join(", "))
 }
 
 /// What is left to do with the engine's answer, above it.

@@ -1,14 +1,12 @@
-//! Rows as they are stored: columns of a range, the latest row of each combination of tags, the combinations themselves.
+//! Rows as they are stored: some columns of a range.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema};
-use datafusion::sql::sqlparser::ast::{Expr, OrderByOptions, SelectItem, WildcardAdditionalOptions};
+use datafusion::sql::sqlparser::ast::{SelectItem, WildcardAdditionalOptions};
 use plimsoll_engine::ColumnKind;
-use super::agreed::ScanOrder;
 
-use super::names::{OrderKey, order_key};
-use super::output::{Key, Output, sort_options};
+use super::output::Output;
 use super::scope::Scope;
 use super::shape::Shape;
 use crate::lower::item_name;
@@ -20,53 +18,10 @@ pub(super) struct Columns {
     pub(super) output: Output,
 }
 
-/// Reads a SELECT of columns, with the order in which the engine is to give the rows.
-pub(super) fn scan(shape: &Shape<'_>, scope: &Scope<'_>) -> Option<(Columns, ScanOrder)> {
+/// Reads a SELECT of columns whose order is left open.
+pub(super) fn scan(shape: &Shape<'_>, scope: &Scope<'_>) -> Option<Columns> {
     let reader = Reader::of(shape, scope)?;
-    let order = match shape.order_by {
-        [] => ScanOrder::Unordered,
-        [key] => {
-            let at = reader.order_column(&key.expr, shape, scope)?;
-            match (scope.table.columns[at].kind, key.options.asc) {
-                (ColumnKind::Time, Some(false)) => ScanOrder::TimeDescending,
-                (ColumnKind::Time, _) => ScanOrder::Time,
-                _ => return None,
-            }
-        }
-        _ => return None,
-    };
-    Some((reader.finish(Vec::new()), order))
-}
-
-/// Reads `SELECT DISTINCT` of tags, or tags grouped without aggregates.
-pub(super) fn values(shape: &Shape<'_>, scope: &Scope<'_>) -> Option<Columns> {
-    let mut reader = Reader::of(shape, scope)?;
-    let tags_only = reader.positions.iter().all(|at| scope.table.columns[*at].kind == ColumnKind::Tag);
-    let keys = tags_only.then(|| reader.tag_keys(shape, scope))??;
-    Some(reader.finish(keys))
-}
-
-/// Reads `SELECT DISTINCT ON (tags) ... ORDER BY tags, time DESC`. Gives also the tags.
-pub(super) fn latest(shape: &Shape<'_>, on: &[Expr], scope: &Scope<'_>) -> Option<(Columns, Vec<String>)> {
-    let mut reader = Reader::of(shape, scope)?;
-    let by = on.iter().map(|expr| tag(expr, scope)).collect::<Option<Vec<_>>>()?;
-    let (time, tags) = shape.order_by.split_last()?;
-    let newest_first = time.options.asc == Some(false);
-    let last = reader.order_column(&time.expr, shape, scope)?;
-    if !newest_first || scope.table.columns[last].kind != ColumnKind::Time {
-        return None;
-    }
-    let mut keys = Vec::new();
-    let mut sorted = Vec::new();
-    for key in tags {
-        let at = reader.order_column(&key.expr, shape, scope)?;
-        sorted.push(at);
-        keys.push(reader.key(at, &key.options));
-    }
-    let same = by.iter().all(|at| sorted.contains(at)) && sorted.iter().all(|at| by.contains(at));
-    let name = |at: &usize| scope.table.columns[*at].name.clone();
-    let distinct = (1..by.len()).all(|nth| !by[..nth].contains(&by[nth]));
-    (same && distinct && !by.is_empty()).then(|| (reader.finish(keys), by.iter().map(name).collect()))
+    shape.order_by.is_empty().then(|| reader.finish())
 }
 
 struct Reader<'a> {
@@ -113,41 +68,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn key(&mut self, at: usize, options: &OrderByOptions) -> Key {
-        let name = self.scope.table.columns[at].name.clone();
-        Key { at: self.place(at), options: sort_options(options), name }
-    }
-
-    /// The column of the table that a key of ORDER BY means. Numbers count items, so wildcards leave them to the long way.
-    fn order_column(&self, key: &Expr, shape: &Shape<'_>, scope: &Scope<'_>) -> Option<usize> {
-        match order_key(key, shape.items, scope)? {
-            OrderKey::Item(at) if self.positions.len() == shape.items.len() => Some(self.positions[at]),
-            OrderKey::Item(_) => None,
-            OrderKey::Expression(expr) => scope.column(expr).map(|(at, _)| at),
-        }
-    }
-
-    /// ORDER BY of tags that are part of the result.
-    fn tag_keys(&mut self, shape: &Shape<'_>, scope: &Scope<'_>) -> Option<Vec<Key>> {
-        let mut keys = Vec::new();
-        for key in shape.order_by {
-            let at = self.order_column(&key.expr, shape, scope)?;
-            self.wanted.contains(&at).then_some(())?;
-            keys.push(self.key(at, &key.options));
-        }
-        Some(keys)
-    }
-
-    fn finish(self, keys: Vec<Key>) -> Columns {
+    fn finish(self) -> Columns {
         let place = |at: &usize| self.wanted.iter().position(|wanted| wanted == at).expect("every item is read");
         let columns = self.positions.iter().map(place).collect();
         let names = self.wanted.iter().map(|at| self.scope.table.columns[*at].name.clone()).collect();
         let schema = Arc::new(Schema::new(self.fields));
-        Columns { names, output: Output { columns, keys, schema } }
+        Columns { names, output: Output { columns, keys: Vec::new(), schema } }
     }
-}
-
-fn tag(expr: &Expr, scope: &Scope<'_>) -> Option<usize> {
-    let (at, column) = scope.column(expr)?;
-    (column.kind == ColumnKind::Tag).then_some(at)
 }

@@ -18,7 +18,6 @@ use plimsoll_engine::{
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::agreed::LastRequest;
 use super::filter::Bound;
 use super::groups::Groups;
 use super::operand::Run;
@@ -44,8 +43,6 @@ pub(crate) struct Means<'a> {
 pub(super) enum Request {
     Aggregate(AggregateRequest),
     Scan(ScanRequest),
-    Last(LastRequest),
-    Values { table: String, tags: Vec<String>, filter: Bound },
 }
 
 impl Direct {
@@ -66,7 +63,6 @@ impl Direct {
                 Err(Error::Engine(plimsoll_engine::Error::Limit { .. })) => return Ok(None),
                 batch => batch?,
             },
-            Request::Last(_) | Request::Values { .. } => return Ok(None),
         };
         let batch = output.finish(&batch, limit)?;
         Ok(Some(Box::pin(RecordBatchStreamAdapter::new(output.schema.clone(), futures::stream::iter([Ok(batch)])))))
@@ -83,20 +79,14 @@ impl Direct {
         let limit = self.limit.as_ref().map(|limit| run.count(limit));
         let (Some(filter), None | Some(Some(_))) = (self.filter.bind(&run), limit) else { return Ok(None) };
         let limit = limit.flatten();
-        let table = self.table.name.clone();
         let request = match &self.what {
             What::Groups(groups) => Request::Aggregate(self.aggregate_request(groups, filter, limit, means)),
-            What::Scan { columns, order } => {
+            What::Scan(columns) => {
                 let parts_max = if limit.is_some() { 1 } else { means.threads };
-                let Bound { time, tags, predicates } = filter;
-                if !predicates.is_empty() || *order != super::agreed::ScanOrder::Unordered { return Ok(None) }
-                Request::Scan(ScanRequest { table, columns: columns.names.clone(), time, tags, parts_max })
-            }
-            What::Latest { columns, by } => {
                 let Bound { time, tags, predicates: _ } = filter;
-                Request::Last(LastRequest { table, columns: columns.names.clone(), tags, by: by.clone(), time })
+                let columns = columns.names.clone();
+                Request::Scan(ScanRequest { table: self.table.name.clone(), columns, time, tags, parts_max })
             }
-            What::Values(columns) => Request::Values { table, tags: columns.names.clone(), filter },
         };
         Ok(Some((request, limit)))
     }
@@ -137,7 +127,7 @@ impl Direct {
 async fn aggregate(request: AggregateRequest, means: &Means<'_>) -> Result<RecordBatch> {
     let mut aggregation = means.snapshot.aggregate(&request)?;
     let parts = aggregation.take_parts();
-    if parts.len() == usize::MAX {
+    if parts.iter().map(AggregatePart::rows_about).sum::<usize>() <= ROWS_INLINE {
         let partials = parts.into_iter().filter_map(|part| part.run(&|| true).transpose());
         let partials = partials.collect::<plimsoll_engine::Result<Vec<_>>>()?;
         return Ok(aggregation.finish(partials)?);

@@ -14,7 +14,7 @@ pub(super) struct Shape<'a> {
     pub(super) table: String,
     /// What columns of the table may be qualified with.
     pub(super) qualifier: String,
-    pub(super) distinct: Once<'a>,
+    pub(super) distinct: Once,
     pub(super) items: &'a [SelectItem],
     pub(super) selection: Option<&'a Expr>,
     pub(super) group_by: &'a [Expr],
@@ -23,13 +23,13 @@ pub(super) struct Shape<'a> {
 }
 
 /// Which rows come once only.
-pub(super) enum Once<'a> {
+pub(super) enum Once {
     /// Every row comes.
     None,
     /// `DISTINCT`
     Whole,
     /// `DISTINCT ON (...)`
-    On(&'a [Expr]),
+    On,
 }
 
 impl<'a> Shape<'a> {
@@ -48,7 +48,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-type Parts<'a> = (&'a TableFactor, Once<'a>, &'a [SelectItem], Option<&'a Expr>, &'a [Expr]);
+type Parts<'a> = (&'a TableFactor, Once, &'a [SelectItem], Option<&'a Expr>, &'a [Expr]);
 
 fn of_select(select: &Select) -> Option<Parts<'_>> {
     let Select {
@@ -101,7 +101,7 @@ fn of_select(select: &Select) -> Option<Parts<'_>> {
     let distinct = match distinct {
         None | Some(Distinct::All) => Once::None,
         Some(Distinct::Distinct) => Once::Whole,
-        Some(Distinct::On(exprs)) => Once::On(exprs),
+        Some(Distinct::On(_)) => Once::On,
     };
     let GroupByExpr::Expressions(group_by, modifiers) = group_by else { return None };
     modifiers.is_empty().then_some((relation, distinct, projection, selection.as_ref(), group_by))

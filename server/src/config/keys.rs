@@ -89,7 +89,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "storage.memtable_limit",
-        about: "Unflushed data in memory at which writes are answered with 429 until a flush has caught up.",
+        about: "Unflushed data in memory at which writes wait for a flush, and are refused (429 or 503) after some seconds.",
         allowed: SIZE,
         set: |c, v| set(&mut c.storage.memtable_limit, parse_size(v)),
         show: |c| text(c.storage.memtable_limit),
@@ -131,14 +131,14 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "ingest.queue_limit",
-        about: "Bodies of write requests in work at the same time, together; beyond it requests are answered with 429.",
+        about: "Bodies of write requests in work at the same time, together; beyond it requests are answered with 429 or 503.",
         allowed: SIZE,
         set: |c, v| set(&mut c.ingest.queue_limit, parse_size(v)),
         show: |c| text(c.ingest.queue_limit),
     },
     Key {
         name: "ingest.requests",
-        about: "Write requests in work at the same time; beyond it requests are answered with 429.",
+        about: "Write requests in work at the same time; beyond it requests are answered with 429 or 503.",
         allowed: "a number from 1 to 100000",
         set: |c, v| set(&mut c.ingest.requests, number(v, 1, 100_000)),
         show: |c| Value::Integer(c.ingest.requests as i64),

@@ -3,7 +3,7 @@
 //!
 //! | endpoint | stored | some lines refused | too much at once | disk full | after a failed write |
 //! |---|---|---|---|---|---|
-//! | `POST /write?db=&precision=` | 204 | 400 `{"error": ...}` and `X-Influxdb-Error` | 429 | 507 | 503 |
+//! | `POST /write?db=&precision=` | 204 | 400 `{"error": ...}` and `X-Influxdb-Error` | 503 | 507 | 503 |
 //! | `POST /api/v2/write?bucket=&precision=` | 204 | 400 `{"code": ..., "message": ...}` | 429 | 507 | 503 |
 //!
 //! Invariants
@@ -29,10 +29,10 @@ use axum::routing::{get, post};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use serde_json::json;
 
-use super::Ingest;
 use super::admission::Admission;
 use super::line_protocol::Precision;
-use super::store::{Stored, store};
+use super::{Ingest, Loaded, Loader};
+
 use answer::{Form, Problem, json_response};
 use body::Received;
 
@@ -54,7 +54,9 @@ const PATH_BYTES_SHOWN_MAX: usize = 100;
 /// The endpoints as a router, with a 404 that names them for every other path.
 pub fn router(state: Ingest) -> Router {
     describe_metrics();
-    let shared = Arc::new(Shared { admission: Admission::new(&state.limits), ingest: state });
+    let admission = Admission::new(&state.limits);
+    let loader = Loader::new(Arc::clone(&state.engine));
+    let shared = Arc::new(Shared { admission, loader, ingest: state });
     Router::new()
         .route("/write", post(write_v1).fallback(wrong_method))
         .route("/api/v2/write", post(write_v2).fallback(wrong_method))
@@ -70,6 +72,7 @@ pub fn router(state: Ingest) -> Router {
 struct Shared {
     ingest: Ingest,
     admission: Admission,
+    loader: Loader,
 }
 
 type App = State<Arc<Shared>>;
@@ -108,15 +111,13 @@ async fn write(shared: &Arc<Shared>, form: Form, request: Request) -> Result<(),
 fn write_received(shared: &Shared, received: Received, precision: Precision) -> Result<(), Problem> {
     let text = received.decode(&shared.ingest.limits, &shared.admission)?;
     counter!("plimsoll_ingest_bytes_total").increment(text.bytes.len() as u64);
-    let stored = store(&shared.ingest.engine, &text.bytes, shared.ingest.clock.now_ns(), precision);
-    counter!("plimsoll_ingest_points_total").increment(stored.accepted as u64);
-    counter!("plimsoll_ingest_rejected_points_total").increment(stored.refused.lines as u64);
-    match stored {
-        Stored { failure: Some(error), accepted, .. } => Err(Problem::failed(&error, accepted)),
-        Stored { refused, .. } => match refused.message() {
-            Some(message) => Err(Problem::new(StatusCode::BAD_REQUEST, message)),
-            None => Ok(()),
-        },
+    let loaded = shared.loader.load(&text.bytes, shared.ingest.clock.now_ns(), precision);
+    counter!("plimsoll_ingest_points_total").increment(loaded.accepted as u64);
+    counter!("plimsoll_ingest_rejected_points_total").increment(loaded.rejected as u64);
+    match loaded {
+        Loaded { failure: Some(error), accepted, .. } => Err(Problem::failed(&error, accepted)),
+        Loaded { refused: Some(message), .. } => Err(Problem::new(StatusCode::BAD_REQUEST, message)),
+        Loaded { .. } => Ok(()),
     }
 }
 

@@ -34,6 +34,7 @@ use plimsoll_engine::Point;
 
 use cursor::{Cursor, Fail};
 pub use print::print;
+pub(super) use value::{scalar, timestamp};
 
 /// Characters of a refused line that its error keeps.
 const TEXT_CHARS_MAX: usize = 160;
@@ -160,20 +161,50 @@ impl<'a> Reader<'a> {
         let stop = self.cursor.at.saturating_add(limits.bytes_max);
         while parsed.points.len() + parsed.errors.len() < limits.lines_max && self.cursor.at < stop && self.skip_blank()
         {
-            let start = self.cursor.at;
-            let mut point = self.blank_point();
-            match self.cursor.point(&mut point, self.precision) {
-                Ok(()) => {
-                    self.shape = (point.tags.len(), point.fields.len());
+            let line = self.line;
+            match self.next_point() {
+                Ok(point) => {
                     parsed.points.push(point);
-                    parsed.lines.push(self.line);
+                    parsed.lines.push(line);
                 }
-                Err(fail) => parsed.errors.push(self.refuse(start, fail)),
+                Err(error) => parsed.errors.push(error),
             }
-            self.cursor.pass_line_end();
-            self.line += self.cursor.line_ends(start);
         }
         (!parsed.points.is_empty() || !parsed.errors.is_empty()).then_some(parsed)
+    }
+
+    /// The line that begins here, which is neither blank nor a comment, as a point; the reader stands behind it then.
+    pub(super) fn next_point(&mut self) -> Result<Point<'a>, LineError> {
+        let start = self.cursor.at;
+        let mut point = self.blank_point();
+        let result = match self.cursor.point(&mut point, self.precision) {
+            Ok(()) => {
+                self.shape = (point.tags.len(), point.fields.len());
+                Ok(point)
+            }
+            Err(fail) => Err(self.refuse(start, fail)),
+        };
+        self.cursor.pass_line_end();
+        self.line += self.cursor.line_ends(start);
+        result
+    }
+
+    /// What is not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.cursor.body[self.cursor.at..]
+    }
+
+    /// The number of the line that begins here.
+    pub(super) fn line(&self) -> usize {
+        self.line
+    }
+
+    /// Steps over a line of so many bytes, of which somebody else has made sense, and over its end.
+    pub(super) fn pass_line(&mut self, bytes: usize) {
+        let start = self.cursor.at + bytes;
+        self.cursor.at = start;
+        self.cursor.pass_line_end();
+        self.line += self.cursor.line_ends(start);
     }
 
     /// Takes back a batch that is done with. The next batch reuses its memory.
@@ -196,7 +227,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips blank lines and comments; false at the end of the body.
-    fn skip_blank(&mut self) -> bool {
+    pub(super) fn skip_blank(&mut self) -> bool {
         let start = self.cursor.at;
         let more = self.cursor.skip_blank();
         self.line += self.cursor.line_ends(start);

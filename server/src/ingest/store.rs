@@ -1,16 +1,34 @@
 //! A body of line protocol into the engine, batch by batch, and what to tell its sender.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use plimsoll_engine::{Engine, Error};
+use plimsoll_engine::{Engine, Error, Write};
 
-use super::line_protocol::{BatchLimits, Parsed, Precision, Reader};
+use super::line_protocol::{BatchLimits, LineError, Reader};
+use super::remembered::Remembered;
+use super::rows::{Lines, Report, Times};
 
-/// Bounds the memory that parsed points take: a batch is written before the next is parsed.
-const BATCH: BatchLimits = BatchLimits { lines_max: 10_000, bytes_max: 4 << 20 };
+/// Bounds the memory that a batch takes: it is written before the next is parsed.
+const BATCH: BatchLimits = BatchLimits { lines_max: 20_000, bytes_max: 8 << 20 };
 
 /// Refused lines that one answer lists.
 const LISTED_MAX: usize = 20;
+
+/// How long a write waits for a flush when unflushed data has reached its limit.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How often it looks.
+const ROOM_POLL: Duration = Duration::from_millis(10);
+
+/// Where bodies go.
+#[derive(Debug)]
+pub(super) struct Store<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) remembered: &'a Remembered,
+    pub(super) times: Times,
+}
 
 /// What became of a body.
 #[derive(Debug, Default)]
@@ -36,47 +54,73 @@ pub(super) struct Refused {
     listed: Vec<String>,
 }
 
-/// Writes the points of a body in order. Lines that are no points or do not fit are left out; the first batch that the engine
-/// cannot take ends it.
-pub(super) fn store(engine: &Engine, body: &[u8], now_ns: i64, precision: Precision) -> Stored {
-    let mut reader = Reader::new(body, now_ns, precision);
-    let mut stored = Stored::default();
-    while let Some(batch) = reader.next_batch(BATCH) {
-        match write_batch(engine, &batch, &mut stored.refused) {
-            Ok(accepted) => {
-                stored.accepted += accepted;
-                reader.recycle(batch);
-            }
-            Err(error) => {
-                stored.failure = Some(error);
-                break;
+impl Store<'_> {
+    /// Writes the points of a body in order. Lines that are no points or do not fit are left out; the first batch that the engine
+    /// cannot take ends it.
+    pub(super) fn store(&self, body: &[u8]) -> Stored {
+        let mut reader = Reader::new(body, self.times.default_ns, self.times.precision);
+        let mut stored = Stored::default();
+        while reader.skip_blank() {
+            match self.write_batch(&mut reader, &mut stored.refused) {
+                Ok(accepted) => stored.accepted += accepted,
+                Err(error) => {
+                    stored.failure = Some(error);
+                    break;
+                }
             }
         }
+        stored
     }
-    stored
+
+    fn write_batch(&self, reader: &mut Reader<'_>, refused: &mut Refused) -> Result<usize, Error> {
+        let mut lines = Lines::new(begin_when_there_is_room(self.engine)?, self.remembered, self.times);
+        lines.read(reader, BATCH, refused);
+        lines.commit()
+    }
 }
 
-fn write_batch(engine: &Engine, batch: &Parsed<'_>, refused: &mut Refused) -> Result<usize, Error> {
-    refused.any_point |= !batch.points.is_empty();
-    let written = if batch.points.is_empty() { Default::default() } else { engine.write(&batch.points)? };
-    refused.lines += batch.errors.len() + written.rejected.len();
-    refused.dropped += written.rejected.len();
-    let room = LISTED_MAX - refused.listed.len();
-    let malformed = batch.errors.iter().take(room).map(|error| {
-        let (line, column) = (error.line, error.column);
-        (line, format!("unable to parse '{}': {} (line {line}, column {column})", error.text, error.reason))
-    });
-    let misfits = written.rejected.iter().take(room).map(|rejected| {
-        let line = batch.lines[rejected.point];
-        (line, format!("{} (line {line})", rejected.error))
-    });
-    let mut listed: Vec<_> = malformed.chain(misfits).collect();
-    listed.sort_by_key(|(line, _)| *line);
-    refused.listed.extend(listed.into_iter().take(room).map(|(_, text)| text));
-    Ok(written.accepted)
+/// Begins a write. Where unflushed data has reached its limit a flush is under way that takes a second or so, and to wait for it
+/// costs less than to send the body again. Longer than a client's patience it does not wait.
+fn begin_when_there_is_room(engine: &Engine) -> Result<Write<'_>, Error> {
+    let begun = engine.begin_write();
+    if !matches!(begun, Err(Error::Busy { .. })) {
+        return begun;
+    }
+    let patience = Instant::now() + ROOM_WAIT_MAX;
+    loop {
+        thread::sleep(ROOM_POLL);
+        match engine.begin_write() {
+            Err(Error::Busy { .. }) if Instant::now() < patience => {}
+            begun => return begun,
+        }
+    }
+}
+
+impl Report for Refused {
+    fn point(&mut self) {
+        self.any_point = true;
+    }
+
+    fn malformed(&mut self, error: &LineError) {
+        let (text, reason, line, column) = (&error.text, &error.reason, error.line, error.column);
+        self.lines += 1;
+        self.list(|| format!("unable to parse '{text}': {reason} (line {line}, column {column})"));
+    }
+
+    fn misfit(&mut self, line: usize, error: &Error) {
+        self.lines += 1;
+        self.dropped += 1;
+        self.list(|| format!("{error} (line {line})"));
+    }
 }
 
 impl Refused {
+    fn list(&mut self, text: impl FnOnce() -> String) {
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(text());
+        }
+    }
+
     /// What to tell the sender, as influxd tells it, with our line numbers: none if every line was stored.
     pub(super) fn message(&self) -> Option<String> {
         if self.lines == 0 {
@@ -98,12 +142,18 @@ mod tests {
     use expect_test::{Expect, expect};
     use plimsoll_engine::Options;
 
+    use super::super::line_protocol::Precision;
     use super::*;
+
+    fn store(engine: &Engine, body: &str) -> Stored {
+        let times = Times { default_ns: 7, precision: Precision::Nanosecond };
+        Store { engine, remembered: &Remembered::default(), times }.store(body.as_bytes())
+    }
 
     fn check(body: &str, expected: &Expect) {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(dir.path(), Options::default()).unwrap();
-        let stored = store(&engine, body.as_bytes(), 7, Precision::Nanosecond);
+        let stored = store(&engine, body);
         assert!(stored.failure.is_none());
         expected.assert_eq(&format!("{} stored\n{}", stored.accepted, stored.refused.message().unwrap_or_default()));
     }
@@ -162,7 +212,7 @@ mod tests {
     fn many_refused() {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(dir.path(), Options::default()).unwrap();
-        let message = |body: &str| store(&engine, body.as_bytes(), 7, Precision::Nanosecond).refused.message().unwrap();
+        let message = |body: &str| store(&engine, body).refused.message().unwrap();
         let mixed = message(&format!("m f=1 1\n{}", "m f=t\nbad\n".repeat(15)));
         let lines: Vec<_> = mixed.lines().collect();
         assert_eq!(lines.len(), LISTED_MAX + 1);

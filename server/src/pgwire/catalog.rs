@@ -39,15 +39,26 @@ use datafusion::sql::sqlparser::ast::Statement;
 /// PostgreSQL's version number and ours, as `server_version` reports them.
 pub const SERVER_VERSION: &str = functions::SERVER_VERSION;
 
-/// A user table in schema `public`.
+/// A table or view that is not of PostgreSQL's own catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Stable while the server runs; at least 16384, where PostgreSQL's user objects begin.
+    /// The schema that it lives in: `public` or `sys`.
+    pub schema: &'static str,
+    /// The query of a view; `None` for a table.
+    pub definition: Option<String>,
+    /// Stable while the server runs.
     pub oid: u32,
     /// As stored, not quoted.
     pub name: String,
     /// In the order of `SELECT *`.
     pub columns: Vec<TableColumn>,
+}
+
+impl Table {
+    /// Its kind, as `pg_class` tells it.
+    fn kind(&self) -> char {
+        if self.definition.is_some() { 'v' } else { 'r' }
+    }
 }
 
 /// A column of a user table.

@@ -3,8 +3,8 @@
 //! They are told by their parsed form. What they do is in `session`.
 
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, SetSessionAuthorizationParamKind,
-    Statement, TransactionAccessMode, TransactionMode, UnaryOperator, Value,
+    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, ObjectType, Reset, Set,
+    SetSessionAuthorizationParamKind, Statement, TransactionAccessMode, TransactionMode, UnaryOperator, Value,
 };
 
 use super::settings::Scope;
@@ -138,6 +138,8 @@ pub(crate) fn writes(statement: &Statement) -> Option<&'static str> {
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
         Statement::CreateTable(_) => "CREATE TABLE",
+        Statement::CreateView(_) => "CREATE VIEW",
+        Statement::Drop { object_type: ObjectType::View, .. } => "DROP VIEW",
         Statement::Drop { .. } => "DROP TABLE",
         Statement::AlterTable(_) => "ALTER TABLE",
         Statement::Truncate(_) => "TRUNCATE TABLE",

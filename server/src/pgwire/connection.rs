@@ -11,15 +11,17 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use pgwire::messages::PgWireFrontendMessage;
+use pgwire::messages::copy::CopyInResponse;
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
-use plimsoll_query::Outcome;
+use plimsoll_query::{CopyFormat, CopyIn, Outcome};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cancel::Cancel;
 use super::columns::Format;
 use super::command::{rows_tag, writes};
+use super::copy::Copying;
 use super::rows::{Rows, SendError, Sending};
 use super::session::{Arguments, Portal, Progress, Session};
 use super::sqlstate::{SqlError, code};
@@ -255,6 +257,11 @@ impl Connection {
                 let answer = system::execute(&mut self.session, statement, text, parameters, arguments, times)?;
                 portal.progress = Progress::Running(Rows::answer(answer));
             }
+            (Plan::Copy(target), _) => {
+                self.session.check_may_write("COPY FROM")?;
+                let rows = self.copy_in(target, deadline).await?;
+                return Ok(Some(format!("COPY {rows}")));
+            }
             (Plan::Query { statement, prepared }, Arguments::Query(arguments)) => {
                 if let Some(word) = writes(statement.ast()) {
                     self.session.check_may_write(word)?;
@@ -271,6 +278,54 @@ impl Connection {
             _ => return Err(SqlError::new(code::INTERNAL, "the portal's parameters are not its statement's").into()),
         }
         Ok(None)
+    }
+
+    /// Takes the rows of a COPY from the client; gives their number.
+    async fn copy_in(&mut self, target: &CopyIn, deadline: Option<Instant>) -> Result<u64, Stop> {
+        let format = i8::from(target.options.format == CopyFormat::Binary);
+        let columns = target.schema().fields().len();
+        self.writer.put(&CopyInResponse::new(format, columns as i16, vec![i16::from(format); columns]));
+        self.flush().await?;
+        let mut copying = Copying::new(target, &self.session.zone);
+        let taken = self.take_copy(&mut copying, deadline).await;
+        match taken {
+            Ok(()) => {
+                let Connection { cancel, shared, .. } = self;
+                Ok(unless_stopped(copying.finish().map(|rows| Ok(rows?)), cancel, &shared.killed, deadline).await?)
+            }
+            Err(Stop::Error(error)) => Err(Stop::Error(copying.explain(error).await)),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    async fn take_copy(&mut self, copying: &mut Copying, deadline: Option<Instant>) -> Result<(), Stop> {
+        let Connection { reader, cancel, shared, .. } = self;
+        loop {
+            let message = reader.message().map(|message| match message {
+                Ok(Some(message)) => Ok(message),
+                Ok(None) | Err(WireError::Gone) => Err(Stop::Closed),
+                Err(WireError::Protocol(error)) => Err(Stop::Fatal(error)),
+                Err(WireError::Text { error, .. }) => Err(Stop::Error(error)),
+            });
+            match unless_stopped(message, cancel, &shared.killed, deadline).await? {
+                PgWireFrontendMessage::CopyData(data) => {
+                    let fed = copying.feed(&data.data).map(|fed| Ok(fed?));
+                    unless_stopped(fed, cancel, &shared.killed, deadline).await?;
+                }
+                PgWireFrontendMessage::CopyDone(_) => return Ok(()),
+                PgWireFrontendMessage::CopyFail(fail) => {
+                    let message = format!("COPY from stdin failed: {}", fail.message);
+                    return Err(SqlError::new(code::QUERY_CANCELED, message).into());
+                }
+                // Clients may send these while they copy.
+                PgWireFrontendMessage::Flush(_) | PgWireFrontendMessage::Sync(_) => {}
+                PgWireFrontendMessage::Terminate(_) => return Err(Stop::Closed),
+                _ => {
+                    let message = "unexpected message type during COPY from stdin";
+                    return Err(Stop::Fatal(SqlError::protocol(message)));
+                }
+            }
+        }
     }
 
     async fn send_rows(
@@ -316,10 +371,27 @@ impl Connection {
     }
 }
 
-/// Does the work, unless one of those who may stops it. What it has queued for the client stays.
+/// As [`unless_stopped`], for work during which the client sends nothing and may leave.
 async fn watched<T>(
     work: impl Future<Output = Result<T, Stop>>,
     reader: &mut Reader<Input>,
+    cancel: &Cancel,
+    killed: &CancellationToken,
+    deadline: Option<Instant>,
+) -> Result<T, Stop> {
+    let work = async {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = reader.closed() => Err(Stop::Closed),
+        }
+    };
+    unless_stopped(work, cancel, killed, deadline).await
+}
+
+/// Does the work, unless one of those who may stops it. What it has queued for the client stays.
+async fn unless_stopped<T>(
+    work: impl Future<Output = Result<T, Stop>>,
     cancel: &Cancel,
     killed: &CancellationToken,
     deadline: Option<Instant>,
@@ -338,7 +410,6 @@ async fn watched<T>(
         () = timeout => Err(canceled("statement timeout")),
         () = killed.cancelled() => Err(Stop::Fatal(stopping())),
         done = work => done,
-        () = reader.closed() => Err(Stop::Closed),
     }
 }
 
@@ -359,7 +430,7 @@ fn tag_of(planned: &Planned) -> Option<&'static str> {
         Plan::Command(_) => Some("SHOW"),
         Plan::Query { statement, .. } => rows_tag(statement.ast()),
         Plan::Catalog(ast) => rows_tag(ast),
-        Plan::Empty => None,
+        Plan::Empty | Plan::Copy(_) => None,
     }
 }
 

@@ -35,6 +35,9 @@ pub(super) fn plan(
         let plan = Plan::Catalog(Box::new(statement.ast().clone()));
         return Ok(Planned { text, plan, parameters, columns: Some(columns) });
     }
+    if let Some(target) = session.query.copy_in(statement.ast())? {
+        return Ok(Planned { text, plan: Plan::Copy(Box::new(target)), parameters: Vec::new(), columns: None });
+    }
     let types = declared.iter().map(|declared| parameter_type(*declared)).collect::<Result<Vec<_>, u32>>();
     let types =
         types.map_err(|type_oid| SqlError::unsupported(format!("parameters of type {type_oid} are not supported")))?;

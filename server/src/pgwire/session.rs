@@ -96,6 +96,8 @@ impl Session {
             told: HashMap::new(),
             told_of: None,
         };
+        let name = format!("{} {}", session.pid, session.user);
+        session.query.set_name(&name);
         session.follow_zone();
         session.news();
         session

@@ -14,6 +14,7 @@ pub(crate) mod code {
     pub(crate) const INVALID_BINARY: &str = "22P03";
     pub(crate) const NUMERIC_RANGE: &str = "22003";
     pub(crate) const INVALID_DATETIME: &str = "22007";
+    pub(crate) const BAD_COPY_FORMAT: &str = "22P04";
     pub(crate) const NOT_IN_REPERTOIRE: &str = "22021";
     pub(crate) const ACTIVE_TRANSACTION: &str = "25001";
     pub(crate) const READ_ONLY_TRANSACTION: &str = "25006";
@@ -63,15 +64,18 @@ pub(crate) struct SqlError {
     pub(crate) severity: Severity,
     pub(crate) code: &'static str,
     pub(crate) message: String,
-    pub(crate) detail: Option<String>,
+    pub(crate) detail: Option<Box<str>>,
     pub(crate) hint: Option<String>,
+    /// Where in the data it happened.
+    pub(crate) context: Option<Box<str>>,
     /// Character of the statement's text, counted from 1.
     pub(crate) position: Option<usize>,
 }
 
 impl SqlError {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> SqlError {
-        SqlError { severity: Severity::Error, code, message: message.into(), detail: None, hint: None, position: None }
+        let (detail, hint, context, position) = (None, None, None, None);
+        SqlError { severity: Severity::Error, code, message: message.into(), detail, hint, context, position }
     }
 
     pub(crate) fn fatal(code: &'static str, message: impl Into<String>) -> SqlError {
@@ -94,8 +98,12 @@ impl SqlError {
         SqlError { hint: Some(hint.into()), ..self }
     }
 
+    pub(crate) fn with_context(self, context: impl Into<String>) -> SqlError {
+        SqlError { context: Some(context.into().into()), ..self }
+    }
+
     pub(crate) fn with_detail(self, detail: impl Into<String>) -> SqlError {
-        SqlError { detail: Some(detail.into()), ..self }
+        SqlError { detail: Some(detail.into().into()), ..self }
     }
 
     /// `text` is the text that the failed statement was parsed from.
@@ -117,8 +125,9 @@ impl SqlError {
         let mut fields = vec![(b'S', severity.clone()), (b'V', severity), (b'C', self.code.to_owned())];
         // A zero byte would end the message early.
         fields.push((b'M', self.message.replace('\0', "\u{fffd}")));
-        fields.extend(self.detail.iter().map(|detail| (b'D', detail.clone())));
+        fields.extend(self.detail.iter().map(|detail| (b'D', detail.to_string())));
         fields.extend(self.hint.iter().map(|hint| (b'H', hint.clone())));
+        fields.extend(self.context.iter().map(|context| (b'W', context.to_string())));
         fields.extend(self.position.map(|position| (b'P', position.to_string())));
         fields
     }
@@ -126,8 +135,9 @@ impl SqlError {
 
 impl From<plimsoll_query::Error> for SqlError {
     fn from(error: plimsoll_query::Error) -> SqlError {
-        let (position, hint) = (error.position(), error.hint().map(str::to_owned));
-        SqlError { position, hint, ..SqlError::new(query_code(&error), error.to_string()) }
+        let (position, hint, detail) =
+            (error.position(), error.hint().map(str::to_owned), error.detail().map(Into::into));
+        SqlError { position, hint, detail, ..SqlError::new(query_code(&error), error.to_string()) }
     }
 }
 
@@ -140,6 +150,8 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         Error::UndefinedFunction { .. } => "42883",
         Error::AmbiguousColumn { .. } => "42702",
         Error::DuplicateTable { .. } => "42P07",
+        Error::Dependents { .. } => "2BP01",
+        Error::Catalog { .. } => "58030",
         Error::Grouping { .. } => "42803",
         // PostgreSQL has one code for an operator that no types fit, and one for types that do not fit.
         Error::Type { message, .. } if message.starts_with("operator does not exist") => "42883",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast;
 use pgwire::messages::data::{FieldDescription, RowDescription};
-use plimsoll_query::{Prepared, Statement};
+use plimsoll_query::{CopyIn, Prepared, Statement};
 
 use super::columns::Format;
 use super::command::Command;
@@ -31,6 +31,8 @@ pub(crate) enum Plan {
     Command(Command),
     /// The interpreter over the system catalogue.
     Catalog(Box<ast::Statement>),
+    /// COPY: rows from the client into a table.
+    Copy(Box<CopyIn>),
     /// The query layer.
     Query { statement: Statement, prepared: Prepared },
 }
@@ -61,11 +63,12 @@ impl Planned {
             Plan::Empty => "empty",
             Plan::Command(command) => command.kind(),
             Plan::Catalog(_) => "catalog",
+            Plan::Copy(_) => "copy",
             Plan::Query { statement, .. } => match statement.ast() {
                 ast::Statement::Query(_) => "select",
                 ast::Statement::Insert(_) => "insert",
                 ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. } => "explain",
-                ast::Statement::CreateTable(_) | ast::Statement::Drop { .. } => "ddl",
+                ast::Statement::CreateTable(_) | ast::Statement::CreateView(_) | ast::Statement::Drop { .. } => "ddl",
                 _ => "other",
             },
         }

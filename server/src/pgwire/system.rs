@@ -1,8 +1,11 @@
 //! Statements about the catalogue, brought to its interpreter: what it has to know of the session, and how its errors are told.
 
+use std::hash::{Hash, Hasher};
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::Statement;
 use plimsoll_engine::{ColumnKind, TableSchema};
+use plimsoll_query::{SystemTable, View, system_tables};
 
 use super::catalog::{self, Answer, Context, Datum, Table, TableColumn};
 use super::columns::Format;
@@ -16,6 +19,12 @@ pub(crate) use super::catalog::concerns;
 
 /// Where PostgreSQL's object ids of user tables begin.
 const FIRST_USER_OID: u32 = 16_384;
+
+/// Where ours of views begin.
+const FIRST_VIEW_OID: u32 = 1 << 31;
+
+/// Where ours of system tables begin, below those of users.
+const FIRST_SYSTEM_OID: u32 = 13_300;
 
 /// When a statement runs, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +94,7 @@ pub(crate) fn read(bytes: Option<&[u8]>, format: Format, type_oid: u32) -> Resul
 }
 
 fn in_context<T>(session: &Session, times: Times, ask: impl FnOnce(&Context<'_>) -> T) -> T {
-    let tables: Vec<Table> = session.database.engine().tables().iter().map(|schema| table(schema)).collect();
+    let tables = relations(session);
     let setting = |name: &str| session.settings.get(name).map(str::to_owned);
     let all_settings: Vec<(String, String)> = DEFINITIONS
         .iter()
@@ -103,6 +112,50 @@ fn in_context<T>(session: &Session, times: Times, ask: impl FnOnce(&Context<'_>)
     })
 }
 
+/// Tables and views of users, and the system tables.
+fn relations(session: &Session) -> Vec<Table> {
+    let tables = session.database.engine().tables();
+    let views = session.database.views();
+    let ours = tables.iter().map(|schema| table(schema)).chain(views.iter().map(|defined| view(defined)));
+    ours.chain(system_tables().zip(FIRST_SYSTEM_OID..).map(|(known, oid)| system_table(known, oid))).collect()
+}
+
+fn view(view: &View) -> Table {
+    let column = |column: &plimsoll_query::ViewColumn| TableColumn {
+        name: column.name.clone(),
+        type_oid: column_oid(&column.data_type),
+        not_null: false,
+        comment: None,
+    };
+    // Its number comes from its name: views have none of their own, and tables' numbers stay far below.
+    let mut hasher = std::hash::DefaultHasher::new();
+    view.name.hash(&mut hasher);
+    Table {
+        schema: "public",
+        definition: Some(view.query.clone()),
+        oid: FIRST_VIEW_OID | hasher.finish() as u32,
+        name: view.name.clone(),
+        columns: view.columns.iter().map(column).collect(),
+    }
+}
+
+fn system_table(table: &SystemTable, oid: u32) -> Table {
+    let zone = "UTC".into();
+    let column = |column: &plimsoll_query::SystemColumn| TableColumn {
+        name: column.name.to_owned(),
+        type_oid: column_oid(&column.data_type(&zone)),
+        not_null: false,
+        comment: Some(column.about.to_owned()),
+    };
+    Table {
+        schema: "sys",
+        definition: Some(format!("built in: {}", table.about)),
+        oid,
+        name: table.name.to_owned(),
+        columns: table.columns.iter().map(column).collect(),
+    }
+}
+
 fn table(schema: &TableSchema) -> Table {
     let column = |column: &plimsoll_engine::Column| TableColumn {
         name: column.name.clone(),
@@ -111,6 +164,8 @@ fn table(schema: &TableSchema) -> Table {
         comment: Some(column.kind.name().to_owned()),
     };
     Table {
+        schema: "public",
+        definition: None,
         oid: FIRST_USER_OID.saturating_add(schema.id.0),
         name: schema.name.clone(),
         columns: schema.columns.iter().map(column).collect(),

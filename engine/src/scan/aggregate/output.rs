@@ -8,8 +8,8 @@ use super::{Aggregate, AggregateFunction, AggregateRequest, Bucket, BucketLimit}
 use crate::model::{ColumnKind, FieldType, TableSchema};
 use crate::{Result, SchemaError};
 
-/// Digits of a sum of integers: 2⁶⁴ rows of 64-bit integers fit.
-const SUM_PRECISION: u8 = 30;
+/// Digits of a sum of integers, as the query layer has them.
+pub(super) const SUM_PRECISION: u8 = 30;
 
 /// The shape of an answer.
 #[derive(Debug)]

@@ -95,6 +95,10 @@ impl Plain {
         Ok(Some(groups))
     }
 
+    pub(super) fn rows_about(&self) -> usize {
+        self.parts.iter().map(ScanPart::rows_about).sum()
+    }
+
     fn add(&self, batch: &RecordBatch, row: usize, groups: &mut Groups) {
         let value = |column: usize| value(batch.column(column), row);
         let passes = |(test, column): (&FieldPredicate, &usize)| test.test.holds(value(*column).as_ref());

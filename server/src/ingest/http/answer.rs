@@ -67,17 +67,20 @@ impl Problem {
     }
 
     pub(super) fn response(self, form: Form) -> Response {
+        let is_busy = self.status == StatusCode::TOO_MANY_REQUESTS;
+        // InfluxDB 1 never says 429, and its clients drop what is answered with a 4xx. What is answered with a 5xx they send again.
+        let status = if is_busy && form == Form::V1 { StatusCode::SERVICE_UNAVAILABLE } else { self.status };
         let body = match form {
             Form::V1 => json!({ "error": self.message }),
             Form::V2 => json!({ "code": code(self.status), "message": self.message }),
         };
-        let mut response = json_response(self.status, &body);
+        let mut response = json_response(status, &body);
         let headers = response.headers_mut();
         if form == Form::V1 {
             headers.insert("x-influxdb-error", header_text(&self.message));
         }
-        match self.status {
-            StatusCode::TOO_MANY_REQUESTS => headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SOON_S)),
+        match status {
+            _ if is_busy => headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SOON_S)),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_LATER_S))
             }

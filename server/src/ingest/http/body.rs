@@ -20,7 +20,7 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Bytes reserved ahead because a client says so.
-const RESERVE_BYTES_MAX: usize = 1 << 20;
+const RESERVE_BYTES_MAX: usize = 4 << 20;
 
 /// A body as it was sent, whole.
 #[derive(Debug)]

@@ -571,7 +571,7 @@ async fn too_many_requests() {
         check(
             server.post("/write?db=x", "m f=1 2").await,
             expect![[r#"
-            429
+            503
             x-influxdb-version: 1.8.10-plimsoll
             x-influxdb-build: OSS
             x-influxdb-error: too many requests at once, limit 1
@@ -611,7 +611,7 @@ async fn too_many_bytes() {
             check(
                 server.post("/write?db=x", body.clone()).await,
                 expect![[r#"
-            429
+            503
             x-influxdb-version: 1.8.10-plimsoll
             x-influxdb-build: OSS
             x-influxdb-error: too many bytes in flight, limit 200
@@ -646,7 +646,7 @@ async fn what_the_engine_cannot_take() {
         }
     }
     expect![[r#"
-        429 Too Many Requests retry-after Some("1")
+        503 Service Unavailable retry-after Some("1")
         {"error":"busy: memtable holds 9 bytes, limit 8"}
         429 Too Many Requests retry-after Some("1")
         {"code":"too many requests","message":"busy: memtable holds 9 bytes, limit 8"}

@@ -9,7 +9,7 @@ const SAFE_DIGITS: usize = 19;
 
 /// Why an unquoted value is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Invalid {
+pub(crate) enum Invalid {
     Number,
     Boolean,
     FloatRange,
@@ -18,14 +18,14 @@ pub(super) enum Invalid {
 
 /// Why a timestamp is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadTime {
+pub(crate) enum BadTime {
     Syntax,
     Range,
 }
 
 /// Parses an unquoted field value, which is not empty.
 #[inline]
-pub(super) fn scalar(written: &[u8]) -> Result<Value<'static>, Invalid> {
+pub(crate) fn scalar(written: &[u8]) -> Result<Value<'static>, Invalid> {
     match written[0] {
         b'0'..=b'9' | b'-' | b'.' => number(written),
         // NaN and infinity, which influxd refuses as numbers.
@@ -36,7 +36,7 @@ pub(super) fn scalar(written: &[u8]) -> Result<Value<'static>, Invalid> {
 
 /// Parses a timestamp of the given unit; nanoseconds since the Unix epoch.
 #[inline]
-pub(super) fn timestamp(written: &[u8], precision: Precision) -> Result<i64, BadTime> {
+pub(crate) fn timestamp(written: &[u8], precision: Precision) -> Result<i64, BadTime> {
     let time = integer(written).map_err(|invalid| match invalid {
         Invalid::IntegerRange => BadTime::Range,
         _ => BadTime::Syntax,

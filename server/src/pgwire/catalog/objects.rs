@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 /// Schemas and their oids.
 pub(crate) const NAMESPACES: &[(u32, &str)] =
-    &[(11, "pg_catalog"), (99, "pg_toast"), (2200, "public"), (13207, "information_schema")];
+    &[(11, "pg_catalog"), (99, "pg_toast"), (2200, "public"), (13207, "information_schema"), (13299, "sys")];
 
 /// Oid of the connected role, the superuser.
 pub(crate) const ROLE: u32 = 10;
@@ -72,7 +72,7 @@ pub(crate) fn relation_name<'a>(context: &'a Context<'_>, oid: u32) -> Option<(&
     if let Some(relation) = relations::by_oid(oid) {
         return Some((relation.schema, relation.name));
     }
-    context.tables.iter().find(|table| table.oid == oid).map(|table| ("public", table.name.as_str()))
+    context.tables.iter().find(|table| table.oid == oid).map(|table| (table.schema, table.name.as_str()))
 }
 
 pub(crate) fn role_name(context: &Context<'_>, oid: u32) -> Option<String> {
@@ -168,6 +168,7 @@ pub(crate) fn resolved(context: &Context<'_>, value: &Datum, type_oid: u32) -> R
 
 fn relation_oid(context: &Context<'_>, schema: Option<&str>, name: &str) -> Option<u32> {
     let system = relations::find(schema.unwrap_or("pg_catalog"), name).map(|relation| relation.oid);
-    let user = || context.tables.iter().find(|table| table.name == name).map(|table| table.oid);
-    system.or_else(|| if schema.is_none_or(|schema| schema == "public") { user() } else { None })
+    let schema = schema.unwrap_or("public");
+    let ours = || context.tables.iter().find(|table| table.name == name && table.schema == schema);
+    system.or_else(|| ours().map(|table| table.oid))
 }

@@ -18,6 +18,8 @@ fn tables() -> Vec<Table> {
         comment: comment.map(str::to_owned),
     };
     let table = |oid: u32, name: &str, columns: &[(&str, u32, bool, Option<&str>)]| Table {
+        schema: "public",
+        definition: None,
         oid,
         name: name.to_owned(),
         columns: columns.iter().copied().map(column).collect(),

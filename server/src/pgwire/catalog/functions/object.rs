@@ -17,11 +17,11 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(Datum::Reg(type_oid, types::sql_name(type_oid).into()))
     })
     .lenient(),
-    // Definitions: there are no expressions, views, rules, indexes, constraints or triggers to print.
+    // Definitions: there are no expressions, rules, indexes, constraints or triggers to print.
     f("pg_get_expr", &[PG_NODE_TREE, OID], TEXT, expression),
     f("pg_get_expr", &[PG_NODE_TREE, OID, BOOL], TEXT, expression),
-    f("pg_get_viewdef", &[OID], TEXT, nothing),
-    f("pg_get_viewdef", &[OID, BOOL], TEXT, nothing),
+    f("pg_get_viewdef", &[OID], TEXT, view_definition),
+    f("pg_get_viewdef", &[OID, BOOL], TEXT, view_definition),
     f("pg_get_viewdef", &[TEXT], TEXT, nothing),
     f("pg_get_ruledef", &[OID], TEXT, nothing),
     f("pg_get_ruledef", &[OID, BOOL], TEXT, nothing),
@@ -159,6 +159,12 @@ fn column_comment(call: &Call<'_>) -> Result<Datum> {
     let index = usize::try_from(call.int(1) - 1).ok();
     let column = table.zip(index).and_then(|(table, index)| table.columns.get(index));
     Ok(column.and_then(|column| column.comment.as_deref()).into())
+}
+
+/// The query of a view, as PostgreSQL prints it: with a semicolon.
+fn view_definition(call: &Call<'_>) -> Result<Datum> {
+    let view = call.runtime.context.tables.iter().find(|table| table.oid == call.oid(0));
+    Ok(view.and_then(|view| view.definition.as_ref()).map(|query| format!(" {query};")).into())
 }
 
 fn table_is_visible(call: &Call<'_>) -> Result<Datum> {

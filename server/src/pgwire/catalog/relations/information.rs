@@ -22,10 +22,10 @@ pub(super) const FILLS: &[(&str, Fill)] = &[
 ];
 
 fn tables(context: &Context<'_>, rows: &mut Rows) {
-    let ours = context.tables.iter().map(|table| ("public", table.name.as_str(), 'r'));
+    let ours = context.tables.iter().map(|table| (table.schema, table.name.as_str(), table.kind()));
     let system = all().iter().map(|relation| (relation.schema, relation.name, relation.kind));
     for (schema, name, kind) in ours.chain(system) {
-        let insertable = if schema == "public" { "YES" } else { "NO" };
+        let insertable = if schema == "public" && kind == 'r' { "YES" } else { "NO" };
         rows.push([
             ("table_catalog", context.database.into()),
             ("table_schema", schema.into()),
@@ -40,7 +40,8 @@ fn tables(context: &Context<'_>, rows: &mut Rows) {
 fn columns(context: &Context<'_>, rows: &mut Rows) {
     for table in context.tables {
         for (number, column) in (1..).zip(&table.columns) {
-            push_column(context, rows, ("public", &table.name, &column.name), number, column.type_oid, column.not_null);
+            let path = (table.schema, table.name.as_str(), column.name.as_str());
+            push_column(context, rows, path, number, column.type_oid, column.not_null);
         }
     }
     for relation in all() {
@@ -142,12 +143,12 @@ fn applicable_roles(context: &Context<'_>, rows: &mut Rows) {
 
 fn table_privileges(context: &Context<'_>, rows: &mut Rows) {
     for table in context.tables {
-        for privilege in ["INSERT", "SELECT"] {
+        for privilege in ["INSERT", "SELECT"].into_iter().filter(|p| *p == "SELECT" || table.kind() == 'r') {
             rows.push([
                 ("grantor", context.user.into()),
                 ("grantee", context.user.into()),
                 ("table_catalog", context.database.into()),
-                ("table_schema", "public".into()),
+                ("table_schema", table.schema.into()),
                 ("table_name", table.name.as_str().into()),
                 ("privilege_type", privilege.into()),
                 ("is_grantable", "YES".into()),

@@ -27,14 +27,15 @@ pub(super) const FILLS: &[(&str, Fill)] = &[
 const PG_CLASS: u32 = 1259;
 /// Access method `heap`.
 const HEAP: u32 = 2;
-const PUBLIC: u32 = 2200;
 /// Collations: system columns sort by byte, the others by the database's rule.
 const C: u32 = 950;
 const DEFAULT: u32 = 100;
 
 fn classes(context: &Context<'_>, rows: &mut Rows) {
     for table in context.tables {
-        push_class(rows, table.oid, PUBLIC, &table.name, 'r', 'd', table.columns.len());
+        let namespace = namespace_oid(table.schema).unwrap_or(0);
+        let identity = if table.kind() == 'r' { 'd' } else { 'n' };
+        push_class(rows, table.oid, namespace, &table.name, table.kind(), identity, table.columns.len());
     }
     for relation in all() {
         let namespace = namespace_oid(relation.schema).unwrap_or(0);
@@ -123,7 +124,8 @@ fn descriptions(context: &Context<'_>, rows: &mut Rows) {
 }
 
 fn tables(context: &Context<'_>, rows: &mut Rows) {
-    let ours = context.tables.iter().map(|table| ("public", table.name.as_str()));
+    let ours =
+        context.tables.iter().filter(|table| table.kind() == 'r').map(|table| (table.schema, table.name.as_str()));
     let system = all().iter().filter(|relation| relation.kind == 'r').map(|relation| (relation.schema, relation.name));
     for (schema, name) in ours.chain(system) {
         rows.push([
@@ -139,6 +141,15 @@ fn tables(context: &Context<'_>, rows: &mut Rows) {
 }
 
 fn views(context: &Context<'_>, rows: &mut Rows) {
+    for table in context.tables {
+        let Some(definition) = &table.definition else { continue };
+        rows.push([
+            ("schemaname", table.schema.into()),
+            ("viewname", table.name.as_str().into()),
+            ("viewowner", context.user.into()),
+            ("definition", definition.as_str().into()),
+        ]);
+    }
     for relation in all().iter().filter(|relation| relation.kind == 'v') {
         let (schema, name) = (relation.schema.into(), relation.name.into());
         rows.push([("schemaname", schema), ("viewname", name), ("viewowner", context.user.into())]);
@@ -146,10 +157,10 @@ fn views(context: &Context<'_>, rows: &mut Rows) {
 }
 
 fn user_tables(context: &Context<'_>, rows: &mut Rows) {
-    for table in context.tables {
+    for table in context.tables.iter().filter(|table| table.kind() == 'r') {
         rows.push([
             ("relid", table.oid.into()),
-            ("schemaname", "public".into()),
+            ("schemaname", table.schema.into()),
             ("relname", table.name.as_str().into()),
         ]);
     }

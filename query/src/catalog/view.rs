@@ -1,0 +1,217 @@
+//! A view: a query under a name, with the columns that it had when it was defined.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{self, CreateView, ObjectName, Query, Visit, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::ddl::table_name;
+use crate::lower::{Lowering, Parameters, folded, rewrite};
+use crate::plan::columns;
+use crate::statement::span_position;
+use crate::{Error, OutputColumn, Result};
+
+/// A view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// Its name, in schema `public`.
+    pub name: String,
+    /// Its query, as text.
+    pub query: String,
+    /// Its columns.
+    pub columns: Vec<ViewColumn>,
+    /// The relations that it names, without their schema.
+    pub(super) relations: BTreeSet<String>,
+}
+
+/// A column of a view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type; an instant carries whatever zone it was defined in.
+    pub data_type: DataType,
+    /// The column of the query that it is, by name and, where the name comes more than once, by number.
+    source: (String, usize),
+}
+
+/// A view as the store keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    query: String,
+    columns: Vec<StoredColumn>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredColumn {
+    name: String,
+    data_type: String,
+    source: String,
+    nth: usize,
+}
+
+impl View {
+    /// Reads and plans a statement.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for clauses that views here cannot have, [`Error::Type`] for columns that do not fit, and
+    /// whatever is wrong with the query.
+    pub(crate) fn define(create: &CreateView, lowering: &Lowering<'_>) -> Result<View> {
+        refuse_clauses(create)?;
+        let (_, output) = plan_query(&create.query, lowering)?;
+        let given: Vec<String> = create.columns.iter().map(|column| folded(&column.name)).collect();
+        if given.len() > output.len() {
+            let message = "CREATE VIEW specifies more column names than columns".to_owned();
+            return Err(Error::Type { message, position: None, hint: None });
+        }
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut columns: Vec<ViewColumn> = Vec::with_capacity(output.len());
+        for (at, column) in output.into_iter().enumerate() {
+            let nth = seen.entry(column.name.clone()).or_default();
+            let source = (column.name.clone(), *nth);
+            *nth += 1;
+            let name = given.get(at).cloned().unwrap_or(column.name);
+            if columns.iter().any(|other| other.name == name) {
+                let message = format!("column \"{name}\" specified more than once");
+                let hint = Some("Give the column another name with AS.".to_owned());
+                return Err(Error::Type { message, position: None, hint });
+            }
+            columns.push(ViewColumn { name, data_type: column.data_type, source });
+        }
+        let query = create.query.to_string();
+        Ok(View { name: table_name(&create.name)?, query, columns, relations: relations(&create.query) })
+    }
+
+    /// The plan that gives the view's rows, under the names of its columns.
+    ///
+    /// # Errors
+    /// Whatever has become wrong with the query since it was defined.
+    pub(crate) fn plan(&self, lowering: &Lowering<'_>) -> Result<LogicalPlan> {
+        let (plan, output) = plan_query(&*parse(&self.query)?, lowering)?;
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut places: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+        for (at, column) in output.iter().enumerate() {
+            let nth = seen.entry(&column.name).or_default();
+            places.insert((&column.name, *nth), at);
+            *nth += 1;
+        }
+        let projected = |column: &ViewColumn| {
+            let (source, nth) = &column.source;
+            let at = places.get(&(source.as_str(), *nth)).copied();
+            let at = at.ok_or_else(|| Error::UndefinedColumn { name: source.clone(), position: None, hint: None })?;
+            Ok(Expr::Column(Column::from(plan.schema().qualified_field(at))).alias(&column.name))
+        };
+        let projection = self.columns.iter().map(projected).collect::<Result<Vec<_>>>()?;
+        Ok(LogicalPlanBuilder::from(plan).project(projection)?.build()?)
+    }
+
+    /// Checks that a view keeps the columns of the one that it replaces.
+    ///
+    /// # Errors
+    /// [`Error::Type`].
+    pub(super) fn check_replaces(&self, old: &View) -> Result<()> {
+        let refused = |message: String| Err(Error::Type { message, position: None, hint: None });
+        if self.columns.len() < old.columns.len() {
+            return refused("cannot drop columns from view".to_owned());
+        }
+        for (old, new) in old.columns.iter().zip(&self.columns) {
+            if old.name != new.name {
+                return refused(format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name));
+            }
+            if !same_type(&old.data_type, &new.data_type) {
+                return refused(format!("cannot change data type of view column \"{}\"", old.name));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn to_stored(&self) -> String {
+        let column = |column: &ViewColumn| StoredColumn {
+            name: column.name.clone(),
+            data_type: column.data_type.to_string(),
+            source: column.source.0.clone(),
+            nth: column.source.1,
+        };
+        let stored = Stored { query: self.query.clone(), columns: self.columns.iter().map(column).collect() };
+        serde_json::to_string(&stored).expect("a view is plain data")
+    }
+
+    pub(super) fn from_stored(name: &str, text: &str) -> Result<View> {
+        let damaged = |what: String| Error::Internal(format!("stored view \"{name}\": {what}"));
+        let stored: Stored = serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
+        let relations = relations(&*parse(&stored.query)?);
+        let column = |column: StoredColumn| {
+            let data_type = column.data_type.parse().map_err(|e| damaged(format!("{e}")))?;
+            Ok(ViewColumn { name: column.name, data_type, source: (column.source, column.nth) })
+        };
+        let columns = stored.columns.into_iter().map(column).collect::<Result<_>>()?;
+        Ok(View { name: name.to_owned(), query: stored.query, columns, relations })
+    }
+}
+
+/// Plans a query that takes no parameters.
+fn plan_query(query: &Query, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
+    let mut rewritten = query.clone();
+    rewrite(&mut rewritten, &lowering.settings.functions)?;
+    let plan = lowering.query(&rewritten, &Parameters::declared(&[]), None)?;
+    let plan = lowering.analyze(plan)?;
+    let output = columns(query, &plan);
+    Ok((plan, output))
+}
+
+fn parse(text: &str) -> Result<Box<Query>> {
+    match crate::parse(text)?.first().map(|statement| statement.ast().clone()) {
+        Some(ast::Statement::Query(query)) => Ok(query),
+        _ => Err(Error::Internal("a stored view is no query".to_owned())),
+    }
+}
+
+/// The relations that a query names, at any depth, by the last part of their names.
+fn relations(query: &Query) -> BTreeSet<String> {
+    struct Names(BTreeSet<String>);
+    impl Visitor for Names {
+        type Break = ();
+        fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+            self.0.extend(name.0.last().and_then(ast::ObjectNamePart::as_ident).map(folded));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(BTreeSet::new());
+    let _always_continues = query.visit(&mut names);
+    names.0
+}
+
+fn refuse_clauses(create: &CreateView) -> Result<()> {
+    let has_options = !matches!(create.options, ast::CreateTableOptions::None);
+    let refused = [
+        (create.materialized, "CREATE MATERIALIZED VIEW"),
+        (create.temporary, "CREATE TEMPORARY VIEW"),
+        (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
+        (
+            create.secure || create.or_alter || create.to.is_some() || create.with_no_schema_binding,
+            "this form of CREATE VIEW",
+        ),
+        (has_options || !create.cluster_by.is_empty() || create.comment.is_some(), "options of CREATE VIEW"),
+    ];
+    match refused.into_iter().find(|(is_there, _)| *is_there) {
+        None => Ok(()),
+        Some((_, what)) => {
+            let position = span_position(ast::Spanned::span(&create.name));
+            let hint = Some("CREATE [OR REPLACE] VIEW name [(columns)] AS query is.".to_owned());
+            Err(Error::Unsupported { what: format!("{what} is not supported"), position, hint })
+        }
+    }
+}
+
+fn same_type(a: &DataType, b: &DataType) -> bool {
+    match (a, b) {
+        (DataType::Timestamp(a, zone_a), DataType::Timestamp(b, zone_b)) => {
+            a == b && zone_a.is_some() == zone_b.is_some()
+        }
+        _ => a == b,
+    }
+}
