@@ -13,7 +13,7 @@ use datafusion::execution::{SessionStateDefaults, session_state::SessionStateBui
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
-use plimsoll_engine::Engine;
+use plimsoll_engine::{Engine, Shortcuts};
 
 use crate::catalog::{Catalog, View};
 use crate::cooperative::CooperativeJoins;
@@ -38,6 +38,8 @@ pub struct DatabaseOptions {
     pub spill_limit_bytes: u64,
     /// Partitions that a query is cut into, at least 1.
     pub threads: usize,
+    /// The shortcuts that queries may take; each gives the rows of the long way.
+    pub shortcuts: Shortcuts,
 }
 
 impl Default for DatabaseOptions {
@@ -47,6 +49,7 @@ impl Default for DatabaseOptions {
             spill_dir: None,
             spill_limit_bytes: 16 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            shortcuts: Shortcuts::ALL,
         }
     }
 }
@@ -101,6 +104,11 @@ impl Database {
     /// Settings with another time zone.
     pub(crate) fn settings(&self, time_zone: &str) -> Result<Settings> {
         Settings::new(&self.runtime, &self.options, time_zone)
+    }
+
+    /// The shortcuts that queries may take.
+    pub(crate) fn shortcuts(&self) -> Shortcuts {
+        self.options.shortcuts
     }
 
     /// Threads that a query may use.

@@ -22,13 +22,14 @@ mod text;
 mod time_bucket;
 mod zone;
 
+pub(crate) use bucket::Width;
 pub(crate) use checked::CheckedIntegers;
 pub(crate) use interval::parse_interval;
 pub(crate) use missing::{Missing, no_such_function};
 pub(crate) use named::argument_names;
 pub(crate) use round::IntegersByRounding;
 pub(crate) use similar::most_similar;
-pub(crate) use sum::ExactSums;
+pub(crate) use sum::{ExactSums, SUM_OF_INTEGERS};
 pub(crate) use text::TextAsPostgres;
 
 use bounded::{Bounded, MULTIPLYING};

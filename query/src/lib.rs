@@ -14,6 +14,7 @@ mod copy;
 mod database;
 mod ddl;
 mod delete;
+mod direct;
 mod error;
 mod functions;
 mod insert;

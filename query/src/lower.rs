@@ -37,7 +37,7 @@ mod rewrite;
 
 pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
-pub(crate) use names::{folded, output_names};
+pub(crate) use names::{folded, item_name, output_names};
 pub(crate) use parameters::{Parameters, bind};
 pub(crate) use rewrite::{HIDDEN, rewrite};
 

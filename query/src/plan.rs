@@ -17,6 +17,7 @@ use plimsoll_engine::{Snapshot, TableSchema};
 use crate::catalog::View;
 use crate::ddl::{DroppedTables, NewTable, dropped};
 use crate::delete::Delete;
+use crate::direct::{Direct, Means};
 use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
 use crate::options::ChangedOptions;
@@ -25,10 +26,18 @@ use crate::{Command, Database, Error, Outcome, Result, Statement};
 
 /// A planned statement.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a statement has one plan")]
 pub(crate) enum Plan {
     /// A query.
     Rows(Reading),
+    /// A query that the engine answers by itself.
+    Direct(Direct),
+    /// EXPLAIN of such a query.
+    ExplainDirect {
+        /// The query.
+        direct: Direct,
+        /// Run it as well.
+        analyze: bool,
+    },
     /// EXPLAIN of a query.
     Explain {
         /// The query.
@@ -94,6 +103,56 @@ impl Reading {
 }
 
 impl Plan {
+    /// The direct plan of a statement, with the columns it returns and the types of its parameters, if it has one.
+    pub(crate) fn direct(
+        statement: &Statement,
+        snapshot: &Snapshot,
+        time_zone: &Arc<str>,
+        parameter_types: &[Option<DataType>],
+    ) -> Option<(Plan, Vec<OutputColumn>, Vec<DataType>)> {
+        let (query, analyze) = match statement.ast() {
+            ast::Statement::Query(query) => (query, None),
+            ast::Statement::Explain { statement, analyze, .. } => match &**statement {
+                ast::Statement::Query(query) => (query, Some(*analyze)),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let direct = Direct::of(query, snapshot, time_zone, parameter_types)?;
+        let parameters = direct.parameters().to_vec();
+        Some(match analyze {
+            None => {
+                let columns = direct.columns();
+                (Plan::Direct(direct), columns, parameters)
+            }
+            Some(analyze) => (Plan::ExplainDirect { direct, analyze }, vec![plan_column()], parameters),
+        })
+    }
+
+    /// True for a plan of [`Plan::direct`].
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self, Plan::Direct(_) | Plan::ExplainDirect { .. })
+    }
+
+    /// Runs a direct plan. `None` when this run has to go the long way.
+    ///
+    /// # Errors
+    /// Errors that are known before the first row.
+    pub(crate) async fn run_direct(
+        &self,
+        parameters: &[ScalarValue],
+        means: &Means<'_>,
+    ) -> Result<Option<SendableRecordBatchStream>> {
+        match self {
+            Plan::Direct(direct) => direct.run(parameters, means).await,
+            Plan::ExplainDirect { direct, analyze } => {
+                let text = direct.explain(*analyze, parameters, means).await?;
+                text.map(|text| lines(&text)).transpose()
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Plans a statement. Gives also the columns it returns and the types of its parameters.
     ///
     /// # Errors
@@ -115,8 +174,7 @@ impl Plan {
                     return Err(unsupported("EXPLAIN of anything but a query"));
                 };
                 let reading = read(query, lowering, &mut parameters)?;
-                let column = OutputColumn { name: QUERY_PLAN.to_owned(), data_type: DataType::Utf8, nullable: false };
-                (Plan::Explain { reading, analyze: *analyze }, vec![column])
+                (Plan::Explain { reading, analyze: *analyze }, vec![plan_column()])
             }
             ast::Statement::Insert(insert) => {
                 let insert = Insert::plan(insert, lowering, &mut parameters)?;
@@ -150,6 +208,7 @@ impl Plan {
     pub(crate) fn fits(&self, snapshot: &Snapshot) -> bool {
         match self {
             Plan::Rows(reading) | Plan::Explain { reading, .. } => reading.fits(snapshot),
+            Plan::Direct(direct) | Plan::ExplainDirect { direct, .. } => direct.fits(snapshot),
             Plan::Insert(insert, reading) => {
                 let table = &insert.target.table;
                 reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
@@ -167,7 +226,7 @@ impl Plan {
 
     /// True for plans that return rows.
     pub(crate) fn returns_rows(&self) -> bool {
-        matches!(self, Plan::Rows(_) | Plan::Explain { .. })
+        matches!(self, Plan::Rows(_) | Plan::Explain { .. }) || self.is_direct()
     }
 
     /// Runs the plan over the snapshot in `state`.
@@ -191,6 +250,9 @@ impl Plan {
             Plan::Explain { reading, analyze } => {
                 let physical = reading.physical(prepared, parameters, state).await?;
                 Ok(Outcome::Rows(explain(physical, *analyze, state).await?))
+            }
+            Plan::Direct(_) | Plan::ExplainDirect { .. } => {
+                Err(Error::Internal("a direct plan has a door of its own".to_owned()))
             }
             Plan::Insert(insert, reading) => {
                 let physical = reading.physical(prepared, parameters, state).await?;
@@ -286,6 +348,15 @@ async fn explain(
     } else {
         DisplayableExecutionPlan::new(physical.as_ref()).indent(false).to_string()
     };
+    lines(&text)
+}
+
+fn plan_column() -> OutputColumn {
+    OutputColumn { name: QUERY_PLAN.to_owned(), data_type: DataType::Utf8, nullable: false }
+}
+
+/// A row for each line of a text.
+fn lines(text: &str) -> Result<SendableRecordBatchStream> {
     let schema = Arc::new(Schema::new(vec![Field::new(QUERY_PLAN, DataType::Utf8, false)]));
     let lines: StringArray = text.lines().map(Some).collect();
     let batch =

@@ -16,6 +16,7 @@ use plimsoll_engine::{Engine, Options, Snapshot};
 
 use crate::catalog::Views;
 use crate::database::Settings;
+use crate::direct::Means;
 use crate::lower::{Lowering, declared_types, locate};
 use crate::plan::Plan;
 use crate::source::RunSnapshot;
@@ -112,22 +113,48 @@ impl Session {
         parameter_types: &[Option<DataType>],
         now_ns: i64,
     ) -> Result<Prepared> {
-        let snapshot = self.database.engine().snapshot();
-        let state = self.state(&snapshot, now_ns);
+        let snapshot = self.snapshot();
         let views = self.database.catalog().views();
-        let lowering = Lowering {
-            settings: &self.settings,
-            state: &state,
-            snapshot: &snapshot,
-            views: &views,
-            database: &self.database,
-        };
+        match Plan::direct(statement, &snapshot, &self.settings.time_zone, parameter_types) {
+            Some((plan, columns, parameters)) => Ok(self.prepared(statement, plan, columns, parameters, views)),
+            None => self.prepare_the_long_way(statement, parameter_types, &snapshot, now_ns),
+        }
+    }
+
+    /// As [`Session::prepare`], by DataFusion.
+    fn prepare_the_long_way(
+        &self,
+        statement: &Statement,
+        parameter_types: &[Option<DataType>],
+        snapshot: &Snapshot,
+        now_ns: i64,
+    ) -> Result<Prepared> {
+        let state = self.state(snapshot, now_ns);
+        let views = self.database.catalog().views();
+        let lowering =
+            Lowering { settings: &self.settings, state: &state, snapshot, views: &views, database: &self.database };
         let declared = declared_types(statement.ast(), parameter_types);
         let (plan, columns, parameters) =
             on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(|e| locate(e, statement.ast())))?;
+        Ok(self.prepared(statement, plan, columns, parameters, views))
+    }
+
+    fn prepared(
+        &self,
+        statement: &Statement,
+        plan: Plan,
+        columns: Vec<OutputColumn>,
+        parameters: Vec<DataType>,
+        views: Arc<Views>,
+    ) -> Prepared {
         let zone = self.settings.time_zone.clone();
         let statement = statement.clone();
-        Ok(Prepared { inner: Arc::new(Inner { statement, plan, columns, parameters, zone, views }) })
+        Prepared { inner: Arc::new(Inner { statement, plan, columns, parameters, zone, views }) }
+    }
+
+    /// The data as it is now.
+    fn snapshot(&self) -> Snapshot {
+        self.database.engine().snapshot().with_shortcuts(self.database.shortcuts())
     }
 
     /// Runs a prepared statement on a snapshot taken now.
@@ -135,10 +162,18 @@ impl Session {
     /// # Errors
     /// Errors that are known before the first row; later ones come through the stream.
     pub async fn run(&self, prepared: &Prepared, parameters: &[ScalarValue], now_ns: i64) -> Result<Outcome> {
-        let snapshot = self.database.engine().snapshot();
-        let state = self.state(&snapshot, now_ns);
-        let fresh = self.refresh(prepared, &snapshot, now_ns)?;
+        let snapshot = self.snapshot();
+        let mut fresh = self.refresh(prepared, &snapshot, now_ns)?;
         let entry = self.database.running().enter(&fresh.inner.statement, &self.name, now_ns);
+        if fresh.inner.plan.is_direct() {
+            let means = Means { snapshot: &snapshot, now_ns, threads: self.database.threads() };
+            if let Some(rows) = fresh.inner.plan.run_direct(parameters, &means).await? {
+                return Ok(Outcome::Rows(entry.until_the_end_of(rows)));
+            }
+            let declared: Vec<_> = fresh.parameters().iter().cloned().map(Some).collect();
+            fresh = self.prepare_the_long_way(&fresh.inner.statement, &declared, &snapshot, now_ns)?;
+        }
+        let state = self.state(&snapshot, now_ns);
         let outcome = OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, &self.database))).await?;
         Ok(match outcome {
             Outcome::Rows(stream) => Outcome::Rows(entry.until_the_end_of(stream)),

@@ -14,9 +14,11 @@ use plimsoll_engine::{ColumnKind, ScanRequest, Snapshot, TableSchema, TagMatcher
 
 mod filter;
 mod scan;
+mod shown;
 
 use filter::Pushed;
 use scan::ScanExec;
+pub(crate) use shown::ShownFilter;
 
 use crate::Error;
 
@@ -118,6 +120,7 @@ impl TableProvider for SnapshotTable {
     }
 }
 
-fn engine_error(error: plimsoll_engine::Error) -> DataFusionError {
+/// An error of the engine on its way through DataFusion.
+pub(crate) fn engine_error(error: plimsoll_engine::Error) -> DataFusionError {
     DataFusionError::External(Box::new(Error::Engine(error)))
 }

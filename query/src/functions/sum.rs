@@ -12,6 +12,9 @@ type Result<T> = datafusion::common::Result<T>;
 /// Twenty digits hold every 64-bit integer; sums get ten more.
 const EXACT: DataType = DataType::Decimal128(20, 0);
 
+/// What the sum of integers is.
+pub(crate) const SUM_OF_INTEGERS: DataType = DataType::Decimal128(30, 0);
+
 /// Makes `sum(integer)` a sum of decimals.
 #[derive(Debug)]
 pub(crate) struct ExactSums;

@@ -21,9 +21,10 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 use futures::Stream;
-use plimsoll_engine::{ScanPart, ScanRequest, Snapshot, TagMatcher, TagTest, TimeRange};
+use plimsoll_engine::{ScanPart, ScanRequest, Snapshot};
 
 use super::engine_error;
+use super::shown::ShownFilter;
 
 type Result<T> = datafusion::common::Result<T>;
 
@@ -145,51 +146,11 @@ impl DisplayAs for ScanExec {
     fn fmt_as(&self, _type: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let request = &self.request;
         write!(f, "ScanExec: table={}, columns=[{}]", request.table, request.columns.join(", "))?;
-        if request.time != TimeRange::ALL {
-            write!(f, ", time={}", ShownRange(&request.time))?;
-        }
-        if !request.tags.is_empty() {
-            let tests: Vec<_> = request.tags.iter().map(|matcher| ShownMatcher(matcher).to_string()).collect();
-            write!(f, ", tags=[{}]", tests.join(" AND "))?;
-        }
+        write!(f, "{}", ShownFilter { time: &request.time, tags: &request.tags, predicates: &[] })?;
         if let Some(limit) = self.limit {
             write!(f, ", limit={limit}")?;
         }
         Ok(())
-    }
-}
-
-struct ShownRange<'a>(&'a TimeRange);
-
-impl fmt::Display for ShownRange<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |ns| chrono::DateTime::from_timestamp_nanos(ns).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-        match *self.0 {
-            range if range.is_empty() => f.write_str("none"),
-            TimeRange { min_ns: i64::MIN, max_ns } => write!(f, "[.., {}]", show(max_ns)),
-            TimeRange { min_ns, max_ns: i64::MAX } => write!(f, "[{}, ..]", show(min_ns)),
-            TimeRange { min_ns, max_ns } => write!(f, "[{}, {}]", show(min_ns), show(max_ns)),
-        }
-    }
-}
-
-struct ShownMatcher<'a>(&'a TagMatcher);
-
-impl fmt::Display for ShownMatcher<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
-        let list = |values: &[String]| values.iter().map(|v| quote(v)).collect::<Vec<_>>().join(", ");
-        let tag = &self.0.tag;
-        match &self.0.test {
-            TagTest::Equals(value) => write!(f, "{tag} = {}", quote(value)),
-            TagTest::NotEquals(value) => write!(f, "{tag} <> {}", quote(value)),
-            TagTest::In(values) => write!(f, "{tag} IN ({})", list(values)),
-            TagTest::NotIn(values) => write!(f, "{tag} NOT IN ({})", list(values)),
-            TagTest::Prefix(prefix) => write!(f, "{tag} LIKE {}", quote(&format!("{prefix}%"))),
-            TagTest::Regex(pattern) => write!(f, "{tag} ~ {}", quote(pattern)),
-            TagTest::IsNull => write!(f, "{tag} IS NULL"),
-            TagTest::IsNotNull => write!(f, "{tag} IS NOT NULL"),
-        }
     }
 }
 

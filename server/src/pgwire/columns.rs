@@ -3,6 +3,7 @@
 //! The type of each column is looked at once per batch. A value is written behind a length that is filled in afterwards.
 
 mod array;
+mod quick;
 
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::{
@@ -36,6 +37,7 @@ const DATA_ROW: u8 = b'D';
 /// Writes the rows of one batch.
 pub(crate) struct RowEncoder<'a> {
     columns: Vec<(Column, Format)>,
+    rows: usize,
     zone: &'a Zone,
 }
 
@@ -48,7 +50,7 @@ impl<'a> RowEncoder<'a> {
         let columns = batch.columns().iter().zip(formats);
         let columns =
             columns.map(|(array, format)| Ok((Column::new(array)?, *format))).collect::<Result<_, String>>()?;
-        Ok(RowEncoder { columns, zone })
+        Ok(RowEncoder { columns, rows: batch.num_rows(), zone })
     }
 
     /// Appends one row as a whole message.

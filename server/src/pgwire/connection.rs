@@ -262,8 +262,8 @@ impl Connection {
                 let rows = self.copy_in(target, deadline).await?;
                 return Ok(Some(format!("COPY {rows}")));
             }
-            (Plan::Query { ast, prepared }, Arguments::Query(arguments)) => {
-                if let Some(word) = writes(ast) {
+            (Plan::Query { statement, prepared }, Arguments::Query(arguments)) => {
+                if let Some(word) = writes(statement.ast()) {
                     self.session.check_may_write(word)?;
                 }
                 let now_ns = self.shared.times().now_ns;
@@ -428,7 +428,7 @@ fn from_panic(panic: &(dyn std::any::Any + Send)) -> SqlError {
 fn tag_of(planned: &Planned) -> Option<&'static str> {
     match &planned.plan {
         Plan::Command(_) => Some("SHOW"),
-        Plan::Query { ast, .. } => rows_tag(ast),
+        Plan::Query { statement, .. } => rows_tag(statement.ast()),
         Plan::Catalog(ast) => rows_tag(ast),
         Plan::Empty | Plan::Copy(_) => None,
     }

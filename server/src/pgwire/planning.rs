@@ -44,7 +44,7 @@ pub(super) fn plan(
     let prepared = session.query.prepare(statement, &types, times.now_ns)?;
     let parameters = parameters(prepared.parameters(), declared);
     let columns = query_columns(&prepared);
-    Ok(Planned { text, plan: Plan::Query { ast: Box::new(statement.ast().clone()), prepared }, parameters, columns })
+    Ok(Planned { text, plan: Plan::Query { statement: statement.clone(), prepared }, parameters, columns })
 }
 
 /// What the client declares stays; the rest is told as inferred.

@@ -125,16 +125,13 @@ fn put_batch(
 ) -> Result<u64, SqlError> {
     let Some((rows, next)) = batch else { return Ok(0) };
     let encoder = RowEncoder::new(rows, how.formats, how.zone).map_err(|error| SqlError::new(code::INTERNAL, error))?;
-    let first = *next;
-    while *next < rows.num_rows() && ((*next - first) as u64) < rows_max && out.len() < SEND_BYTES {
-        encoder.put_row(*next, out);
-        *next += 1;
-    }
-    let put = (*next - first) as u64;
+    let rows_max = usize::try_from(rows_max).unwrap_or(usize::MAX);
+    let put = encoder.put_rows(*next, rows_max, SEND_BYTES, out);
+    *next += put;
     if *next == rows.num_rows() {
         *batch = None;
     }
-    Ok(put)
+    Ok(put as u64)
 }
 
 /// As [`put_batch`], for rows at hand.

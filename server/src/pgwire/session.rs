@@ -5,7 +5,7 @@
 
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
@@ -41,6 +41,8 @@ pub(crate) struct Session {
     notices: Vec<SqlError>,
     /// What the client was last told of the settings that are reported.
     told: HashMap<&'static str, String>,
+    /// The settings that `told` was taken from.
+    told_of: Option<Arc<BTreeMap<String, String>>>,
 }
 
 /// A statement with its parameters, about to run, running, or done.
@@ -92,6 +94,7 @@ impl Session {
             transaction: Transaction::None,
             notices: Vec::new(),
             told: HashMap::new(),
+            told_of: None,
         };
         let name = format!("{} {}", session.pid, session.user);
         session.query.set_name(&name);
@@ -206,6 +209,10 @@ impl Session {
     /// The names and values of reported settings that changed since the client was last told.
     pub(crate) fn news(&mut self) -> Vec<(&'static str, String)> {
         let mut news = Vec::new();
+        if self.told_of.as_ref().is_some_and(|told_of| Arc::ptr_eq(told_of, self.settings.effective())) {
+            return news;
+        }
+        self.told_of = Some(self.settings.effective().clone());
         for name in REPORTED {
             let value = self.settings.get(name).unwrap_or_default();
             if self.told.get(name).map(String::as_str) != Some(value) {

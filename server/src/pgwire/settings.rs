@@ -5,6 +5,7 @@
 mod definitions;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use definitions::{DEFINITIONS, Definition, REPORTED, find};
@@ -32,8 +33,8 @@ pub(crate) struct Settings {
     initial: Values,
     /// What stays when the transaction commits.
     session: Values,
-    /// What holds now.
-    effective: Values,
+    /// What holds now; a new value of the pointer with each change.
+    effective: Arc<Values>,
 }
 
 /// The values at a point of a transaction, to go back to.
@@ -59,6 +60,11 @@ impl Settings {
         }
     }
 
+    /// What holds now, to tell whether anything has changed since. Whoever keeps it sees a new pointer after each change.
+    pub(crate) fn effective(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.effective
+    }
+
     /// The value of a setting that exists.
     fn known(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
@@ -82,7 +88,7 @@ impl Settings {
         let name = name.to_ascii_lowercase();
         self.initial.insert(name.clone(), value.clone());
         self.session.insert(name.clone(), value.clone());
-        self.effective.insert(name, value);
+        Arc::make_mut(&mut self.effective).insert(name, value);
     }
 
     /// Performs `SET name = arguments`.
@@ -117,15 +123,14 @@ impl Settings {
         let of_transaction = |name: &String| name.starts_with("transaction_");
         let kept: Values = self.effective.iter().filter(|(name, _)| of_transaction(name)).map(owned).collect();
         self.session = self.initial.clone();
-        self.effective = self.initial.clone();
-        self.effective.extend(kept);
+        self.effective = Arc::new(self.initial.iter().map(owned).chain(kept).collect());
     }
 
     fn put(&mut self, name: &str, value: Option<&str>, scope: Scope) {
         let scope = if name.starts_with("transaction_") { Scope::Transaction } else { scope };
         let targets = match scope {
-            Scope::Session => [Some(&mut self.session), Some(&mut self.effective)],
-            Scope::Transaction => [Some(&mut self.effective), None],
+            Scope::Session => [Some(&mut self.session), Some(Arc::make_mut(&mut self.effective))],
+            Scope::Transaction => [Some(Arc::make_mut(&mut self.effective)), None],
         };
         for values in targets.into_iter().flatten() {
             match value {
@@ -137,18 +142,18 @@ impl Settings {
 
     /// The values as they are now.
     pub(crate) fn mark(&self) -> Mark {
-        Mark { session: self.session.clone(), effective: self.effective.clone() }
+        Mark { session: self.session.clone(), effective: Values::clone(&self.effective) }
     }
 
     /// Goes back to what `mark` saw.
     pub(crate) fn roll_back_to(&mut self, mark: Mark) {
         self.session = mark.session;
-        self.effective = mark.effective;
+        self.effective = Arc::new(mark.effective);
     }
 
     /// Ends a transaction: what was set for it alone goes away.
     pub(crate) fn end_transaction(&mut self) {
-        self.effective = self.session.clone();
+        self.effective = Arc::new(self.session.clone());
     }
 
     /// The zone in which timestamps are shown.

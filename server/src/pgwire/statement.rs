@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast;
 use pgwire::messages::data::{FieldDescription, RowDescription};
-use plimsoll_query::{CopyIn, Prepared};
+use plimsoll_query::{CopyIn, Prepared, Statement};
 
 use super::columns::Format;
 use super::command::Command;
@@ -34,7 +34,7 @@ pub(crate) enum Plan {
     /// COPY: rows from the client into a table.
     Copy(Box<CopyIn>),
     /// The query layer.
-    Query { ast: Box<ast::Statement>, prepared: Prepared },
+    Query { statement: Statement, prepared: Prepared },
 }
 
 /// One parameter, as the client was told and as the statement takes it.
@@ -64,7 +64,7 @@ impl Planned {
             Plan::Command(command) => command.kind(),
             Plan::Catalog(_) => "catalog",
             Plan::Copy(_) => "copy",
-            Plan::Query { ast, .. } => match &**ast {
+            Plan::Query { statement, .. } => match statement.ast() {
                 ast::Statement::Query(_) => "select",
                 ast::Statement::Insert(_) => "insert",
                 ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. } => "explain",

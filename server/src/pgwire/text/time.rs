@@ -196,6 +196,110 @@ fn put_two(value: u8, out: &mut BytesMut) {
     out.put_slice(&[b'0' + value / 10 % 10, b'0' + value % 10]);
 }
 
+/// Writes timestamps quickly: what changes by the hour is kept from one to the next.
+pub(crate) struct HourClock<'a> {
+    zone: &'a Zone,
+    /// The minute whose offset is kept, in minutes since the Unix epoch.
+    minute: i64,
+    offset_s: i32,
+    /// The hour whose text is kept, in hours since 1970 on the zone's clocks.
+    hour: i64,
+    date_and_hour: [u8; DATE_AND_HOUR_BYTES],
+    offset: [u8; OFFSET_BYTES],
+    offset_bytes: usize,
+}
+
+/// `2024-01-01 05:`
+const DATE_AND_HOUR_BYTES: usize = 14;
+
+/// Longest form of an offset, `+00:44:30`.
+const OFFSET_BYTES: usize = 9;
+
+/// The times that are written quickly: years have four digits, and offsets change at whole minutes.
+const QUICK_US: std::ops::Range<i64> = 100_000_000 * SECOND_US..100_000_000_000 * SECOND_US;
+
+impl HourClock<'_> {
+    pub(crate) fn new(zone: &Zone) -> HourClock<'_> {
+        HourClock {
+            zone,
+            minute: i64::MIN,
+            offset_s: 0,
+            hour: i64::MIN,
+            date_and_hour: [0; DATE_AND_HOUR_BYTES],
+            offset: [0; OFFSET_BYTES],
+            offset_bytes: 0,
+        }
+    }
+
+    /// Writes a `timestamptz` as [`put_timestamptz`] does, and gives its length. `None` for times far from ours; then nothing that
+    /// counts is written. `out` has room for the longest form.
+    pub(crate) fn write(&mut self, us: i64, out: &mut [u8]) -> Option<usize> {
+        if !QUICK_US.contains(&us) {
+            return None;
+        }
+        let (second, fraction_us) = (us / SECOND_US, us % SECOND_US);
+        let offset_changed = self.follow_offset(second);
+        let local_s = second + i64::from(self.offset_s);
+        let (hour, in_hour) = (local_s / 3600, local_s % 3600);
+        if hour != self.hour || offset_changed {
+            self.follow_hour(hour);
+        }
+        out[..DATE_AND_HOUR_BYTES].copy_from_slice(&self.date_and_hour);
+        let [m, n] = TWO_DIGITS[(in_hour / 60) as usize];
+        let [s, t] = TWO_DIGITS[(in_hour % 60) as usize];
+        out[DATE_AND_HOUR_BYTES..DATE_AND_HOUR_BYTES + 5].copy_from_slice(&[m, n, b':', s, t]);
+        let mut at = DATE_AND_HOUR_BYTES + 5;
+        if fraction_us != 0 {
+            at += write_fraction(fraction_us, &mut out[at..]);
+        }
+        out[at..at + OFFSET_BYTES].copy_from_slice(&self.offset);
+        Some(at + self.offset_bytes)
+    }
+
+    /// Looks up the offset where it may have changed. Says whether it has.
+    fn follow_offset(&mut self, second: i64) -> bool {
+        let minute = second / 60;
+        if minute == self.minute {
+            return false;
+        }
+        self.minute = minute;
+        let before = std::mem::replace(&mut self.offset_s, self.zone.offset_s(second));
+        before != self.offset_s
+    }
+
+    fn follow_hour(&mut self, hour: i64) {
+        self.hour = hour;
+        let mut text = BytesMut::new();
+        put_timestamp(hour * 3600 * SECOND_US, &mut text);
+        self.date_and_hour.copy_from_slice(&text[..DATE_AND_HOUR_BYTES]);
+        text.clear();
+        put_offset(self.offset_s, &mut text);
+        self.offset_bytes = text.len();
+        self.offset[..text.len()].copy_from_slice(&text);
+    }
+}
+
+/// Writes a fraction of a second behind its point, without the zeros at its end.
+fn write_fraction(us: i64, out: &mut [u8]) -> usize {
+    let [a, b] = TWO_DIGITS[(us / 10_000) as usize];
+    let [c, d] = TWO_DIGITS[(us / 100 % 100) as usize];
+    let [e, f] = TWO_DIGITS[(us % 100) as usize];
+    let text = [b'.', a, b, c, d, e, f];
+    out[..text.len()].copy_from_slice(&text);
+    text.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1)
+}
+
+/// `00` to `99`
+static TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut digits = [[b'0'; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        digits[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    digits
+};
+
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeZone};
