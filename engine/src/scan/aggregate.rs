@@ -18,6 +18,7 @@ mod filter;
 mod finish;
 mod groups;
 mod kernels;
+mod narrow;
 mod output;
 mod overlap;
 mod parts;
@@ -198,10 +199,14 @@ impl Snapshot {
             return Err(Error::Limit { what: "width of a bucket, which is at least 1 ns,", found, limit: 1 });
         }
         let answer = Arc::new(Answer::new(&view.schema, request)?);
-        let plan = match self.shortcuts.kernels {
-            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?.map(Arc::new),
+        let mut plan = match self.shortcuts.kernels {
+            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?,
             false => None,
         };
+        if let (Some(plan), Some(limit), Some(_)) = (&mut plan, request.limit, request.bucket) {
+            narrow::narrow(plan, limit)?;
+        }
+        let plan = plan.map(Arc::new);
         let parts = match &plan {
             Some(plan) => parts::parts(plan, request.parts_max)?.into_iter().map(Work::Quick).collect(),
             None => vec![Work::Plain(Plain::new(self, request, answer.clone())?)],
