@@ -18,6 +18,7 @@ mod filter;
 mod finish;
 mod groups;
 mod kernels;
+mod narrow;
 mod output;
 mod overlap;
 mod parts;
@@ -215,10 +216,14 @@ impl Snapshot {
             Outlook::Raw(notice) => notice,
         };
         let request = &AggregateRequest { time: view.tiers.visible(&request.time), ..request.clone() };
-        let plan = match self.shortcuts.kernels {
-            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?.map(Arc::new),
+        let mut plan = match self.shortcuts.kernels {
+            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?,
             false => None,
         };
+        if let (Some(plan), Some(limit), Some(_)) = (&mut plan, request.limit, request.bucket) {
+            narrow::narrow(plan, limit)?;
+        }
+        let plan = plan.map(Arc::new);
         let parts = match &plan {
             Some(plan) => parts::parts(plan, request.parts_max)?.into_iter().map(Work::Quick).collect(),
             None => vec![Work::Plain(Plain::new(self, request, answer.clone())?)],

@@ -159,7 +159,7 @@ fn items(plan: &Plan) -> Result<Vec<Item>> {
 }
 
 /// Everything that may hold wanted rows, by partition and from old to new.
-fn pieces_by_partition(plan: &Plan) -> Result<BTreeMap<Partition, Vec<Piece>>> {
+pub(super) fn pieces_by_partition(plan: &Plan) -> Result<BTreeMap<Partition, Vec<Piece>>> {
     let mut partitions: BTreeMap<Partition, Vec<Piece>> = BTreeMap::new();
     let mut source = 0;
     for live in plan.view.segments.iter() {
