@@ -117,7 +117,7 @@ impl Direct {
 fn what(shape: &Shape<'_>, filter: &Filter, scope: &Scope<'_>) -> Option<What> {
     match (&shape.distinct, shape.group_by) {
         (Once::None, []) => match rows::scan(shape, scope) {
-            Some(columns) => (!filter.tests_fields()).then_some(What::Scan(columns)),
+            Some(columns) => Some(What::Scan(columns)),
             None => Groups::read(shape, scope).map(What::Groups),
         },
         (Once::None, _) => Groups::read(shape, scope).map(What::Groups),

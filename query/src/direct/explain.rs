@@ -25,7 +25,7 @@ impl Direct {
         means: &Means<'_>,
     ) -> Result<Option<String>> {
         let Some((request, limit)) = self.request(values, means)? else { return Ok(None) };
-        let mut text = shown(&request, limit);
+        let mut text = shown(&request);
         put_output(&mut text, self.output(), limit);
         if analyze {
             let started = Instant::now();
@@ -40,10 +40,10 @@ impl Direct {
     }
 }
 
-fn shown(request: &Request, limit: Option<usize>) -> String {
+fn shown(request: &Request) -> String {
     match request {
         Request::Aggregate(request) => shown_aggregate(request),
-        Request::Scan(request) => shown_scan(request, limit),
+        Request::Scan(request) => shown_scan(request),
     }
 }
 
@@ -76,9 +76,9 @@ fn shown_bucket(bucket: &Bucket) -> String {
     format!("{width:?} from {}", origin.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
 }
 
-fn shown_scan(request: &ScanRequest, limit: Option<usize>) -> String {
-    let ScanRequest { table, columns, time, tags, parts_max: _ } = request;
-    let filter = ShownFilter { time, tags, predicates: &[] };
+fn shown_scan(request: &ScanRequest) -> String {
+    let ScanRequest { table, columns, time, tags, predicates, limit, .. } = request;
+    let filter = ShownFilter { time, tags, predicates };
     let limit = limit.map(|limit| format!(", limit={limit}")).unwrap_or_default();
     format!("DirectScan: table={table}, columns=[{}]{filter}{limit}", columns.join(", "))
 }

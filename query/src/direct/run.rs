@@ -81,9 +81,9 @@ impl Direct {
             What::Groups(groups) => Request::Aggregate(self.aggregate_request(groups, filter, limit, means)),
             What::Scan(columns) => {
                 let parts_max = if limit.is_some() { 1 } else { means.threads };
-                let Bound { time, tags, predicates: _ } = filter;
-                let columns = columns.names.clone();
-                Request::Scan(ScanRequest { table: self.table.name.clone(), columns, time, tags, parts_max })
+                let Bound { time, tags, predicates } = filter;
+                let all = ScanRequest::new(&*self.table.name, &columns.names);
+                Request::Scan(ScanRequest { time, tags, predicates, limit, parts_max, ..all })
             }
         };
         Ok(Some((request, limit)))
