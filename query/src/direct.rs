@@ -77,7 +77,7 @@ impl Direct {
         let parameters = RefCell::new(declared.to_vec());
         let scope = Scope { table: &table, qualifier: &shape.qualifier, time_zone, parameters };
         let filter = Filter::read(shape.selection, &scope)?;
-        let what = what(&shape, &filter, &scope)?;
+        let what = what(&shape, &scope)?;
         let limit = match shape.limit {
             None => None,
             Some(limit) => Some(rows_max(limit, &scope)?),
@@ -114,7 +114,7 @@ impl Direct {
     }
 }
 
-fn what(shape: &Shape<'_>, filter: &Filter, scope: &Scope<'_>) -> Option<What> {
+fn what(shape: &Shape<'_>, scope: &Scope<'_>) -> Option<What> {
     match (&shape.distinct, shape.group_by) {
         (Once::None, []) => match rows::scan(shape, scope) {
             Some(columns) => Some(What::Scan(columns)),
