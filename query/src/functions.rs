@@ -7,6 +7,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+mod average;
 mod bounded;
 mod bucket;
 mod checked;
@@ -22,6 +23,7 @@ mod text;
 mod time_bucket;
 mod zone;
 
+pub(crate) use average::ExactAverages;
 pub(crate) use bucket::Width;
 pub(crate) use checked::CheckedIntegers;
 pub(crate) use interval::parse_interval;

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::batch::{FieldValues, Texts, Values};
-use crate::bytes::{Cursor, Short, put_varint, put_zigzag};
+use crate::bytes::{Cursor, Short, put_varint, put_zigzag, varint_size, zigzag_size};
 use crate::model::FieldType;
 use crate::pack::{pack, unpack};
 
@@ -29,8 +29,8 @@ const FORM_WHOLE: u8 = 0;
 /// Floats byte by byte: the first bytes of all, then the second bytes of all, and so on, packed.
 const FORM_PLANES: u8 = 1;
 
-/// Bytes that a run of steps takes, roughly.
-const RUN_BYTES: usize = 4;
+/// Fewest bytes of a run of equal steps.
+const RUN_BYTES_MIN: usize = 2;
 
 /// Writes integers; their number is known from outside.
 pub(super) fn put_integers(out: &mut Vec<u8>, values: &[i64]) {
@@ -40,16 +40,20 @@ pub(super) fn put_integers(out: &mut Vec<u8>, values: &[i64]) {
         _ => values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect(),
     };
     let of_steps = Frame::of(&steps);
-    let runs = 1 + steps.windows(2).filter(|pair| pair[0] != pair[1]).count();
     let best = (frame.width * values.len()).min(of_steps.width * steps.len() + 1);
-    if steps.is_empty() || runs * RUN_BYTES >= best && frame.width <= of_steps.width {
+    let runs = steps.chunk_by(|a, b| a == b).count();
+    let has_short_runs = runs * RUN_BYTES_MIN < best && {
+        let size = |run: &[i64]| zigzag_size(run[0]) + varint_size(run.len() as u64);
+        steps.chunk_by(|a, b| a == b).map(size).sum::<usize>() < best
+    };
+    if steps.is_empty() || !has_short_runs && frame.width <= of_steps.width {
         out.push(FORM_FRAME);
         frame.put(out, values);
         return;
     }
-    out.push(if runs * RUN_BYTES < best { FORM_RUNS } else { FORM_STEPS });
+    out.push(if has_short_runs { FORM_RUNS } else { FORM_STEPS });
     put_zigzag(out, values[0]);
-    if runs * RUN_BYTES >= best {
+    if !has_short_runs {
         of_steps.put(out, &steps);
         return;
     }

@@ -9,18 +9,42 @@ use crate::functions::{Width, parse_interval};
 /// 1970-01-05 00:00 UTC, a Monday.
 const MONDAY_NS: i64 = 4 * 86_400_000_000_000;
 
-/// The bucket that an expression computes from the time of a row; `None` when it is anything else.
-pub(super) fn read(expr: &Expr, scope: &Scope<'_>) -> Option<Bucket> {
-    match expr {
-        Expr::Nested(inner) => read(inner, scope),
-        Expr::Function(call) => match plain_call(call)? {
-            (name, args) if name == "time_bucket" => time_bucket(args, scope),
-            (name, args) if name == "date_bin" => date_bin(args, scope),
-            (name, args) if name == "date_trunc" => date_trunc(args, scope),
-            _ => None,
-        },
-        _ => None,
+/// A bucket as a statement writes it. What is grouped by and what is selected are the same only if they are written alike.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Found {
+    pub(super) bucket: Bucket,
+    function: Function,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Function {
+    TimeBucket,
+    DateBin,
+    DateTrunc,
+}
+
+impl Found {
+    /// Whether the planner says so of the function.
+    pub(super) fn is_nullable(&self) -> bool {
+        self.function != Function::DateTrunc
     }
+}
+
+/// The bucket that an expression computes from the time of a row; `None` when it is anything else.
+pub(super) fn read(expr: &Expr, scope: &Scope<'_>) -> Option<Found> {
+    let call = match expr {
+        Expr::Nested(inner) => return read(inner, scope),
+        Expr::Function(call) => call,
+        _ => return None,
+    };
+    let (name, args) = plain_call(call)?;
+    let (bucket, function) = match &*name {
+        "time_bucket" => (time_bucket(args, scope)?, Function::TimeBucket),
+        "date_bin" => (date_bin(args, scope)?, Function::DateBin),
+        "date_trunc" => (date_trunc(args, scope)?, Function::DateTrunc),
+        _ => return None,
+    };
+    Some(Found { bucket, function })
 }
 
 /// `time_bucket(width, time)`

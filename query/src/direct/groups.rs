@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Value, ValueWithSpan};
 use plimsoll_engine::{Aggregate, AggregateFunction, Bucket, ColumnKind, FieldType};
 
-use super::bucket;
+use super::bucket::{self, Found};
 use super::explain::shown_call;
 use super::names::{OrderKey, expression, group_key, order_key};
 use super::output::{Key, Output, sort_options};
@@ -67,7 +67,7 @@ impl Groups {
 
 struct Reader<'a> {
     scope: &'a Scope<'a>,
-    bucket: Option<Bucket>,
+    bucket: Option<Found>,
     tags: Vec<String>,
     aggregates: Vec<Aggregate>,
 }
@@ -147,7 +147,7 @@ impl Reader<'_> {
     /// A column of the result, as the planner describes it.
     fn field(&self, name: &str, piece: Piece) -> Option<Field> {
         let (data_type, nullable) = match piece {
-            Piece::Bucket => (self.scope.time_type(), true),
+            Piece::Bucket => (self.scope.time_type(), self.bucket.is_some_and(|found| found.is_nullable())),
             Piece::Tag(_) => (ColumnKind::Tag.arrow(), true),
             Piece::Aggregate(at) => self.aggregate_type(&self.aggregates[at])?,
         };
@@ -185,7 +185,13 @@ impl Reader<'_> {
             |(piece, options): &(Piece, SortOptions)| Key { at: place(piece), options: *options, name: name(piece) };
         let keys: Vec<_> = keys.iter().map(key).collect();
         let output = Output { columns, keys: beyond_given_order(keys, first_tag + self.tags.len()), schema };
-        Groups { bucket: self.bucket, tags: self.tags, aggregates: self.aggregates, output, by_bucket }
+        Groups {
+            bucket: self.bucket.map(|found| found.bucket),
+            tags: self.tags,
+            aggregates: self.aggregates,
+            output,
+            by_bucket,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum
 use super::cells::{Cells, Edge, FieldCells, Sums};
 use super::kernels::float_of_key;
 use super::output::{Answer, Column, SUM_PRECISION};
-use super::plain::one_nan;
+use super::plain::{average, one_nan};
 use super::plan::Plan;
 use super::spans::Window;
 use crate::Result;
@@ -113,7 +113,7 @@ fn array<'c>(column: &Column, found: &[Found], field: &dyn Fn(&Found) -> &'c Fie
         }
         Avg => {
             let sum = |f: &Found| float_sum(field(f), f.cell).or(exact_sum(field(f), f.cell).map(|sum| sum as f64));
-            Arc::new(found.iter().map(|f| Some(one_nan(sum(f)? / count(f) as f64))).collect::<Float64Array>())
+            Arc::new(found.iter().map(|f| Some(average(sum(f)?, count(f)))).collect::<Float64Array>())
         }
         Min if kind == ColumnKind::Field(FieldType::Text) => {
             texts(found.iter().map(|f| field(f).text_min[f.cell].as_deref()))

@@ -168,7 +168,9 @@ impl State {
             Count => Some(Datum::Value(Value::Integer(self.count))),
             Sum if is_float => self.float.map(|sum| Datum::Value(Value::Float(one_nan(sum)))),
             Sum => has_value.then_some(Datum::Decimal(self.exact)),
-            Avg if is_float => self.float.map(|sum| Datum::Value(Value::Float(one_nan(sum / self.count as f64)))),
+            Avg if is_float => {
+                self.float.map(|sum| Datum::Value(Value::Float(average(sum, self.count.unsigned_abs()))))
+            }
             Avg => has_value.then(|| Datum::Value(Value::Float(self.exact as f64 / self.count as f64))),
             Min => self.min.clone().map(|v| Datum::Value(same_nan(v))),
             Max => self.max.clone().map(|v| Datum::Value(same_nan(v))),
@@ -227,6 +229,11 @@ fn order(a: &Value<'_>, b: &Value<'_>) -> Ordering {
         (Value::Text(a), Value::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
         _ => unreachable!("values of one column have one type"),
     }
+}
+
+/// The mean of floats. As in PostgreSQL it is never -0.0, which a sum of nothing else is.
+pub(super) fn average(sum: f64, count: u64) -> f64 {
+    one_nan((sum + 0.0) / count as f64)
 }
 
 /// Any NaN as the one that answers give.

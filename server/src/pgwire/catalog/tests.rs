@@ -309,7 +309,8 @@ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ORDER BY 1;"#,
         &expect![[r#"
             Name:19|Owner:19
-            public|pg_database_owner"#]],
+            public|pg_database_owner
+            sys|postgres"#]],
     );
 }
 
@@ -555,7 +556,8 @@ fn sub_queries_see_the_levels_around_them() {
             information_schema|0
             pg_catalog|0
             pg_toast|0
-            public|1"#]],
+            public|1
+            sys|0"#]],
     );
     check("SELECT amname FROM pg_am WHERE oid NOT IN (SELECT NULL::oid)", &expect!["amname:19"]);
     check(
