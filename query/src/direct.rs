@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Query ─► shape ─► scope, filter, bucket ─► groups ─► AggregateRequest ─► run ─► output
-//!          one SELECT of one table           rows   ─► ScanRequest
+//!          one SELECT of one table           rows   ─► ScanRequest, LastRequest, tag values
 //! ```
 //!
 //! Invariants
@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
-use plimsoll_engine::{Snapshot, TableSchema};
+use plimsoll_engine::{ScanOrder, Snapshot, TableSchema};
 
 use filter::Filter;
 use groups::Groups;
@@ -58,7 +58,11 @@ enum What {
     /// Aggregates by bucket and tags.
     Groups(Groups),
     /// Rows.
-    Scan(Columns),
+    Scan(Columns, ScanOrder),
+    /// The latest row of each combination of these tags.
+    Latest(Columns, Vec<String>),
+    /// The combinations of tags that have rows.
+    Tags(Columns),
 }
 
 impl Direct {
@@ -77,7 +81,7 @@ impl Direct {
         let parameters = RefCell::new(declared.to_vec());
         let scope = Scope { table: &table, qualifier: &shape.qualifier, time_zone, parameters };
         let filter = Filter::read(shape.selection, &scope)?;
-        let what = what(&shape, &scope)?;
+        let what = what(&shape, &filter, &scope)?;
         let limit = match shape.limit {
             None => None,
             Some(limit) => Some(rows_max(limit, &scope)?),
@@ -109,19 +113,21 @@ impl Direct {
     fn output(&self) -> &output::Output {
         match &self.what {
             What::Groups(groups) => &groups.output,
-            What::Scan(columns) => &columns.output,
+            What::Scan(columns, _) | What::Latest(columns, _) | What::Tags(columns) => &columns.output,
         }
     }
 }
 
-fn what(shape: &Shape<'_>, scope: &Scope<'_>) -> Option<What> {
+fn what(shape: &Shape<'_>, filter: &Filter, scope: &Scope<'_>) -> Option<What> {
     match (&shape.distinct, shape.group_by) {
         (Once::None, []) => match rows::scan(shape, scope) {
-            Some(columns) => Some(What::Scan(columns)),
+            Some((columns, order)) => Some(What::Scan(columns, order)),
             None => Groups::read(shape, scope).map(What::Groups),
         },
         (Once::None, _) => Groups::read(shape, scope).map(What::Groups),
-        _ => None,
+        _ if filter.tests_fields() => None,
+        (Once::Whole, _) => rows::tags(shape, scope).map(What::Tags),
+        (Once::On(on), _) => rows::latest(shape, on, scope).map(|(columns, by)| What::Latest(columns, by)),
     }
 }
 

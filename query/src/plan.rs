@@ -365,7 +365,10 @@ fn lines(text: &str) -> Result<SendableRecordBatchStream> {
 }
 
 fn unsupported(what: &str) -> Error {
-    let hint = Some("Statements are SELECT, EXPLAIN, INSERT, DELETE, CREATE TABLE and DROP TABLE.".to_owned());
+    let hint = Some(
+        "Statements are SELECT, EXPLAIN, INSERT, DELETE, COPY, CREATE, ALTER and DROP TABLE, CREATE and DROP VIEW."
+            .to_owned(),
+    );
     Error::Unsupported { what: format!("{what} is not supported"), position: None, hint }
 }
 

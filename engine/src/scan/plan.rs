@@ -18,6 +18,9 @@ use crate::table::TableView;
 /// Rows that a unit should hold.
 const UNIT_ROWS: usize = 64 * 1024;
 
+/// Most units that the rows of one partition are cut into by time.
+const SLICES_MAX: usize = 4096;
+
 /// Rows of a run between two places where it can be cut.
 const RUN_STEP_ROWS: usize = 8 * 1024;
 
@@ -48,8 +51,7 @@ pub(super) fn units(reader: &Reader) -> Result<Vec<Unit>> {
         ScanOrder::Time | ScanOrder::TimeDescending => {
             for (partition, sources) in by_partition(reader, sources) {
                 let time = partition::range(partition).intersect(&reader.wanted.time);
-                let rows_about = rows_about(reader, &sources);
-                units.push(Unit { time, sources, lo: START, hi: None, rows_about });
+                slice(reader, time, sources, &mut units);
             }
         }
     }
@@ -57,6 +59,33 @@ pub(super) fn units(reader: &Reader) -> Result<Vec<Unit>> {
         units.reverse();
     }
     Ok(units)
+}
+
+/// Cuts the rows of sources into units by time.
+fn slice(reader: &Reader, time: TimeRange, sources: Vec<Source>, units: &mut Vec<Unit>) {
+    let of_source = |source: &Source| match source {
+        Source::Segment { nth, .. } => {
+            let entry = &reader.view.segments[*nth].entry;
+            TimeRange { min_ns: entry.min_ns, max_ns: entry.max_ns }
+        }
+        Source::Run(run) => run.time,
+    };
+    let join =
+        |a: TimeRange, b: TimeRange| TimeRange { min_ns: a.min_ns.min(b.min_ns), max_ns: a.max_ns.max(b.max_ns) };
+    let held = sources.iter().map(of_source).reduce(join);
+    let Some(time) = held.map(|held| held.intersect(&time)).filter(|time| !time.is_empty()) else { return };
+    let rows = rows_about(reader, &sources);
+    let count = rows.div_ceil(UNIT_ROWS).clamp(1, SLICES_MAX) as i128;
+    let span = i128::from(time.max_ns) - i128::from(time.min_ns) + 1;
+    let edge = |nth: i128| i128::from(time.min_ns) + span * nth / count;
+    for nth in 0..count {
+        let (start, end) = (edge(nth), edge(nth + 1));
+        if start < end {
+            let time = TimeRange { min_ns: start as i64, max_ns: (end - 1) as i64 };
+            let rows_about = rows / count as usize;
+            units.push(Unit { time, sources: sources.clone(), lo: START, hi: None, rows_about });
+        }
+    }
 }
 
 /// Deals units out to parts.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
-use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, ScanRequest};
+use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, LastRequest, ScanOrder, ScanRequest};
 
 use super::Direct;
 use super::output::{Key, Output};
@@ -44,6 +44,15 @@ fn shown(request: &Request) -> String {
     match request {
         Request::Aggregate(request) => shown_aggregate(request),
         Request::Scan(request) => shown_scan(request),
+        Request::Latest(LastRequest { table, columns, tags, by, time }) => {
+            let (by, columns) = (by.join(", "), columns.join(", "));
+            let filter = ShownFilter { time, tags, predicates: &[] };
+            format!("LastPoints: table={table}, by=[{by}], columns=[{columns}]{filter}")
+        }
+        Request::Tags { table, tags, matchers, time } => {
+            let filter = ShownFilter { time, tags: matchers, predicates: &[] };
+            format!("TagValues: table={table}, tags=[{}]{filter}", tags.join(", "))
+        }
     }
 }
 
@@ -77,10 +86,16 @@ fn shown_bucket(bucket: &Bucket) -> String {
 }
 
 fn shown_scan(request: &ScanRequest) -> String {
-    let ScanRequest { table, columns, time, tags, predicates, limit, .. } = request;
+    let ScanRequest { table, columns, time, tags, predicates, limit, order, .. } = request;
+    let order = match order {
+        ScanOrder::Unordered => "",
+        ScanOrder::SeriesTime => ", order=[series, time]",
+        ScanOrder::Time => ", order=[time]",
+        ScanOrder::TimeDescending => ", order=[time DESC]",
+    };
     let filter = ShownFilter { time, tags, predicates };
     let limit = limit.map(|limit| format!(", limit={limit}")).unwrap_or_default();
-    format!("DirectScan: table={table}, columns=[{}]{filter}{limit}", columns.join(", "))
+    format!("DirectScan: table={table}, columns=[{}]{filter}{order}{limit}", columns.join(", "))
 }
 
 /// What is left to do with the engine's answer, above it.

@@ -68,6 +68,11 @@ impl Filter {
         Some(filter)
     }
 
+    /// True when rows are told apart by their fields.
+    pub(super) fn tests_fields(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
     /// The filter of one run; `None` when a parameter has no value that can be compared.
     pub(super) fn bind(&self, run: &Run<'_>) -> Option<Bound> {
         let mut time = TimeRange::ALL;

@@ -12,7 +12,10 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::Stream;
-use plimsoll_engine::{AggregatePart, AggregateRequest, BucketLimit, Partial, ScanPart, ScanRequest, Snapshot};
+use plimsoll_engine::{
+    AggregatePart, AggregateRequest, BucketLimit, LastRequest, Partial, ScanPart, ScanRequest, Snapshot, TagMatcher,
+    TimeRange,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -41,6 +44,8 @@ pub(crate) struct Means<'a> {
 pub(super) enum Request {
     Aggregate(AggregateRequest),
     Scan(ScanRequest),
+    Latest(LastRequest),
+    Tags { table: String, tags: Vec<String>, matchers: Vec<TagMatcher>, time: TimeRange },
 }
 
 impl Direct {
@@ -61,6 +66,10 @@ impl Direct {
                 Err(Error::Engine(plimsoll_engine::Error::Limit { .. })) => return Ok(None),
                 batch => batch?,
             },
+            Request::Latest(request) => on_a_thread(means, move |snapshot| snapshot.last_points(&request)).await?,
+            Request::Tags { table, tags, matchers, time } => {
+                on_a_thread(means, move |snapshot| snapshot.tag_values(&table, &tags, &matchers, Some(time))).await?
+            }
         };
         let batch = output.finish(&batch, limit)?;
         Ok(Some(Box::pin(RecordBatchStreamAdapter::new(output.schema.clone(), futures::stream::iter([Ok(batch)])))))
@@ -79,11 +88,21 @@ impl Direct {
         let limit = limit.flatten();
         let request = match &self.what {
             What::Groups(groups) => Request::Aggregate(self.aggregate_request(groups, filter, limit, means)),
-            What::Scan(columns) => {
+            What::Latest(columns, by) => {
+                let Bound { time, tags, predicates: _ } = filter;
+                let (table, columns, by) = (self.table.name.clone(), columns.names.clone(), by.clone());
+                Request::Latest(LastRequest { table, columns, tags, by, time })
+            }
+            What::Tags(columns) => {
+                let Bound { time, tags: matchers, predicates: _ } = filter;
+                let (table, tags) = (self.table.name.clone(), columns.names.clone());
+                Request::Tags { table, tags, matchers, time }
+            }
+            What::Scan(columns, order) => {
                 let parts_max = if limit.is_some() { 1 } else { means.threads };
                 let Bound { time, tags, predicates } = filter;
                 let all = ScanRequest::new(&*self.table.name, &columns.names);
-                Request::Scan(ScanRequest { time, tags, predicates, limit, parts_max, ..all })
+                Request::Scan(ScanRequest { time, tags, predicates, limit, parts_max, order: *order, ..all })
             }
         };
         Ok(Some((request, limit)))
@@ -120,6 +139,15 @@ impl Direct {
         let cast = values.iter().zip(&self.parameters).map(|(value, data_type)| value.cast_to(data_type));
         Ok(cast.collect::<datafusion::common::Result<_>>()?)
     }
+}
+
+/// Asks where one may block.
+async fn on_a_thread(
+    means: &Means<'_>,
+    ask: impl FnOnce(&Snapshot) -> plimsoll_engine::Result<RecordBatch> + Send + 'static,
+) -> Result<RecordBatch> {
+    let snapshot = means.snapshot.clone();
+    blocking(move || Ok(ask(&snapshot)?)).await
 }
 
 async fn aggregate(request: AggregateRequest, means: &Means<'_>) -> Result<RecordBatch> {

@@ -14,7 +14,7 @@ pub(super) struct Shape<'a> {
     pub(super) table: String,
     /// What columns of the table may be qualified with.
     pub(super) qualifier: String,
-    pub(super) distinct: Once,
+    pub(super) distinct: Once<'a>,
     pub(super) items: &'a [SelectItem],
     pub(super) selection: Option<&'a Expr>,
     pub(super) group_by: &'a [Expr],
@@ -23,13 +23,13 @@ pub(super) struct Shape<'a> {
 }
 
 /// Which rows come once only.
-pub(super) enum Once {
+pub(super) enum Once<'a> {
     /// Every row comes.
     None,
     /// `DISTINCT`
     Whole,
     /// `DISTINCT ON (...)`
-    On,
+    On(&'a [Expr]),
 }
 
 impl<'a> Shape<'a> {
@@ -58,7 +58,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-type Parts<'a> = (&'a TableFactor, Once, &'a [SelectItem], Option<&'a Expr>, &'a [Expr]);
+type Parts<'a> = (&'a TableFactor, Once<'a>, &'a [SelectItem], Option<&'a Expr>, &'a [Expr]);
 
 fn of_select(select: &Select) -> Option<Parts<'_>> {
     let Select {
@@ -111,7 +111,7 @@ fn of_select(select: &Select) -> Option<Parts<'_>> {
     let distinct = match distinct {
         None | Some(Distinct::All) => Once::None,
         Some(Distinct::Distinct) => Once::Whole,
-        Some(Distinct::On(_)) => Once::On,
+        Some(Distinct::On(on)) => Once::On(on),
     };
     let GroupByExpr::Expressions(group_by, modifiers) = group_by else { return None };
     modifiers.is_empty().then_some((relation, distinct, projection, selection.as_ref(), group_by))

@@ -1,6 +1,6 @@
 //! `sys.tables`, `sys.columns`, `sys.rollups` and `sys.wal`: what is stored.
 
-use plimsoll_engine::{ColumnKind, RollupStats, TableStats, Tier};
+use plimsoll_engine::{ColumnKind, RollupStats, SegmentInfo, TableStats, Tier};
 
 use super::{Cell, Kind, Row, SystemColumn, SystemTable};
 use crate::{Database, Result};
@@ -51,6 +51,33 @@ pub(super) const TABLES: &[SystemTable] = &[
             SystemColumn::new("last_time", Kind::Time, "end of the last day"),
         ],
         rows: rollups,
+    },
+    SystemTable {
+        name: "tags",
+        about: "a tag of a table",
+        columns: &[
+            SystemColumn::new("table_name", Kind::Text, "its table"),
+            SystemColumn::new("tag", Kind::Text, "its name"),
+            SystemColumn::new("values", Kind::Integer, "distinct values that rows have; NULL is none"),
+        ],
+        rows: tags,
+    },
+    SystemTable {
+        name: "segments",
+        about: "a segment file",
+        columns: &[
+            SystemColumn::new("table_name", Kind::Text, "whose rows it holds"),
+            SystemColumn::new("path", Kind::Text, "where it is"),
+            SystemColumn::new("tier", Kind::Integer, "0 for rows as they were written, 1 for rollups"),
+            SystemColumn::new("level", Kind::Integer, "its size class, by which segments are joined"),
+            SystemColumn::new("rows", Kind::Integer, "rows in it, deleted ones as well"),
+            SystemColumn::new("bytes", Kind::Integer, "its size"),
+            SystemColumn::new("first_time", Kind::Time, "earliest time in it"),
+            SystemColumn::new("last_time", Kind::Time, "latest time in it"),
+            SystemColumn::new("has_deleted_rows", Kind::Boolean, "some rows are deleted and wait for compaction"),
+            SystemColumn::new("is_damaged", Kind::Boolean, "it cannot be read"),
+        ],
+        rows: segments,
     },
     SystemTable {
         name: "wal",
@@ -120,6 +147,37 @@ fn columns(database: &Database) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+fn tags(database: &Database) -> Result<Vec<Row>> {
+    let snapshot = database.engine().snapshot();
+    let mut rows = Vec::new();
+    for table in snapshot.tables() {
+        for column in table.columns.iter().filter(|column| column.kind == ColumnKind::Tag) {
+            let values = snapshot.tag_values(&table.name, &[&column.name], &[], None)?;
+            let values = values.num_rows() - values.column(0).null_count();
+            rows.push(vec![Cell::text(&table.name), Cell::text(&column.name), Cell::count(values)]);
+        }
+    }
+    Ok(rows)
+}
+
+fn segments(database: &Database) -> Result<Vec<Row>> {
+    let row = |segment: SegmentInfo| {
+        vec![
+            Cell::text(segment.table),
+            Cell::text(segment.path.display().to_string()),
+            Cell::count(segment.tier),
+            Cell::count(segment.level),
+            Cell::count(segment.rows),
+            Cell::count(segment.bytes),
+            Cell::Time(Some(segment.time.min_ns)),
+            Cell::Time(Some(segment.time.max_ns)),
+            Cell::Boolean(segment.has_deleted_rows),
+            Cell::Boolean(segment.is_damaged),
+        ]
+    };
+    Ok(database.engine().segments().into_iter().map(row).collect())
 }
 
 fn wal(database: &Database) -> Result<Vec<Row>> {
