@@ -49,9 +49,9 @@ pub use model::{
     TableSchema, Tier, TimeRange, Value,
 };
 pub use scan::{
-    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp,
-    FieldPredicate, FieldTest, LastRequest, Partial, ScanOrder, ScanPart, ScanRequest, Shortcuts, Snapshot, TagMatcher,
-    TagTest, TierUsed,
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp, Effort,
+    FieldPredicate, FieldTest, LastRequest, Partial, ScanOrder, ScanPart, ScanRequest, Share, Shortcuts, Snapshot,
+    TagMatcher, TagTest, TierUsed,
 };
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;

@@ -1,12 +1,15 @@
 //! Reading: a snapshot, what to read of it, and the parts that can be read in parallel.
 
 mod aggregate;
+mod effort;
 mod last;
 mod output;
 mod plan;
 mod predicate;
+mod proof;
 mod read;
 mod shortcuts;
+mod sieve;
 mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +24,8 @@ use crate::{Result, SchemaError};
 pub use aggregate::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial, TierUsed,
 };
+use effort::Tally;
+pub use effort::{Effort, Share};
 pub(crate) use last::LastPoints;
 pub use last::LastRequest;
 use output::Output;
@@ -114,6 +119,7 @@ impl ScanRequest {
 pub struct Snapshot {
     tables: Arc<BTreeMap<String, Arc<TableView>>>,
     shortcuts: Shortcuts,
+    tally: Arc<Tally>,
 }
 
 impl Snapshot {
@@ -121,13 +127,19 @@ impl Snapshot {
         Snapshot {
             tables: Arc::new(tables.map(|t| (t.schema.name.clone(), Arc::new(t))).collect()),
             shortcuts: Shortcuts::ALL,
+            tally: Arc::default(),
         }
     }
 
     /// The same state, read with these shortcuts and no others.
     #[must_use]
     pub fn with_shortcuts(&self, shortcuts: Shortcuts) -> Snapshot {
-        Snapshot { tables: self.tables.clone(), shortcuts }
+        Snapshot { tables: self.tables.clone(), shortcuts, tally: Arc::default() }
+    }
+
+    /// What the reads of this snapshot, which its clones share, have taken since [`Snapshot::with_shortcuts`].
+    pub fn effort(&self) -> Effort {
+        self.tally.effort()
     }
 
     /// The shortcuts that reads of this snapshot may take.
@@ -157,8 +169,10 @@ impl Snapshot {
         let schema = output.schema();
         let predicates = output.predicates(view, &request.predicates)?;
         let series = plan::select_series(view, &request.tags)?;
-        let wanted = Wanted { time: view.tiers.visible(&request.time), series, predicates, order: request.order };
-        let reader = Arc::new(Reader::new(view.clone(), output, wanted));
+        let time = view.tiers.visible(&request.time);
+        let prunes = self.shortcuts.pruning;
+        let wanted = Wanted { time, series, predicates, order: request.order, prunes };
+        let reader = Arc::new(Reader::new(view.clone(), output, wanted, self.tally.clone()));
         let units = plan::units(&reader)?;
         let parts = match request.order {
             ScanOrder::Time | ScanOrder::TimeDescending => 1,

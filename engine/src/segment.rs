@@ -25,7 +25,7 @@ mod verify;
 mod writer;
 
 pub(crate) use format::ChunkInfo;
-pub(crate) use reader::{Chunk, Published, Section, Segment, Selection, VectorTimes};
+pub(crate) use reader::{Chunk, Picked, Published, Section, Segment, Selection, VectorTimes};
 pub(crate) use stats::{Edge, Scalar, Stats};
 pub(crate) use vector::{Decoded, VectorBuffer};
 pub(crate) use writer::SegmentWriter;

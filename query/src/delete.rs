@@ -16,7 +16,7 @@ use plimsoll_engine::{ColumnKind, Engine, TableSchema};
 use crate::ddl::table_name;
 use crate::lower::Lowering;
 use crate::session::blocking;
-use crate::source::scan_of;
+use crate::source::{Pushed, scan_of};
 use crate::{Error, Result};
 
 /// A planned DELETE: its table, and the query of its points.
@@ -59,8 +59,8 @@ impl Delete {
     /// Those of the query and of the engine; nothing is deleted then.
     pub(crate) async fn run(&self, points: LogicalPlan, state: &SessionState, engine: &Arc<Engine>) -> Result<u64> {
         let (engine, table) = (engine.clone(), self.table.name.clone());
-        if let Some((time, tags)) = scan_of(&points) {
-            return blocking(move || Ok(engine.delete(&table, time, &tags, &[])?)).await;
+        if let Some(Pushed { time, tags, predicates }) = scan_of(&points) {
+            return blocking(move || Ok(engine.delete(&table, time, &tags, &predicates)?)).await;
         }
         let physical = state.query_planner().create_physical_plan(&points, state).await?;
         let mut stream = execute_stream(physical, state.task_ctx())?;

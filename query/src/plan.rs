@@ -22,6 +22,7 @@ use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
 use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
+use crate::source::RunSnapshot;
 use crate::{Command, Database, Error, Outcome, Result, Statement};
 
 /// A planned statement.
@@ -344,7 +345,11 @@ async fn explain(
     let text = if analyze {
         let mut stream = execute_stream(physical.clone(), state.task_ctx())?;
         while stream.try_next().await?.is_some() {}
-        DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(false).to_string()
+        let steps = DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(false).to_string();
+        match state.config().get_extension::<RunSnapshot>() {
+            Some(read) => format!("{steps}{}", read.0.effort()),
+            None => steps,
+        }
     } else {
         DisplayableExecutionPlan::new(physical.as_ref()).indent(false).to_string()
     };

@@ -10,13 +10,13 @@ use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use plimsoll_engine::{ColumnKind, ScanRequest, Snapshot, TableSchema, TagMatcher, TimeRange};
+use plimsoll_engine::{ColumnKind, ScanRequest, Snapshot, TableSchema};
 
 mod filter;
 mod scan;
 mod shown;
 
-use filter::Pushed;
+pub(crate) use filter::Pushed;
 use scan::ScanExec;
 pub(crate) use shown::ShownFilter;
 
@@ -55,17 +55,16 @@ impl SnapshotTable {
     }
 }
 
-/// The times and tags to which an optimized plan narrows its one table, when it does nothing else and the engine gives the
-/// very rows that pass its filters.
-pub(crate) fn scan_of(plan: &LogicalPlan) -> Option<(TimeRange, Vec<TagMatcher>)> {
+/// What an optimized plan narrows its one table by, when it does nothing else and the engine gives the very rows that pass its
+/// filters.
+pub(crate) fn scan_of(plan: &LogicalPlan) -> Option<Pushed> {
     match plan {
         LogicalPlan::Projection(projection) => scan_of(&projection.input),
         LogicalPlan::SubqueryAlias(alias) => scan_of(&alias.input),
         LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
             let table = SnapshotTable::of(&scan.source)?;
             let is_exact = |filter: &Expr| filter::support(filter, &table) == TableProviderFilterPushDown::Exact;
-            let pushed = filter::push(&scan.filters, &table);
-            scan.filters.iter().all(is_exact).then_some((pushed.time, pushed.tags))
+            scan.filters.iter().all(is_exact).then(|| filter::push(&scan.filters, &table))
         }
         _ => None,
     }
@@ -101,10 +100,13 @@ impl TableProvider for SnapshotTable {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => self.schema.clone(),
         };
-        let Pushed { time, tags } = filter::push(filters, &self.table);
+        let Pushed { time, tags, predicates } = filter::push(filters, &self.table);
+        // A limit comes here only when every filter is applied by the engine.
         let request = ScanRequest {
             time,
             tags,
+            predicates,
+            limit,
             parts_max: state.config().target_partitions().max(1),
             ..ScanRequest::new(&*self.table.name, schema.fields().iter().map(|f| f.name().as_str()))
         };
@@ -116,7 +118,7 @@ impl TableProvider for SnapshotTable {
             .await
             .map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))?
             .map_err(engine_error)?;
-        Ok(Arc::new(ScanExec::new(snapshot, request, parts, schema, limit)))
+        Ok(Arc::new(ScanExec::new(snapshot, request, parts, schema)))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     to_unsigned,
 };
 use crate::bytes::Cursor;
-use crate::model::FieldType;
+use crate::model::{FieldType, Value};
 
 /// Room for one decoded vector of each type; grows once and is used again and again.
 #[derive(Debug, Default)]
@@ -31,6 +31,30 @@ pub(crate) enum Slice<'a> {
     Boolean(&'a [bool]),
     /// UTF-8 text.
     Text(&'a Texts),
+}
+
+impl Slice<'_> {
+    /// Number of values.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Slice::Float(v) => v.len(),
+            Slice::Integer(v) => v.len(),
+            Slice::Unsigned(v) => v.len(),
+            Slice::Boolean(v) => v.len(),
+            Slice::Text(v) => v.parts().1.len(),
+        }
+    }
+
+    /// The n-th value.
+    pub(crate) fn value(&self, nth: usize) -> Value<'_> {
+        match self {
+            Slice::Float(v) => Value::Float(v[nth]),
+            Slice::Integer(v) => Value::Integer(v[nth]),
+            Slice::Unsigned(v) => Value::Unsigned(v[nth]),
+            Slice::Boolean(v) => Value::Boolean(v[nth]),
+            Slice::Text(v) => Value::Text(v.get(nth).into()),
+        }
+    }
 }
 
 /// As [`super::decode`], into a buffer.

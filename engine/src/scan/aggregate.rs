@@ -217,7 +217,7 @@ impl Snapshot {
         };
         let request = &AggregateRequest { time: view.tiers.visible(&request.time), ..request.clone() };
         let mut plan = match self.shortcuts.kernels {
-            true => Plan::new(view.clone(), request, &answer, self.shortcuts)?,
+            true => Plan::new(view.clone(), request, &answer, self.shortcuts, self.tally.clone())?,
             false => None,
         };
         if let (Some(plan), Some(limit), Some(_)) = (&mut plan, request.limit, request.bucket) {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use roaring::RoaringBitmap;
 
+use super::effort::Effort;
 use super::read::{Reader, Source, Unit};
 use super::{ScanOrder, TagMatcher};
 use crate::Result;
@@ -63,16 +64,9 @@ pub(super) fn units(reader: &Reader) -> Result<Vec<Unit>> {
 
 /// Cuts the rows of sources into units by time.
 fn slice(reader: &Reader, time: TimeRange, sources: Vec<Source>, units: &mut Vec<Unit>) {
-    let of_source = |source: &Source| match source {
-        Source::Segment { nth, .. } => {
-            let entry = &reader.view.segments[*nth].entry;
-            TimeRange { min_ns: entry.min_ns, max_ns: entry.max_ns }
-        }
-        Source::Run(run) => run.time,
-    };
     let join =
         |a: TimeRange, b: TimeRange| TimeRange { min_ns: a.min_ns.min(b.min_ns), max_ns: a.max_ns.max(b.max_ns) };
-    let held = sources.iter().map(of_source).reduce(join);
+    let held = sources.iter().map(|source| source.time(&reader.view)).reduce(join);
     let Some(time) = held.map(|held| held.intersect(&time)).filter(|time| !time.is_empty()) else { return };
     let rows = rows_about(reader, &sources);
     let count = rows.div_ceil(UNIT_ROWS).clamp(1, SLICES_MAX) as i128;
@@ -117,18 +111,22 @@ fn cut(reader: &Reader, time: TimeRange, sources: Vec<Source>, units: &mut Vec<U
 /// What may hold wanted rows, oldest first.
 fn sources(reader: &Reader) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
+    let mut effort = Effort::default();
     for (nth, live) in reader.view.segments.iter().enumerate() {
         let time = TimeRange { min_ns: live.entry.min_ns, max_ns: live.entry.max_ns };
         if !time.overlaps(&reader.wanted.time) {
+            effort.chunks.pruned += live.file.as_ref().map_or(0, |segment| segment.chunks().len() as u64);
             continue;
         }
         let segment = live.file.as_ref().map_err(crate::Error::again)?;
         let wanted = |chunk: &usize| reader.wants_chunk(&segment.chunks()[*chunk]);
         let chunks: Vec<usize> = (0..segment.chunks().len()).filter(wanted).collect();
+        effort.chunks.pruned += (segment.chunks().len() - chunks.len()) as u64;
         if !chunks.is_empty() {
             sources.push(Source::Segment { nth, chunks });
         }
     }
+    reader.tally.add(&effort);
     let runs = reader.view.memtable.runs().filter(|run| run.time.overlaps(&reader.wanted.time));
     sources.extend(runs.cloned().map(Source::Run));
     Ok(sources)

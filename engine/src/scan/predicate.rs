@@ -8,7 +8,9 @@ use arrow_array::{Array, ArrayRef};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::DataType;
 
+use crate::codec::Slice;
 use crate::model::Value;
+use crate::segment::Decoded;
 
 /// A test that the value of a field must pass.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,18 +79,36 @@ impl FieldTest {
 
     /// For each row of an array whether the test holds.
     pub(crate) fn mask(&self, array: &ArrayRef) -> BooleanBuffer {
-        let valid = || match array.logical_nulls() {
+        let valid = match array.logical_nulls() {
             Some(nulls) => nulls.into_inner(),
             None => BooleanBuffer::new_set(array.len()),
         };
+        self.mask_where(valid, |op, with| compare_array(array, op, with))
+    }
+
+    /// For each row of a vector whether the test holds.
+    pub(crate) fn mask_of_vector(&self, vector: Decoded<'_>) -> BooleanBuffer {
+        let valid = match vector.valid {
+            [] => BooleanBuffer::new_set(vector.values.len()),
+            valid => BooleanBuffer::from(valid),
+        };
+        self.mask_where(valid, |op, with| compare_slice(vector.values, op, with))
+    }
+
+    /// For each row whether the test holds, with what tells which have a value and how the values compare.
+    fn mask_where(
+        &self,
+        valid: BooleanBuffer,
+        compare: impl Fn(CompareOp, &Value<'_>) -> BooleanBuffer,
+    ) -> BooleanBuffer {
         match self {
-            FieldTest::IsNull => !&valid(),
-            FieldTest::IsNotNull => valid(),
-            FieldTest::Compare(op, with) => &compare_array(array, *op, with) & &valid(),
+            FieldTest::IsNull => !&valid,
+            FieldTest::IsNotNull => valid,
+            FieldTest::Compare(op, with) => &compare(*op, with) & &valid,
             FieldTest::In(list) => {
-                let none = BooleanBuffer::new_unset(array.len());
-                let any = list.iter().fold(none, |any, value| &any | &compare_array(array, CompareOp::Equal, value));
-                &any & &valid()
+                let none = BooleanBuffer::new_unset(valid.len());
+                let any = list.iter().fold(none, |any, value| &any | &compare(CompareOp::Equal, value));
+                &any & &valid
             }
         }
     }
@@ -96,18 +116,27 @@ impl FieldTest {
 
 /// How each value of an array compares; what stands where the array is NULL does not matter.
 fn compare_array(array: &ArrayRef, op: CompareOp, with: &Value<'_>) -> BooleanBuffer {
-    match (array.data_type(), with) {
-        (DataType::Float64, Value::Float(with)) => {
-            compare_float_array(array.as_primitive::<Float64Type>().values(), op, *with)
-        }
-        (DataType::Float64, Value::Integer(with)) => {
-            compare_float_array(array.as_primitive::<Float64Type>().values(), op, *with as f64)
-        }
-        (DataType::Int64, Value::Integer(with)) => each(array.as_primitive::<Int64Type>().values(), op, *with),
-        (DataType::UInt64, Value::Unsigned(with)) => each(array.as_primitive::<UInt64Type>().values(), op, *with),
+    match array.data_type() {
+        DataType::Float64 => compare_slice(Slice::Float(array.as_primitive::<Float64Type>().values()), op, with),
+        DataType::Int64 => compare_slice(Slice::Integer(array.as_primitive::<Int64Type>().values()), op, with),
+        DataType::UInt64 => compare_slice(Slice::Unsigned(array.as_primitive::<UInt64Type>().values()), op, with),
         _ => {
             let holds = |row| compare(&value_at(array, row), with).is_some_and(|o| op.holds(o));
             BooleanBuffer::collect_bool(array.len(), holds)
+        }
+    }
+}
+
+/// How each value of a slice compares.
+fn compare_slice(values: Slice<'_>, op: CompareOp, with: &Value<'_>) -> BooleanBuffer {
+    match (values, with) {
+        (Slice::Float(values), Value::Float(with)) => compare_floats_with(values, op, *with),
+        (Slice::Float(values), Value::Integer(with)) => compare_floats_with(values, op, *with as f64),
+        (Slice::Integer(values), Value::Integer(with)) => each(values, op, *with),
+        (Slice::Unsigned(values), Value::Unsigned(with)) => each(values, op, *with),
+        _ => {
+            let holds = |row| compare(&values.value(row), with).is_some_and(|o| op.holds(o));
+            BooleanBuffer::collect_bool(values.len(), holds)
         }
     }
 }
@@ -124,7 +153,7 @@ fn each<T: Copy + PartialOrd>(values: &[T], op: CompareOp, with: T) -> BooleanBu
     }
 }
 
-fn compare_float_array(values: &[f64], op: CompareOp, with: f64) -> BooleanBuffer {
+fn compare_floats_with(values: &[f64], op: CompareOp, with: f64) -> BooleanBuffer {
     let rows = values.len();
     if with.is_nan() {
         return BooleanBuffer::collect_bool(rows, |row| op.holds(compare_floats(values[row], with)));

@@ -7,12 +7,14 @@ use arrow_array::{RecordBatch, UInt32Array};
 use roaring::RoaringBitmap;
 
 use super::ScanOrder;
+use super::effort::{Effort, Tally};
 use super::output::Output;
 use super::predicate::FieldTest;
+use super::sieve;
 use crate::memtable::{Bounds, Run};
 use crate::model::{FieldRef, TimeRange};
 use crate::rows::{Key, Rows, merge};
-use crate::segment::{ChunkInfo, Selection};
+use crate::segment::{Chunk, ChunkInfo, Picked, Selection};
 use crate::table::TableView;
 use crate::{Error, Result};
 
@@ -22,6 +24,7 @@ pub(super) struct Reader {
     pub(super) view: Arc<TableView>,
     output: Output,
     pub(super) wanted: Wanted,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// Which rows a scan wants, and in which order.
@@ -33,6 +36,8 @@ pub(super) struct Wanted {
     /// Tests with the number of their field in `Output::fields`.
     pub(super) predicates: Vec<(usize, FieldTest)>,
     pub(super) order: ScanOrder,
+    /// Whether statistics and predicates may leave out rows before these are read in full.
+    pub(super) prunes: bool,
 }
 
 /// A range of keys of one time partition. Units of a scan never overlap.
@@ -55,6 +60,19 @@ pub(super) enum Source {
     Segment { nth: usize, chunks: Vec<usize> },
     /// Unflushed rows.
     Run(Arc<Run>),
+}
+
+impl Source {
+    /// All of its rows lie within.
+    pub(super) fn time(&self, view: &TableView) -> TimeRange {
+        match self {
+            Source::Segment { nth, .. } => {
+                let entry = &view.segments[*nth].entry;
+                TimeRange { min_ns: entry.min_ns, max_ns: entry.max_ns }
+            }
+            Source::Run(run) => run.time,
+        }
+    }
 }
 
 impl Wanted {
@@ -81,8 +99,8 @@ impl Wanted {
 }
 
 impl Reader {
-    pub(super) fn new(view: Arc<TableView>, output: Output, wanted: Wanted) -> Reader {
-        Reader { view, output, wanted }
+    pub(super) fn new(view: Arc<TableView>, output: Output, wanted: Wanted, tally: Arc<Tally>) -> Reader {
+        Reader { view, output, wanted, tally }
     }
 
     /// True when a chunk may hold wanted rows.
@@ -114,10 +132,49 @@ impl Reader {
         Ok(self.output.batch(&rows, &self.view.core.index(), pick.as_ref()))
     }
 
+    /// Whether predicates can be tested chunk by chunk: no row of a source takes values from another source.
+    fn sifts(&self, unit: &Unit) -> bool {
+        if self.wanted.predicates.is_empty() || !self.wanted.prunes {
+            return false;
+        }
+        let mut times: Vec<TimeRange> = unit.sources.iter().map(|source| source.time(&self.view)).collect();
+        times.sort_unstable_by_key(|time| time.min_ns);
+        times.windows(2).all(|pair| pair[0].max_ns < pair[1].min_ns)
+    }
+
+    /// The rows of a chunk for which all predicates hold.
+    fn read_passing(&self, chunk: &Chunk<'_>, selection: &Selection<'_>, effort: &mut Effort) -> Result<Rows> {
+        let fields = &self.output.fields;
+        let tests = || self.wanted.predicates.iter().map(|(field, test)| (fields[*field], test));
+        for (field, test) in tests() {
+            if !sieve::may_pass(chunk, field, test)? {
+                effort.chunks.pruned += 1;
+                return chunk.rows(fields, Picked::default());
+            }
+        }
+        let mut picked = chunk.pick(selection)?;
+        for (field, test) in tests() {
+            sieve::keep_passing(chunk, field, test, &mut picked, effort)?;
+        }
+        effort.chunks.read += 1;
+        effort.vectors.read += picked.vectors() as u64;
+        chunk.rows(fields, picked)
+    }
+
+    /// The rows of a chunk, whatever their values.
+    fn read_chunk(&self, chunk: &Chunk<'_>, selection: &Selection<'_>, effort: &mut Effort) -> Result<Rows> {
+        let picked = chunk.pick(selection)?;
+        effort.chunks.read += 1;
+        effort.vectors.read += picked.vectors() as u64;
+        chunk.rows(&self.output.fields, picked)
+    }
+
     fn read_chunks(&self, nth: usize, chunks: &[usize], unit: &Unit, found: &mut Vec<Rows>) -> Result<()> {
         let live = &self.view.segments[nth];
         let segment = live.file.as_ref().map_err(Error::again)?;
         let selection = Selection { time: unit.time, series: self.wanted.series.as_ref() };
+        let sifts = self.sifts(unit);
+        let mut effort = Effort::default();
         for chunk in chunks {
             let info = &segment.chunks()[*chunk];
             let one_series = info.series_first == info.series_last;
@@ -126,12 +183,17 @@ impl Reader {
             if last < unit.lo || unit.hi.is_some_and(|hi| hi <= first) {
                 continue;
             }
-            let rows = live.deleted.apply(segment.read(*chunk, &self.output.fields, &selection)?);
+            let rows = match sifts {
+                true => self.read_passing(&segment.chunk(*chunk)?, &selection, &mut effort)?,
+                false => self.read_chunk(&segment.chunk(*chunk)?, &selection, &mut effort)?,
+            };
+            let rows = live.deleted.apply(rows);
             let start = rows.lower_bound(unit.lo);
             let end = unit.hi.map_or(rows.len(), |hi| rows.lower_bound(hi));
             let whole = start == 0 && end == rows.len();
             found.push(if whole { rows } else { rows.select(std::slice::from_ref(&(start..end)), &rows.columns) });
         }
+        self.tally.add(&effort);
         Ok(())
     }
 }

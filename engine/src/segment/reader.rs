@@ -2,6 +2,7 @@
 //!
 //! Heads and directories are kept once read, and a vector's checksum is compared once: see `cache`.
 
+mod picked;
 mod series;
 
 use std::ops::Range;
@@ -24,6 +25,7 @@ use super::head::{Head, Place, SectionBytes, Times, take_places, take_statistics
 use super::output::{self, Output};
 use super::stats::Stats;
 use super::vector::{Decoded, Vector, VectorBuffer};
+pub(crate) use picked::Picked;
 
 /// What the manifest knows of a segment: another file under its name must not be read in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,10 +169,7 @@ impl Segment {
             return Ok(Rows { series: Vec::new(), times: Vec::new(), columns });
         }
         let chunk = self.chunk(chunk)?;
-        let picked = chunk.pick(select)?;
-        let columns = columns.iter().map(|&(position, kind)| chunk.read_column(position, kind, &picked));
-        let columns = columns.collect::<Result<_>>()?;
-        Ok(Rows { series: picked.series, times: picked.times, columns })
+        chunk.rows(columns, chunk.pick(select)?)
     }
 
     /// The n-th chunk with its head read.
@@ -285,15 +284,6 @@ pub(crate) struct Chunk<'a> {
     nth: usize,
     pub(crate) info: &'a ChunkInfo,
     parsed: Arc<Parsed>,
-}
-
-/// The rows that match.
-#[derive(Debug)]
-struct Picked {
-    series: Vec<(SeriesId, usize)>,
-    times: Vec<i64>,
-    /// Vectors with matching rows, and which rows of theirs match.
-    vectors: Vec<(usize, Vec<Range<usize>>)>,
 }
 
 /// A field section whose directory was read and checked.
@@ -450,8 +440,11 @@ impl Chunk<'_> {
     }
 
     /// Finds the matching rows: by series and by the times in the head, then by the timestamps themselves.
-    fn pick(&self, select: &Selection<'_>) -> Result<Picked> {
-        let mut picked = Picked { series: Vec::new(), times: Vec::new(), vectors: Vec::new() };
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn pick(&self, select: &Selection<'_>) -> Result<Picked> {
+        let mut picked = Picked::default();
         let wanted = self.wanted_runs(select.series);
         let Some(first) = wanted.first().map(|(_, rows)| self.vector_of(rows.start)) else { return Ok(picked) };
         let mut wanted = wanted.iter().peekable();
@@ -492,6 +485,16 @@ impl Chunk<'_> {
             }
             Some(series) => (0..runs.len()).filter(|nth| series.contains(runs[*nth].0.0)).map(run).collect(),
         }
+    }
+
+    /// Some rows, with the columns at these positions of the table's schema.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn rows(&self, columns: &[(u32, FieldType)], picked: Picked) -> Result<Rows> {
+        let columns = columns.iter().map(|&(position, kind)| self.read_column(position, kind, &picked));
+        let columns = columns.collect::<Result<_>>()?;
+        Ok(Rows { series: picked.series, times: picked.times, columns })
     }
 
     fn read_column(&self, position: u32, kind: FieldType, picked: &Picked) -> Result<ArrayRef> {
@@ -618,34 +621,5 @@ impl Chunk<'_> {
     /// A structure of this chunk that is not what was written.
     pub(super) fn corrupt(&self, offset: u64, what: &str, why: Malformed) -> Error {
         self.segment.corrupt(offset, format!("chunk {}, {what}", self.nth), why)
-    }
-}
-
-impl Picked {
-    /// Adds the rows of a vector that lie in the parts of wanted series and in the time range.
-    fn add(&mut self, vector: usize, times: &[i64], parts: Vec<(SeriesId, Range<usize>)>, time: TimeRange) {
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for (series, part) in parts {
-            let run = &times[part.clone()];
-            let skipped = run.partition_point(|&t| t < time.min_ns);
-            let kept = run[skipped..].partition_point(|&t| t <= time.max_ns);
-            if kept == 0 {
-                continue;
-            }
-            let range = part.start + skipped..part.start + skipped + kept;
-            self.times.extend_from_slice(&times[range.clone()]);
-            let end = self.times.len();
-            match self.series.last_mut().filter(|last| last.0 == series) {
-                Some(last) => last.1 = end,
-                None => self.series.push((series, end)),
-            }
-            match ranges.last_mut().filter(|last| last.end == range.start) {
-                Some(last) => last.end = range.end,
-                None => ranges.push(range),
-            }
-        }
-        if !ranges.is_empty() {
-            self.vectors.push((vector, ranges));
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Aggregates: every way to answer gives what the plain way over a scan gives, over random data and requests.
+//! Aggregates and scans: every way to answer gives what the plain way gives, over random data and requests.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use plimsoll_engine::env::sim::{Random, SimFileSystem};
 use plimsoll_engine::{
     Aggregate, AggregateFunction, AggregateRequest, Bucket, BucketLimit, CompareOp, Engine, Error, FieldPredicate,
-    FieldTest, Options, Point, Shortcuts, Snapshot, TagMatcher, TagTest, TimeRange, Value,
+    FieldTest, Options, Point, ScanOrder, ScanRequest, Shortcuts, Snapshot, TagMatcher, TagTest, TimeRange, Value,
 };
 
 use crate::check::{Cell, rows};
@@ -239,6 +239,43 @@ fn every_way_gives_the_same_answer() {
         }
         Ok(())
     });
+}
+
+/// A scan of some columns with tests of fields.
+fn scan(random: &mut Random) -> ScanRequest {
+    let columns = FIELDS.iter().filter(|_| random.one_in(2)).copied().collect::<Vec<_>>();
+    let time = request(random).time;
+    let tags = (0..random.below(2)).map(|_| matcher(random)).collect();
+    let predicates = (0..=random.below(2)).map(|_| predicate(random)).collect();
+    let columns = ["time", "host", "region"].into_iter().chain(columns);
+    ScanRequest { time, tags, predicates, order: ScanOrder::SeriesTime, ..ScanRequest::new("cpu", columns) }
+}
+
+#[test]
+fn scans_give_the_same_rows_whatever_is_left_out_unread() {
+    let pruned = std::cell::Cell::new(0);
+    for_seeds(60, |seed| {
+        let random = &mut Random::new(seed);
+        let engine = filled(random);
+        let snapshot = engine.snapshot();
+        for _ in 0..REQUESTS {
+            let request = scan(random);
+            let read = |shortcuts| {
+                let snapshot = snapshot.with_shortcuts(shortcuts);
+                let batches = snapshot.scan(&request)?.into_iter().flatten().collect::<Result<Vec<_>, Error>>()?;
+                let effort = snapshot.effort();
+                Ok::<_, Error>((batches.iter().flat_map(rows).collect::<Vec<_>>(), effort))
+            };
+            let (found, expected) = (read(Shortcuts::ALL).unwrap(), read(Shortcuts::NONE).unwrap());
+            if found.0 != expected.0 {
+                let counts = (found.0.len(), expected.0.len());
+                return Err(format!("{counts:?} rows, found and expected, to {request:?}"));
+            }
+            pruned.set(pruned.get() + found.1.vectors.pruned);
+        }
+        Ok(())
+    });
+    assert!(pruned.get() > 0, "no vector was ever left out by its statistics");
 }
 
 #[test]

@@ -26,7 +26,14 @@ impl Direct {
     ) -> Result<Option<String>> {
         let Some((request, limit)) = self.request(values, means)? else { return Ok(None) };
         let mut text = shown(&request);
+        let notice = match &request {
+            Request::Aggregate(request) => put_tiers(&mut text, request, means)?,
+            _ => None,
+        };
         put_output(&mut text, self.output(), limit);
+        if let Some(notice) = notice {
+            let _ = write!(text, "\nNotice: {notice}");
+        }
         if analyze {
             let started = Instant::now();
             let Some(mut rows) = self.run(values, means).await? else { return Ok(None) };
@@ -34,7 +41,8 @@ impl Direct {
             while let Some(batch) = rows.try_next().await.map_err(Error::from)? {
                 count += batch.num_rows();
             }
-            let _ = write!(text, "\nrows={count}, elapsed={:?}", started.elapsed());
+            let elapsed = started.elapsed();
+            let _ = write!(text, "\nrows={count}, elapsed={elapsed:?}\n{}", means.snapshot.effort());
         }
         Ok(Some(text))
     }
@@ -72,6 +80,21 @@ fn shown_aggregate(request: &AggregateRequest) -> String {
         let _ = write!(text, ", buckets={} {end}", limit.buckets);
     }
     text
+}
+
+/// Which rollups answer. Gives what is asked for and no longer kept.
+fn put_tiers(text: &mut String, request: &AggregateRequest, means: &Means<'_>) -> Result<Option<String>> {
+    // Planned beside the run, whose effort is counted by itself.
+    let beside = means.snapshot.with_shortcuts(means.snapshot.shortcuts());
+    let aggregation = match beside.aggregate(request) {
+        Err(plimsoll_engine::Error::Limit { .. }) => return Ok(None),
+        aggregation => aggregation?,
+    };
+    let tiers: Vec<String> = aggregation.tiers_used().iter().map(ToString::to_string).collect();
+    if !tiers.is_empty() {
+        let _ = write!(text, ", rollups=[{}]", tiers.join(", "));
+    }
+    Ok(aggregation.notice().map(str::to_owned))
 }
 
 /// A call of an aggregate, as SQL writes it.

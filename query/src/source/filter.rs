@@ -1,4 +1,4 @@
-//! What of a filter the engine can apply: ranges of `time` and tests of tags.
+//! What of a filter the engine can apply: ranges of `time`, tests of tags and of fields.
 //!
 //! Invariants
 //! - A filter reported as exact selects the very rows that the engine then gives; DataFusion does not look at it again.
@@ -7,13 +7,16 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator, TableProviderFilterPushDown};
-use plimsoll_engine::{ColumnKind, TableSchema, TagMatcher, TagTest, TimeRange};
+use plimsoll_engine::{
+    ColumnKind, CompareOp, FieldPredicate, FieldTest, FieldType, TableSchema, TagMatcher, TagTest, TimeRange, Value,
+};
 
 /// What a scan is narrowed by.
 #[derive(Debug, PartialEq)]
-pub(super) struct Pushed {
-    pub(super) time: TimeRange,
-    pub(super) tags: Vec<TagMatcher>,
+pub(crate) struct Pushed {
+    pub(crate) time: TimeRange,
+    pub(crate) tags: Vec<TagMatcher>,
+    pub(crate) predicates: Vec<FieldPredicate>,
 }
 
 /// How much of a filter the engine takes over.
@@ -27,10 +30,11 @@ pub(super) fn support(filter: &Expr, table: &TableSchema) -> TableProviderFilter
 
 /// The scan that all of the filters together narrow to.
 pub(super) fn push(filters: &[Expr], table: &TableSchema) -> Pushed {
-    let mut pushed = Pushed { time: TimeRange::ALL, tags: Vec::new() };
+    let mut pushed = Pushed { time: TimeRange::ALL, tags: Vec::new(), predicates: Vec::new() };
     for read in filters.iter().filter_map(|filter| read(filter, table)) {
         pushed.time = pushed.time.intersect(&read.time);
         pushed.tags.extend(read.tags);
+        pushed.predicates.extend(read.fields);
     }
     pushed
 }
@@ -39,21 +43,28 @@ pub(super) fn push(filters: &[Expr], table: &TableSchema) -> Pushed {
 struct Read {
     time: TimeRange,
     tags: Vec<TagMatcher>,
+    fields: Vec<FieldPredicate>,
     exact: bool,
 }
 
 impl Read {
     fn time(time: TimeRange) -> Option<Read> {
-        Some(Read { time, tags: Vec::new(), exact: true })
+        Some(Read { time, tags: Vec::new(), fields: Vec::new(), exact: true })
     }
 
     fn tag(tag: &str, test: TagTest) -> Option<Read> {
-        Some(Read { time: TimeRange::ALL, tags: vec![TagMatcher { tag: tag.to_owned(), test }], exact: true })
+        let tags = vec![TagMatcher { tag: tag.to_owned(), test }];
+        Some(Read { time: TimeRange::ALL, tags, fields: Vec::new(), exact: true })
+    }
+
+    fn field(field: &str, test: FieldTest) -> Option<Read> {
+        let fields = vec![FieldPredicate { field: field.to_owned(), test }];
+        Some(Read { time: TimeRange::ALL, tags: Vec::new(), fields, exact: true })
     }
 
     /// The tag and its values, when the filter is nothing but a list of them.
     fn one_of(&self) -> Option<(String, Vec<String>)> {
-        match (self.tags.as_slice(), self.exact && self.time == TimeRange::ALL) {
+        match (self.tags.as_slice(), self.exact && self.time == TimeRange::ALL && self.fields.is_empty()) {
             ([TagMatcher { tag, test: TagTest::Equals(value) }], true) => Some((tag.clone(), vec![value.clone()])),
             ([TagMatcher { tag, test: TagTest::In(values) }], true) => Some((tag.clone(), values.clone())),
             _ => None,
@@ -75,8 +86,8 @@ fn read(filter: &Expr, table: &TableSchema) -> Option<Read> {
         }
         Expr::InList(list) => in_list(list, table),
         Expr::Like(like) => prefix(like, table),
-        Expr::IsNull(expr) => Read::tag(tag(expr, table)?, TagTest::IsNull),
-        Expr::IsNotNull(expr) => Read::tag(tag(expr, table)?, TagTest::IsNotNull),
+        Expr::IsNull(expr) => presence(expr, TagTest::IsNull, FieldTest::IsNull, table),
+        Expr::IsNotNull(expr) => presence(expr, TagTest::IsNotNull, FieldTest::IsNotNull, table),
         _ => None,
     }
 }
@@ -87,6 +98,7 @@ fn both(left: Option<Read>, right: Option<Read>) -> Option<Read> {
         (Some(left), Some(right)) => Some(Read {
             time: left.time.intersect(&right.time),
             tags: left.tags.into_iter().chain(right.tags).collect(),
+            fields: left.fields.into_iter().chain(right.fields).collect(),
             exact: left.exact && right.exact,
         }),
         (Some(one), None) | (None, Some(one)) => Some(Read { exact: false, ..one }),
@@ -110,7 +122,7 @@ fn either(left: Read, right: Read) -> Option<Read> {
             max_ns: left.time.max_ns.max(right.time.max_ns),
         },
     };
-    (time != TimeRange::ALL).then_some(Read { time, tags: Vec::new(), exact: false })
+    (time != TimeRange::ALL).then_some(Read { time, tags: Vec::new(), fields: Vec::new(), exact: false })
 }
 
 fn comparison(left: &Expr, op: Operator, right: &Expr, table: &TableSchema) -> Option<Read> {
@@ -134,7 +146,40 @@ fn compare(column: &str, op: Operator, value: &ScalarValue, table: &TableSchema)
             };
             Read::tag(column, test)
         }
-        ColumnKind::Field(_) => None,
+        ColumnKind::Field(kind) => Read::field(column, FieldTest::Compare(compare_op(op)?, field_value(value, kind)?)),
+    }
+}
+
+fn compare_op(op: Operator) -> Option<CompareOp> {
+    Some(match op {
+        Operator::Eq => CompareOp::Equal,
+        Operator::NotEq => CompareOp::NotEqual,
+        Operator::Lt => CompareOp::Less,
+        Operator::LtEq => CompareOp::LessOrEqual,
+        Operator::Gt => CompareOp::Greater,
+        Operator::GtEq => CompareOp::GreaterOrEqual,
+        _ => return None,
+    })
+}
+
+/// A literal of the type of the field, to which it has been cast by the time filters are pushed down.
+fn field_value(value: &ScalarValue, kind: FieldType) -> Option<Value<'static>> {
+    match (kind, value) {
+        (FieldType::Float, ScalarValue::Float64(Some(v))) => Some(Value::Float(*v)),
+        (FieldType::Integer, ScalarValue::Int64(Some(v))) => Some(Value::Integer(*v)),
+        (FieldType::Unsigned, ScalarValue::UInt64(Some(v))) => Some(Value::Unsigned(*v)),
+        (FieldType::Text, value) => Some(Value::Text(value.try_as_str()??.to_owned().into())),
+        _ => None,
+    }
+}
+
+/// IS NULL and IS NOT NULL.
+fn presence(expr: &Expr, of_tag: TagTest, of_field: FieldTest, table: &TableSchema) -> Option<Read> {
+    let Expr::Column(column) = expr else { return None };
+    match kind(&column.name, table)? {
+        ColumnKind::Time => None,
+        ColumnKind::Tag => Read::tag(&column.name, of_tag),
+        ColumnKind::Field(_) => Read::field(&column.name, of_field),
     }
 }
 
@@ -161,6 +206,15 @@ fn nanoseconds(value: &ScalarValue) -> Option<i64> {
 }
 
 fn in_list(list: &InList, table: &TableSchema) -> Option<Read> {
+    let Expr::Column(column) = list.expr.as_ref() else { return None };
+    if let ColumnKind::Field(kind) = kind(&column.name, table)? {
+        let value = |item: &Expr| match item {
+            Expr::Literal(value, _) => field_value(value, kind),
+            _ => None,
+        };
+        let values = list.list.iter().map(value).collect::<Option<Vec<_>>>().filter(|_| !list.negated)?;
+        return Read::field(&column.name, FieldTest::In(values));
+    }
     let tag = tag(&list.expr, table)?;
     let text = |item: &Expr| match item {
         Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
@@ -213,11 +267,12 @@ mod tests {
         lit(ScalarValue::TimestampNanosecond(Some(ns), Some("UTC".into())))
     }
 
+    /// Support, first and last time, and the number of tests of tags and of fields.
     fn pushed(filter: Expr) -> (TableProviderFilterPushDown, i64, i64, usize) {
         let table = table();
         let how = support(&filter, &table);
-        let Pushed { time, tags } = push(&[filter], &table);
-        (how, time.min_ns, time.max_ns, tags.len())
+        let Pushed { time, tags, predicates } = push(&[filter], &table);
+        (how, time.min_ns, time.max_ns, tags.len() + predicates.len())
     }
 
     #[test]
@@ -229,13 +284,14 @@ mod tests {
         assert_eq!(pushed(col("time").gt(at(i64::MAX))), (Exact, i64::MAX, i64::MIN, 0));
         assert_eq!(pushed(col("time").eq(at(5)).or(col("time").eq(at(9)))), (Inexact, 5, 9, 0));
         assert_eq!(pushed(col("time").not_eq(at(5))), (Unsupported, i64::MIN, i64::MAX, 0));
-        assert_eq!(pushed(col("time").gt(at(5)).and(col("v").gt(lit(1.0)))), (Inexact, 6, i64::MAX, 0));
+        assert_eq!(pushed(col("time").gt(at(5)).and(col("v").gt(lit(1.0)))), (Exact, 6, i64::MAX, 1));
+        assert_eq!(pushed(col("time").gt(at(5)).and(col("v").gt(col("v")))), (Inexact, 6, i64::MAX, 0));
         assert_eq!(pushed(col("time").gt(at(5)).or(col("v").gt(lit(1.0)))), (Unsupported, i64::MIN, i64::MAX, 0));
     }
 
     #[test]
     fn tag_tests_are_exact() {
-        use TableProviderFilterPushDown::{Exact, Inexact, Unsupported};
+        use TableProviderFilterPushDown::{Exact, Unsupported};
         let count = |filter| {
             let (how, _, _, tags) = pushed(filter);
             (how, tags)
@@ -253,10 +309,28 @@ mod tests {
         assert_eq!(count(col("host").like(lit("w_b%"))), (Unsupported, 0));
         assert_eq!(count(col("host").not_like(lit("web%"))), (Unsupported, 0));
         assert_eq!(count(col("host").gt(lit("a"))), (Unsupported, 0));
-        assert_eq!(count(col("v").eq(lit(1.0))), (Unsupported, 0));
         assert_eq!(count(col("host").eq(lit(ScalarValue::Utf8(None)))), (Unsupported, 0));
         assert_eq!(count(col("host").eq(lit("a")).and(col("time").gt(at(1)))), (Exact, 1));
         assert_eq!(count(col("host").eq(lit("a")).or(col("time").gt(at(1)))), (Unsupported, 0));
-        assert_eq!(count(col("host").eq(lit("a")).and(col("v").gt(lit(1.0)))), (Inexact, 1));
+        assert_eq!(count(col("host").eq(lit("a")).and(col("v").gt(lit(1.0)))), (Exact, 2));
+    }
+
+    #[test]
+    fn field_tests_are_exact_where_the_types_are_the_same() {
+        use TableProviderFilterPushDown::{Exact, Unsupported};
+        let count = |filter| {
+            let (how, _, _, fields) = pushed(filter);
+            (how, fields)
+        };
+        assert_eq!(count(col("v").eq(lit(1.0))), (Exact, 1));
+        assert_eq!(count(lit(1.0).lt(col("v"))), (Exact, 1));
+        assert_eq!(count(col("v").eq(lit(1_i64))), (Unsupported, 0));
+        assert_eq!(count(col("v").eq(lit(ScalarValue::Float64(None)))), (Unsupported, 0));
+        assert_eq!(count(col("v").in_list(vec![lit(1.0), lit(2.0)], false)), (Exact, 1));
+        assert_eq!(count(col("v").in_list(vec![lit(1.0), lit(2.0)], true)), (Unsupported, 0));
+        assert_eq!(count(col("v").is_null()), (Exact, 1));
+        assert_eq!(count(col("v").is_not_null()), (Exact, 1));
+        assert_eq!(count(col("v").eq(lit(1.0)).or(col("v").eq(lit(2.0)))), (Unsupported, 0));
+        assert_eq!(count(col("v").is_null().or(col("host").eq(lit("a")))), (Unsupported, 0));
     }
 }

@@ -37,19 +37,12 @@ pub(super) struct ScanExec {
     parts: Mutex<Vec<Option<ScanPart>>>,
     /// Rows that each part may hold, roughly.
     rows_about: Vec<usize>,
-    limit: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl ScanExec {
-    pub(super) fn new(
-        snapshot: Snapshot,
-        request: ScanRequest,
-        parts: Vec<ScanPart>,
-        schema: SchemaRef,
-        limit: Option<usize>,
-    ) -> ScanExec {
+    pub(super) fn new(snapshot: Snapshot, request: ScanRequest, parts: Vec<ScanPart>, schema: SchemaRef) -> ScanExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(parts.len().max(1)),
@@ -61,7 +54,6 @@ impl ScanExec {
             request,
             rows_about: parts.iter().map(ScanPart::rows_about).collect(),
             parts: Mutex::new(parts.into_iter().map(Some).collect()),
-            limit,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -118,7 +110,6 @@ impl ExecutionPlan for ScanExec {
         Ok(Box::pin(ScanStream {
             schema: self.schema(),
             part: self.part(partition)?,
-            rows_left: self.limit.unwrap_or(usize::MAX),
             metrics: BaselineMetrics::new(&self.metrics, partition),
         }))
     }
@@ -134,7 +125,7 @@ impl ExecutionPlan for ScanExec {
             None => self.rows_about.iter().sum(),
         };
         let unknown = Statistics::new_unknown(&self.schema());
-        Ok(Arc::new(unknown.with_num_rows(Precision::Inexact(rows.min(self.limit.unwrap_or(usize::MAX))))))
+        Ok(Arc::new(unknown.with_num_rows(Precision::Inexact(rows))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -146,8 +137,8 @@ impl DisplayAs for ScanExec {
     fn fmt_as(&self, _type: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let request = &self.request;
         write!(f, "ScanExec: table={}, columns=[{}]", request.table, request.columns.join(", "))?;
-        write!(f, "{}", ShownFilter { time: &request.time, tags: &request.tags, predicates: &[] })?;
-        if let Some(limit) = self.limit {
+        write!(f, "{}", ShownFilter { time: &request.time, tags: &request.tags, predicates: &request.predicates })?;
+        if let Some(limit) = request.limit {
             write!(f, ", limit={limit}")?;
         }
         Ok(())
@@ -158,25 +149,19 @@ impl DisplayAs for ScanExec {
 struct ScanStream {
     schema: SchemaRef,
     part: Option<ScanPart>,
-    rows_left: usize,
     metrics: BaselineMetrics,
 }
 
 impl ScanStream {
     fn next_batch(&mut self) -> Option<Result<RecordBatch>> {
         let _timer = self.metrics.elapsed_compute().timer();
-        if self.rows_left == 0 {
-            self.part = None;
-        }
         let batch = match self.part.as_mut()?.next()? {
-            Ok(batch) if batch.num_rows() > self.rows_left => batch.slice(0, self.rows_left),
             Ok(batch) => batch,
             Err(error) => {
                 self.part = None;
                 return Some(Err(engine_error(error)));
             }
         };
-        self.rows_left -= batch.num_rows();
         Some(label(&batch, &self.schema))
     }
 }

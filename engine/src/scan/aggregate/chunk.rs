@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::column::Column;
-use super::filter::{Proof, prove};
 use super::parts::Scope;
 use super::spans::{Span, Stretch, Times};
 use super::worker::{Block, Source, Test, Todo, Told, Whole, Worker};
 use crate::Result;
 use crate::model::{FieldRef, TimeRange};
+use crate::scan::proof::{Proof, prove};
 use crate::segment::{Chunk, Section, Segment, Stats, VectorBuffer, VectorTimes};
 
 /// A chunk being added.
@@ -40,7 +40,10 @@ impl Worker<'_> {
             return Ok(());
         }
         let of_chunk = |field: FieldRef| Ok(chunk.field_stats(field.0, field.1)?.map(Told::Borrowed));
-        let Some(tests) = self.unproven(self.plan.predicates.iter(), of_chunk)? else { return Ok(()) };
+        let Some(tests) = self.unproven(self.plan.predicates.iter(), of_chunk)? else {
+            self.effort.chunks.pruned += 1;
+            return Ok(());
+        };
         let mut todo = Todo::all(self.plan);
         if tests.is_empty() && self.plan.shortcuts.statistics {
             let (first, last) = (chunk.vector_times(0), chunk.vector_times(chunk.vectors() - 1));
@@ -50,8 +53,10 @@ impl Worker<'_> {
             }
         }
         if todo.is_done() {
+            self.effort.chunks.known += 1;
             return Ok(());
         }
+        self.effort.chunks.read += 1;
         let reading = &mut Reading::new(chunk);
         self.add_vectors(reading, &stretches, scope.time, &tests, &todo)
     }
@@ -124,7 +129,10 @@ impl Worker<'_> {
     ) -> Result<()> {
         let vector = reading.vector;
         let open = self.unproven(tests.iter().copied(), |field| reading.stats(field))?;
-        let Some(tests) = open else { return Ok(()) };
+        let Some(tests) = open else {
+            self.effort.vectors.pruned += 1;
+            return Ok(());
+        };
         let times = reading.chunk.vector_times(vector);
         let extent = TimeRange { min_ns: times.min, max_ns: times.max };
         let rows = reading.chunk.vector_rows(vector).len();
@@ -136,11 +144,18 @@ impl Worker<'_> {
                 if self.plan.shortcuts.statistics {
                     self.add_known(cell, &whole, &mut todo, |field| reading.stats(field))?;
                 }
+                match todo.is_done() {
+                    true => self.effort.vectors.known += 1,
+                    false => self.effort.vectors.read += 1,
+                }
                 let span = Span { cell, start: 0, end: rows, series: whole.series.unwrap_or(0) };
                 let ends = Times::Ends { first_ns: times.first, last_ns: times.last };
                 self.add_spans(&[span], ends, &todo, reading, None)
             }
-            _ => self.add_values(reading, stretches, time, &tests, todo),
+            _ => {
+                self.effort.vectors.read += 1;
+                self.add_values(reading, stretches, time, &tests, todo)
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use super::spans::Window;
 use super::worker::Worker;
 use crate::model::{SeriesId, TimeRange};
 use crate::partition::{self, Partition};
+use crate::scan::effort::{Effort, Share};
 use crate::segment::Selection;
 use crate::{Error, Result};
 
@@ -146,7 +147,9 @@ fn window(plan: &Plan, items: &[Item]) -> Option<(u128, u64)> {
 
 fn items(plan: &Plan) -> Result<Vec<Item>> {
     let mut items = Vec::new();
-    for (partition, pieces) in pieces_by_partition(plan)? {
+    let partitions = pieces_by_partition(plan)?;
+    plan.tally.add(&pruned(plan, &partitions));
+    for (partition, pieces) in partitions {
         let time = partition::range(partition).intersect(&plan.time);
         let merged = to_merge(plan, &pieces)?;
         let scope = Arc::new(Scope { partition, time, merged, pieces });
@@ -156,6 +159,14 @@ fn items(plan: &Plan) -> Result<Vec<Item>> {
         items.extend(merged_items(plan, &scope));
     }
     Ok(items)
+}
+
+/// The chunks that hold no wanted rows.
+fn pruned(plan: &Plan, partitions: &BTreeMap<Partition, Vec<Piece>>) -> Effort {
+    let all = plan.view.segments.iter().filter_map(|live| live.file.as_ref().ok()).map(|s| s.chunks().len());
+    let kept = partitions.values().flatten().filter(|piece| matches!(piece.rows, Rows::Chunk { .. })).count();
+    let pruned = all.sum::<usize>().saturating_sub(kept) as u64;
+    Effort { chunks: Share { pruned, ..Share::default() }, ..Effort::default() }
 }
 
 /// Everything that may hold wanted rows, by partition and from old to new.

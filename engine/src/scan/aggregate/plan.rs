@@ -9,6 +9,7 @@ use super::output::Answer;
 use super::{AggregateFunction, AggregateRequest, Bucket};
 use crate::Result;
 use crate::model::{ColumnKind, FieldRef, FieldType, TimeRange};
+use crate::scan::effort::Tally;
 use crate::scan::{FieldTest, Shortcuts, plan as scan_plan};
 use crate::table::TableView;
 
@@ -17,6 +18,7 @@ use crate::table::TableView;
 pub(super) struct Plan {
     pub(super) view: Arc<TableView>,
     pub(super) shortcuts: Shortcuts,
+    pub(super) tally: Arc<Tally>,
     pub(super) time: TimeRange,
     /// The wanted series; `None` for all.
     pub(super) selected: Option<RoaringBitmap>,
@@ -87,6 +89,7 @@ impl Plan {
         request: &AggregateRequest,
         answer: &Answer,
         shortcuts: Shortcuts,
+        tally: Arc<Tally>,
     ) -> Result<Option<Plan>> {
         let selected = scan_plan::select_series(&view, &request.tags)?;
         let time = extent(&view).intersect(&request.time);
@@ -110,7 +113,7 @@ impl Plan {
             };
             columns.push(Some(add_field(&mut fields, field, column.function)));
         }
-        Ok(Some(Plan { view, shortcuts, time, selected, predicates, fields, columns, groups, clock }))
+        Ok(Some(Plan { view, shortcuts, tally, time, selected, predicates, fields, columns, groups, clock }))
     }
 
     /// True when the first and last row of each series matter.

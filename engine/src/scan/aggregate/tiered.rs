@@ -221,6 +221,7 @@ impl Snapshot {
     fn with_all_rows_of(&self, view: &Arc<TableView>) -> Snapshot {
         let whole = TableView { tiers: Arc::default(), ..(**view).clone() };
         let tables = BTreeMap::from([(view.schema.name.clone(), Arc::new(whole))]);
-        Snapshot { tables: Arc::new(tables), shortcuts: Shortcuts { rollups: false, ..self.shortcuts } }
+        let shortcuts = Shortcuts { rollups: false, ..self.shortcuts };
+        Snapshot { tables: Arc::new(tables), shortcuts, tally: self.tally.clone() }
     }
 }

@@ -17,6 +17,7 @@ use crate::memtable::Bounds;
 use crate::model::{FieldRef, SeriesId, TimeRange};
 use crate::rows::{Rows, merge};
 use crate::scan::FieldTest;
+use crate::scan::effort::Effort;
 use crate::segment::{Edge, Scalar, Selection, Stats};
 use crate::{Error, Result};
 
@@ -24,6 +25,7 @@ use crate::{Error, Result};
 pub(super) struct Worker<'p> {
     pub(super) plan: &'p Plan,
     cells: Cells,
+    pub(super) effort: Effort,
 }
 
 /// The fields that are left to aggregate, and whether the rows are left to count.
@@ -35,10 +37,11 @@ pub(super) struct Todo {
 
 impl<'p> Worker<'p> {
     pub(super) fn new(plan: &'p Plan, window: Window) -> Worker<'p> {
-        Worker { plan, cells: Cells::new(window, &plan.fields) }
+        Worker { plan, cells: Cells::new(window, &plan.fields), effort: Effort::default() }
     }
 
     pub(super) fn finish(self) -> Cells {
+        self.plan.tally.add(&self.effort);
         self.cells
     }
 
@@ -88,6 +91,7 @@ impl<'p> Worker<'p> {
             let selected = Some(series);
             found.push(match &piece.rows {
                 PieceRows::Chunk { segment, nth } => {
+                    self.effort.chunks.read += 1;
                     let rows = segment.read(*nth, &fields, &Selection { time: scope.time, series: selected })?;
                     piece.deleted.apply(rows)
                 }

@@ -50,7 +50,7 @@ impl Segment {
         series: Option<&RoaringBitmap>,
     ) -> Result<Rows> {
         let chunk = self.chunk(chunk)?;
-        let mut picked = Picked { series: Vec::new(), times: Vec::new(), vectors: Vec::new() };
+        let mut picked = Picked::default();
         let mut vector = None;
         let mut times = Vec::new();
         for (id, rows) in chunk.wanted_runs(series) {
@@ -67,8 +67,6 @@ impl Segment {
                 ranges.push(row..row + 1);
             }
         }
-        let columns = columns.iter().map(|&(position, kind)| chunk.read_column(position, kind, &picked));
-        let columns = columns.collect::<Result<_>>()?;
-        Ok(Rows { series: picked.series, times: picked.times, columns })
+        chunk.rows(columns, picked)
     }
 }
