@@ -9,6 +9,7 @@
 //! - `state`: tables and counters; held for moments, never over input or output.
 //! - a table's schema and index (see `TableCore`).
 
+mod census;
 mod delete;
 mod estimate;
 mod options;
@@ -34,6 +35,7 @@ use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
 
+pub use census::ColumnEncoding;
 use delete::Deletion;
 pub use estimate::TierEstimate;
 pub use options::{

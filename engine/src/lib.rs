@@ -40,8 +40,8 @@ mod verify;
 mod wal;
 
 pub use engine::{
-    Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SegmentInfo, SeriesRef, Stats,
-    TableStats, TierEstimate, Write, Written,
+    ColumnEncoding, Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SegmentInfo,
+    SeriesRef, Stats, TableStats, TierEstimate, Write, Written,
 };
 pub use error::{Error, Result, SchemaError};
 pub use model::{

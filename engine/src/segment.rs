@@ -15,6 +15,7 @@
 //! A change of the bytes changes `format` (constants), `docs/file-format.md`, and the version.
 
 mod cache;
+mod census;
 mod format;
 mod head;
 mod output;

@@ -135,7 +135,7 @@ impl Plan {
         matches!(self, Plan::Direct(_) | Plan::ExplainDirect { .. })
     }
 
-    /// Runs a direct plan. `None` when this run has to go the long way.
+    /// Runs a direct plan: its rows, and what whoever asked should know of them. `None` when this run has to go the long way.
     ///
     /// # Errors
     /// Errors that are known before the first row.
@@ -143,12 +143,12 @@ impl Plan {
         &self,
         parameters: &[ScalarValue],
         means: &Means<'_>,
-    ) -> Result<Option<SendableRecordBatchStream>> {
+    ) -> Result<Option<(SendableRecordBatchStream, Option<String>)>> {
         match self {
             Plan::Direct(direct) => direct.run(parameters, means).await,
             Plan::ExplainDirect { direct, analyze } => {
                 let text = direct.explain(*analyze, parameters, means).await?;
-                text.map(|text| lines(&text)).transpose()
+                text.map(|text| Ok((lines(&text)?, None))).transpose()
             }
             _ => Ok(None),
         }
@@ -246,11 +246,11 @@ impl Plan {
             Plan::Rows(reading) => {
                 let physical = reading.physical(prepared, parameters, state).await?;
                 let stream = execute_stream(physical, state.task_ctx())?;
-                Ok(Outcome::Rows(named(stream, prepared.columns())))
+                Ok(Outcome::Rows { stream: named(stream, prepared.columns()), notice: None })
             }
             Plan::Explain { reading, analyze } => {
                 let physical = reading.physical(prepared, parameters, state).await?;
-                Ok(Outcome::Rows(explain(physical, *analyze, state).await?))
+                Ok(Outcome::Rows { stream: explain(physical, *analyze, state).await?, notice: None })
             }
             Plan::Direct(_) | Plan::ExplainDirect { .. } => {
                 Err(Error::Internal("a direct plan has a door of its own".to_owned()))

@@ -79,7 +79,7 @@ impl Session {
             let mut last = Vec::new();
             for statement in &statements {
                 let prepared = self.prepare(statement, &[], now_ns)?;
-                if let Outcome::Rows(stream) = self.run(&prepared, &[], now_ns).await? {
+                if let Outcome::Rows { stream, .. } = self.run(&prepared, &[], now_ns).await? {
                     last = collect(stream).await?;
                 }
             }
@@ -167,8 +167,8 @@ impl Session {
         let entry = self.database.running().enter(&fresh.inner.statement, &self.name, now_ns);
         if fresh.inner.plan.is_direct() {
             let means = Means { snapshot: &snapshot, now_ns, threads: self.database.threads() };
-            if let Some(rows) = fresh.inner.plan.run_direct(parameters, &means).await? {
-                return Ok(Outcome::Rows(entry.until_the_end_of(rows)));
+            if let Some((rows, notice)) = fresh.inner.plan.run_direct(parameters, &means).await? {
+                return Ok(Outcome::Rows { stream: entry.until_the_end_of(rows), notice });
             }
             let declared: Vec<_> = fresh.parameters().iter().cloned().map(Some).collect();
             fresh = self.prepare_the_long_way(&fresh.inner.statement, &declared, &snapshot, now_ns)?;
@@ -176,7 +176,7 @@ impl Session {
         let state = self.state(&snapshot, now_ns);
         let outcome = OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, &self.database))).await?;
         Ok(match outcome {
-            Outcome::Rows(stream) => Outcome::Rows(entry.until_the_end_of(stream)),
+            Outcome::Rows { stream, notice } => Outcome::Rows { stream: entry.until_the_end_of(stream), notice },
             done @ Outcome::Done(_) => done,
         })
     }
@@ -284,7 +284,12 @@ pub struct OutputColumn {
 pub enum Outcome {
     /// Rows, with the columns of [`Prepared::columns`] by position. Dropping the stream stops the work. Its errors become
     /// ours with `Error::from`.
-    Rows(SendableRecordBatchStream),
+    Rows {
+        /// The rows.
+        stream: SendableRecordBatchStream,
+        /// What whoever asked should know of them: that a part of what was asked for is no longer kept.
+        notice: Option<String>,
+    },
     /// A command was carried out.
     Done(Command),
 }
@@ -292,7 +297,7 @@ pub enum Outcome {
 impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Rows(stream) => f.debug_tuple("Rows").field(&stream.schema()).finish(),
+            Outcome::Rows { stream, .. } => f.debug_tuple("Rows").field(&stream.schema()).finish(),
             Outcome::Done(command) => f.debug_tuple("Done").field(command).finish(),
         }
     }
@@ -364,7 +369,7 @@ mod tests {
     #[tokio::main(flavor = "current_thread")]
     async fn run(session: &Session, prepared: &Prepared, values: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
         match session.run(prepared, values, 0).await? {
-            Outcome::Rows(stream) => collect(stream).await,
+            Outcome::Rows { stream, .. } => collect(stream).await,
             Outcome::Done(_) => Ok(Vec::new()),
         }
     }

@@ -411,6 +411,22 @@ impl Chunk<'_> {
         Some((self.vector_times(nth).first.wrapping_add(ticks.span_ns(first)), ticks.span_ns(step)))
     }
 
+    /// The bytes of the timestamps of the n-th vector.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(super) fn times_of_vector(&self, nth: usize) -> Result<&[u8]> {
+        self.times_bytes(nth).map_err(|e| self.corrupt_times(nth, e))
+    }
+
+    /// The bytes of the n-th vector of a field.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(super) fn bytes_of_vector(&self, section: &Section, nth: usize) -> Result<&[u8]> {
+        self.vector_bytes(section, nth).map_err(|e| self.corrupt_vector(section, nth, e))
+    }
+
     fn times_bytes(&self, nth: usize) -> Result<&[u8], Malformed> {
         self.once_checked(nth, self.parsed.vector_starts[nth].1, self.head().vectors[nth].place)
     }

@@ -121,6 +121,21 @@ impl Vector {
     }
 }
 
+/// What the vector of `rows` rows that fills `bytes` is encoded as.
+pub(super) fn encoding_name(bytes: &[u8], rows: usize) -> String {
+    let mut cursor = Cursor::new(bytes);
+    match cursor.u8() {
+        Ok(VALIDITY_ALL) => codec::encoding_name(cursor.take_rest()),
+        Ok(VALIDITY_BITMAP) => match codec::take_bits(&mut cursor, rows, &mut Vec::new()) {
+            Ok(()) => codec::encoding_name(cursor.take_rest()),
+            Err(malformed) => malformed.0.to_owned(),
+        },
+        Ok(VALIDITY_NONE) => "null".to_owned(),
+        Ok(_) => "unknown validity".to_owned(),
+        Err(short) => Malformed::from(short).0.to_owned(),
+    }
+}
+
 /// Room for one decoded vector, used again and again.
 #[derive(Debug, Default)]
 pub(crate) struct VectorBuffer {

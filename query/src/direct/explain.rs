@@ -36,7 +36,7 @@ impl Direct {
         }
         if analyze {
             let started = Instant::now();
-            let Some(mut rows) = self.run(values, means).await? else { return Ok(None) };
+            let Some((mut rows, _)) = self.run(values, means).await? else { return Ok(None) };
             let mut count = 0;
             while let Some(batch) = rows.try_next().await.map_err(Error::from)? {
                 count += batch.num_rows();

@@ -49,7 +49,7 @@ pub(super) enum Request {
 }
 
 impl Direct {
-    /// Runs the statement. `None` when this run has to go the long way.
+    /// Runs the statement: its rows, and what whoever asked should know of them. `None` when this run has to go the long way.
     ///
     /// # Errors
     /// The engine's, and values that do not fit the parameters.
@@ -57,22 +57,26 @@ impl Direct {
         &self,
         values: &[ScalarValue],
         means: &Means<'_>,
-    ) -> Result<Option<SendableRecordBatchStream>> {
+    ) -> Result<Option<(SendableRecordBatchStream, Option<String>)>> {
         let Some((request, limit)) = self.request(values, means)? else { return Ok(None) };
         let output = self.output();
-        let batch = match request {
-            Request::Scan(request) => return scan(request, output, limit, means).await.map(Some),
+        let (batch, notice) = match request {
+            Request::Scan(request) => return Ok(Some((scan(request, output, limit, means).await?, None))),
             Request::Aggregate(request) => match aggregate(request, means).await {
                 Err(Error::Engine(plimsoll_engine::Error::Limit { .. })) => return Ok(None),
-                batch => batch?,
+                answer => answer?,
             },
-            Request::Latest(request) => on_a_thread(means, move |snapshot| snapshot.last_points(&request)).await?,
+            Request::Latest(request) => {
+                (on_a_thread(means, move |snapshot| snapshot.last_points(&request)).await?, None)
+            }
             Request::Tags { table, tags, matchers, time } => {
-                on_a_thread(means, move |snapshot| snapshot.tag_values(&table, &tags, &matchers, Some(time))).await?
+                let ask = move |snapshot: &Snapshot| snapshot.tag_values(&table, &tags, &matchers, Some(time));
+                (on_a_thread(means, ask).await?, None)
             }
         };
         let batch = output.finish(&batch, limit)?;
-        Ok(Some(Box::pin(RecordBatchStreamAdapter::new(output.schema.clone(), futures::stream::iter([Ok(batch)])))))
+        let batches = futures::stream::iter([Ok(batch)]);
+        Ok(Some((Box::pin(RecordBatchStreamAdapter::new(output.schema.clone(), batches)), notice)))
     }
 
     /// What to ask for, and the most rows of the answer. `None` when a parameter has a value that the engine knows no test for.
@@ -150,16 +154,18 @@ async fn on_a_thread(
     blocking(move || Ok(ask(&snapshot)?)).await
 }
 
-async fn aggregate(request: AggregateRequest, means: &Means<'_>) -> Result<RecordBatch> {
+/// The answer, and the engine's notice.
+async fn aggregate(request: AggregateRequest, means: &Means<'_>) -> Result<(RecordBatch, Option<String>)> {
     let mut aggregation = means.snapshot.aggregate(&request)?;
+    let notice = aggregation.notice().map(str::to_owned);
     let parts = aggregation.take_parts();
     if parts.iter().map(AggregatePart::rows_about).sum::<usize>() <= ROWS_INLINE {
         let partials = parts.into_iter().filter_map(|part| part.run(&|| true).transpose());
         let partials = partials.collect::<plimsoll_engine::Result<Vec<_>>>()?;
-        return Ok(aggregation.finish(partials)?);
+        return Ok((aggregation.finish(partials)?, notice));
     }
     let partials = on_threads(parts, means.threads).await?;
-    blocking(move || Ok(aggregation.finish(partials)?)).await
+    Ok((blocking(move || Ok(aggregation.finish(partials)?)).await?, notice))
 }
 
 /// Runs the parts on threads that may block. Dropping the future stops them.

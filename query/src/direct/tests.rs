@@ -56,7 +56,9 @@ fn statement(sql: &str) -> crate::Statement {
 #[tokio::main(flavor = "current_thread")]
 async fn answer(session: &Session, sql: &str, values: &[ScalarValue]) -> Result<(Vec<OutputColumn>, Vec<Vec<String>>)> {
     let prepared = session.prepare(&statement(sql), &[], NOW_NS)?;
-    let Outcome::Rows(stream) = session.run(&prepared, values, NOW_NS).await? else { panic!("{sql} gives rows") };
+    let Outcome::Rows { stream, .. } = session.run(&prepared, values, NOW_NS).await? else {
+        panic!("{sql} gives rows")
+    };
     let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(Error::from)?;
     for batch in &batches {
         for (field, column) in batch.schema().fields().iter().zip(prepared.columns()) {

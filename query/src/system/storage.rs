@@ -1,6 +1,6 @@
-//! `sys.tables`, `sys.columns`, `sys.rollups` and `sys.wal`: what is stored.
+//! `sys.tables`, `sys.columns`, `sys.rollups`, `sys.tags`, `sys.segments`, `sys.encodings` and `sys.wal`: what is stored.
 
-use plimsoll_engine::{ColumnKind, RollupStats, SegmentInfo, TableStats, Tier};
+use plimsoll_engine::{ColumnEncoding, ColumnKind, RollupStats, SegmentInfo, TableStats, Tier};
 
 use super::{Cell, Kind, Row, SystemColumn, SystemTable};
 use crate::{Database, Result};
@@ -78,6 +78,19 @@ pub(super) const TABLES: &[SystemTable] = &[
             SystemColumn::new("is_damaged", Kind::Boolean, "it cannot be read"),
         ],
         rows: segments,
+    },
+    SystemTable {
+        name: "encodings",
+        about: "a column of a segment and a way in which vectors of it are encoded",
+        columns: &[
+            SystemColumn::new("table_name", Kind::Text, "the table"),
+            SystemColumn::new("segment", Kind::Text, "the file"),
+            SystemColumn::new("column_name", Kind::Text, "the column"),
+            SystemColumn::new("encoding", Kind::Text, "the way, as the page of the file format calls it"),
+            SystemColumn::new("vectors", Kind::Integer, "vectors encoded so, of 1,024 rows at most"),
+            SystemColumn::new("bytes", Kind::Integer, "their size"),
+        ],
+        rows: encodings,
     },
     SystemTable {
         name: "wal",
@@ -178,6 +191,20 @@ fn segments(database: &Database) -> Result<Vec<Row>> {
         ]
     };
     Ok(database.engine().segments().into_iter().map(row).collect())
+}
+
+fn encodings(database: &Database) -> Result<Vec<Row>> {
+    let row = |found: ColumnEncoding| {
+        vec![
+            Cell::text(found.table),
+            Cell::text(found.segment),
+            Cell::text(found.column),
+            Cell::text(found.encoding),
+            Cell::count(found.vectors),
+            Cell::count(found.bytes),
+        ]
+    };
+    Ok(database.engine().encodings()?.into_iter().map(row).collect())
 }
 
 fn wal(database: &Database) -> Result<Vec<Row>> {

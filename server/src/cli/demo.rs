@@ -194,7 +194,7 @@ No user has a password: only programs on this machine can connect. Ctrl-C stops.
         let statement = plimsoll_query::parse(text).ok()?.pop()?;
         let (session, now_ns, zone) = (&self.session, SystemClock.now_ns(), Zone::default());
         let prepared = session.prepare(&statement, &[], now_ns).ok()?;
-        let Outcome::Rows(mut stream) = session.run(&prepared, &[], now_ns).await.ok()? else { return None };
+        let Outcome::Rows { mut stream, .. } = session.run(&prepared, &[], now_ns).await.ok()? else { return None };
         while let Some(batch) = stream.next().await {
             let row = Values::new(&batch.ok()?, &zone).ok()?.rows().next();
             if let Some(mut row) = row {

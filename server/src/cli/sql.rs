@@ -131,7 +131,10 @@ pub(super) async fn print_statement(
         // Only rows are data: a command tag would spoil a CSV or JSON file.
         Outcome::Done(command) if format == Format::Table => Ok(writeln!(out, "{command}")?),
         Outcome::Done(_) => Ok(()),
-        Outcome::Rows(mut stream) => {
+        Outcome::Rows { mut stream, notice } => {
+            if let Some(notice) = notice {
+                writeln!(std::io::stderr(), "WARNING:  {notice}")?;
+            }
             let (mut printer, zone) = (Printer::new(format, headings(&prepared), out), Zone::default());
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(QueryError::from)?;

@@ -272,7 +272,13 @@ impl Connection {
                     session.query.run(prepared, arguments, now_ns).map(|outcome| Ok(outcome.map_err(SqlError::from)?));
                 match watched(work, reader, cancel, &shared.killed, deadline).await? {
                     Outcome::Done(command) => return Ok(Some(command.to_string())),
-                    Outcome::Rows(stream) => portal.progress = Progress::Running(Rows::stream(stream)),
+                    Outcome::Rows { stream, notice } => {
+                        if let Some(notice) = notice {
+                            self.session.warn(code::WARNING, &notice);
+                            self.put_notices();
+                        }
+                        portal.progress = Progress::Running(Rows::stream(stream));
+                    }
                 }
             }
             _ => return Err(SqlError::new(code::INTERNAL, "the portal's parameters are not its statement's").into()),

@@ -248,7 +248,7 @@ impl Session {
         }
     }
 
-    fn warn(&mut self, code: &'static str, message: &str) {
+    pub(super) fn warn(&mut self, code: &'static str, message: &str) {
         self.notices.push(SqlError::warning(code, message));
     }
 

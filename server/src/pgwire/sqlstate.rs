@@ -7,6 +7,7 @@ use super::catalog::CatalogError;
 
 /// SQLSTATEs that the front end itself raises.
 pub(crate) mod code {
+    pub(crate) const WARNING: &str = "01000";
     pub(crate) const PROTOCOL_VIOLATION: &str = "08P01";
     pub(crate) const FEATURE_NOT_SUPPORTED: &str = "0A000";
     pub(crate) const INVALID_PARAMETER_VALUE: &str = "22023";
