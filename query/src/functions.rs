@@ -12,10 +12,12 @@ mod bounded;
 mod bucket;
 mod checked;
 mod clocks;
+mod counter;
 mod first_last;
 mod interval;
 mod missing;
 mod named;
+mod percentile;
 mod round;
 mod similar;
 mod sum;
@@ -26,6 +28,7 @@ mod zone;
 pub(crate) use average::ExactAverages;
 pub(crate) use bucket::Width;
 pub(crate) use checked::CheckedIntegers;
+pub(crate) use counter::{Asked, Counter, PerSecond, Step, Steps, step_name};
 pub(crate) use interval::parse_interval;
 pub(crate) use missing::{Missing, no_such_function};
 pub(crate) use named::argument_names;
@@ -36,6 +39,7 @@ pub(crate) use text::TextAsPostgres;
 
 use bounded::{Bounded, MULTIPLYING};
 use first_last::{End, FirstLast};
+use percentile::ApproxPercentile;
 use time_bucket::{DateBin, TimeBucket};
 use zone::TimeZoneOf;
 
@@ -89,6 +93,11 @@ impl Functions {
         functions.add_scalar(Arc::new(ScalarUDF::from(TimeZoneOf::new(time_zone.clone()))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::First))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::Last))));
+        functions.add_aggregate(Arc::new(AggregateUDF::from(ApproxPercentile::new())));
+        for asked in Asked::ALL {
+            functions.add_aggregate(Arc::new(AggregateUDF::from(Counter::new(asked))));
+            functions.windows.insert(step_name(asked).to_owned(), Arc::new(Steps::new(Step::From(asked)).into()));
+        }
         functions
     }
 

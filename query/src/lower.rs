@@ -30,10 +30,13 @@ use crate::system::{self, SystemSource};
 use crate::{Database, Error, Result};
 
 mod casts;
+mod counters;
 mod locate;
 mod names;
 mod parameters;
 mod rewrite;
+
+use counters::lower_counters;
 
 pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
@@ -73,6 +76,7 @@ impl Lowering<'_> {
 
     /// Resolves types and coercions, so that the plan's schema is final.
     pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let plan = lower_counters(plan)?;
         Ok(self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?)
     }
 
