@@ -14,7 +14,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateDefaults;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -29,14 +29,18 @@ use crate::source::SnapshotTable;
 use crate::system::{self, SystemSource};
 use crate::{Database, Error, Result};
 
+mod asof;
 mod casts;
 mod counters;
+mod gapfill;
 mod locate;
 mod names;
 mod parameters;
 mod rewrite;
 
+use asof::RELATIONS;
 use counters::lower_counters;
+use gapfill::lower_gaps;
 
 pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
@@ -76,7 +80,7 @@ impl Lowering<'_> {
 
     /// Resolves types and coercions, so that the plan's schema is final.
     pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        let plan = lower_counters(plan)?;
+        let plan = lower_counters(lower_gaps(plan)?)?;
         Ok(self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?)
     }
 
@@ -200,6 +204,10 @@ impl ContextProvider for Lowering<'_> {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &*RELATIONS
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::asof::{nest_asof_joins, nest_asof_joins_in};
 use super::names::{body_names, folded, item_name, last_part};
 use crate::functions::{Asked, Functions, argument_names, most_similar, parse_interval, step_name};
 use crate::{Error, Result};
@@ -71,6 +72,7 @@ impl VisitorMut for Rewriter<'_> {
         if select.into.is_some() {
             return refuse("SELECT INTO is not supported", "Use CREATE TABLE and INSERT INTO ... SELECT.");
         }
+        select.from.iter_mut().for_each(nest_asof_joins);
         ControlFlow::Continue(())
     }
 
@@ -81,6 +83,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
         name_series_column(factor);
+        nest_asof_joins_in(factor);
         ControlFlow::Continue(())
     }
 
