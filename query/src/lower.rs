@@ -34,6 +34,7 @@ mod casts;
 mod counters;
 mod gapfill;
 mod locate;
+mod minutes;
 mod names;
 mod parameters;
 mod rewrite;
@@ -41,6 +42,7 @@ mod rewrite;
 use asof::RELATIONS;
 use counters::lower_counters;
 use gapfill::lower_gaps;
+use minutes::add_seconds;
 
 pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
@@ -81,7 +83,8 @@ impl Lowering<'_> {
     /// Resolves types and coercions, so that the plan's schema is final.
     pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let plan = lower_counters(lower_gaps(plan)?)?;
-        Ok(self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?)
+        let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
+        Ok(add_seconds(plan)?)
     }
 
     /// The table that a name stands for.

@@ -20,8 +20,7 @@ use datafusion::functions::core::expr_fn::{get_field, named_struct};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowUDF, cast,
-    ident, lit,
+    BinaryExpr, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowUDF, ident, lit,
 };
 use datafusion::sql::sqlparser::ast::{Join, JoinConstraint, JoinOperator, TableFactor, TableWithJoins};
 
@@ -135,13 +134,13 @@ impl AsofJoin {
             Operator::Lt => Order { ascending: false, right_first: false },
             _ => return Err(no_match()),
         };
-        let right_time = cast(right_time, left_time.get_type(&left_schema)?);
+        let right_time = right_time.cast_to(&left_time.get_type(&left_schema)?, &right_schema)?;
         let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
         for condition in &on {
             let Some((left_key, Operator::Eq, right_key)) = sides(condition) else {
                 return Err(refused("ON of an ASOF JOIN has to say which columns are equal".to_owned(), HINT));
             };
-            right_keys.push(cast(right_key, left_key.get_type(&left_schema)?));
+            right_keys.push(right_key.cast_to(&left_key.get_type(&left_schema)?, &right_schema)?);
             left_keys.push(left_key);
         }
         Ok(AsofJoin {
@@ -156,21 +155,24 @@ impl AsofJoin {
         let keys: Vec<Expr> = (0..self.left.keys.len()).map(|at| ident(key_name(at))).collect();
         let Order { ascending, right_first } = self.order;
         let right_side = i64::from(!right_first);
-        let rows = self.rows(&left_schema, &right_schema, right_side)?;
         let is_right = || ident(SIDE).eq(lit(right_side));
         let last = WindowUDF::from(LastOfOther::new());
         let last = Arc::new(last).call(vec![is_right(), ident(TIME), ident(OTHER)]);
         let order = vec![ident(TIME).sort(ascending, false), ident(SIDE).sort(true, false)];
         let last = last.partition_by(keys).order_by(order).build()?;
         let matched = Expr::Column(Column::from_name(last.schema_name().to_string()));
-        let of_left = left_schema
-            .iter()
-            .enumerate()
-            .map(|(at, (qualifier, field))| ident(column_name(at)).alias_qualified(qualifier.cloned(), field.name()));
+        // A column that is a key is given as that, so that conditions on it reach the scans of both relations.
+        let left_keys = self.left.keys.clone();
+        let of_left = left_schema.iter().enumerate().map(|(at, (qualifier, field))| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            let name = left_keys.iter().position(|key| *key == column).map_or_else(|| column_name(at), key_name);
+            ident(name).alias_qualified(qualifier.cloned(), field.name())
+        });
         let of_right = right_schema.iter().enumerate().map(|(at, (qualifier, field))| {
             get_field(matched.clone(), column_name(at)).alias_qualified(qualifier.cloned(), field.name())
         });
         let columns: Vec<Expr> = of_left.chain(of_right).collect();
+        let rows = self.rows(&left_schema, &right_schema, right_side)?;
         let plan = LogicalPlanBuilder::from(rows).window([last])?.filter(is_right().is_false())?;
         plan.project(columns)?.build()
     }
