@@ -231,20 +231,16 @@ impl PartitionEvaluator for Series {
 
 impl Series {
     fn answer(&self, step: Option<((Number, i64), (Number, i64))>, is_integer: bool) -> ScalarValue {
-        let moved = |asked| step.map(|((before, _), (now, _))| moved(asked, before, now));
+        let way = |asked| step.map(|((before, _), (now, _))| moved(asked, before, now));
         match self.step {
             Step::Since => ScalarValue::TimestampNanosecond(step.map(|((_, ns), _)| ns), self.zone.clone()),
-            Step::From(Asked::Rate) => ScalarValue::Float64(step.and_then(|((before, from_ns), (now, until_ns))| {
-                per_second(as_float(moved(Asked::Increase).unwrap_or(difference(before, now))), from_ns, until_ns)
-            })),
-            Step::From(asked) if is_integer => {
-                let moved = moved(asked).and_then(|moved| match moved {
-                    Number::Integer(moved) => Some(moved),
-                    Number::Float(_) => None,
-                });
-                ScalarValue::Decimal128(moved, 20, 0)
+            Step::From(Asked::Rate) => {
+                let times = step.map(|((_, from_ns), (_, until_ns))| (from_ns, until_ns));
+                let rate = way(Asked::Rate).zip(times);
+                ScalarValue::Float64(rate.and_then(|(way, (from, until))| per_second(as_float(way), from, until)))
             }
-            Step::From(asked) => ScalarValue::Float64(moved(asked).map(as_float)),
+            Step::From(asked) if is_integer => ScalarValue::Decimal128(way(asked).and_then(as_integer), 20, 0),
+            Step::From(asked) => ScalarValue::Float64(way(asked).map(as_float)),
         }
     }
 }
@@ -285,6 +281,13 @@ fn as_float(number: Number) -> f64 {
     match number {
         Number::Integer(number) => number as f64,
         Number::Float(number) => number,
+    }
+}
+
+fn as_integer(number: Number) -> Option<i128> {
+    match number {
+        Number::Integer(number) => Some(number),
+        Number::Float(_) => None,
     }
 }
 

@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 };
 use plimsoll_engine::ColumnKind;
 
+use super::gapfill::any_expression;
 use crate::Error;
 use crate::functions::{Asked, Counter, PerSecond, Step, Steps};
 use crate::source::SnapshotTable;
@@ -35,6 +36,9 @@ type Result<T> = datafusion::common::Result<T>;
 /// # Errors
 /// [`Error::Unsupported`] for DISTINCT.
 pub(super) fn lower_counters(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !any_expression(&plan, |expr| asked(expr).is_some())? {
+        return Ok(plan);
+    }
     let lowered = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(|call| asked(call).is_some()) => {
             Ok(Transformed::yes(lower(&aggregate)?))

@@ -55,11 +55,23 @@ pub(super) fn lower_gaps(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// Any of the functions in a plan.
 fn misplaced(plan: &LogicalPlan) -> Result<Option<Gap>> {
     let mut found = None;
+    any_expression(plan, |expr| {
+        found = found.or(call(expr).map(|(gap, _)| gap));
+        found.is_some()
+    })?;
+    Ok(found)
+}
+
+/// True when a test holds for an expression anywhere in a plan. Plans that insert many rows are large, so nothing is copied.
+pub(super) fn any_expression(plan: &LogicalPlan, mut test: impl FnMut(&Expr) -> bool) -> Result<bool> {
+    let mut found = false;
     plan.apply_with_subqueries(|node| {
-        for expr in node.expressions() {
-            found = found.or(contained(&expr)?);
-        }
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        let go_on = |found: bool| if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue };
+        node.apply_expressions(|expr| {
+            found = found || expr.exists(|inner| Ok(test(inner)))?;
+            Ok(go_on(found))
+        })?;
+        Ok(go_on(found))
     })?;
     Ok(found)
 }

@@ -5,6 +5,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 
+use super::gapfill::any_expression;
+
 type Result<T> = datafusion::common::Result<T>;
 
 /// Adds the seconds to literals that are cast to timestamps, in a plan in which every cast is written out.
@@ -12,6 +14,9 @@ type Result<T> = datafusion::common::Result<T>;
 /// # Errors
 /// Those of the plan's own checks.
 pub(super) fn add_seconds(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !any_expression(&plan, |expr| with_seconds(expr).is_some())? {
+        return Ok(plan);
+    }
     let added = plan.transform_up_with_subqueries(|node| {
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
