@@ -39,7 +39,7 @@ mod names;
 mod parameters;
 mod rewrite;
 
-use asof::RELATIONS;
+use asof::{RELATIONS, narrow_asof_joins};
 use counters::lower_counters;
 use gapfill::lower_gaps;
 use minutes::add_seconds;
@@ -82,7 +82,7 @@ impl Lowering<'_> {
 
     /// Resolves types and coercions, so that the plan's schema is final.
     pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        let plan = lower_counters(lower_gaps(plan)?)?;
+        let plan = lower_counters(lower_gaps(narrow_asof_joins(plan)?)?)?;
         let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
         Ok(add_seconds(plan)?)
     }

@@ -13,6 +13,8 @@
 //!
 //! So it takes a sort, however many rows of `b` there are for each of `a`.
 
+mod narrow;
+
 use std::sync::{Arc, LazyLock};
 
 use datafusion::common::{Column, DFSchema, ScalarValue};
@@ -23,6 +25,8 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowUDF, ident, lit,
 };
 use datafusion::sql::sqlparser::ast::{Join, JoinConstraint, JoinOperator, TableFactor, TableWithJoins};
+
+pub(super) use narrow::narrow_asof_joins;
 
 use crate::functions::{LastOfOther, refused};
 
