@@ -52,13 +52,14 @@ pub(super) fn nest_asof_joins(from: &mut TableWithJoins) {
     }
 }
 
-/// As [`nest_asof_joins`], for what stands in parentheses: a single ASOF JOIN already stands as it should.
-pub(super) fn nest_asof_joins_in(factor: &mut TableFactor) {
-    if let TableFactor::NestedJoin { table_with_joins, .. } = factor
-        && table_with_joins.joins.len() > 1
-    {
-        nest_asof_joins(table_with_joins);
+/// As [`nest_asof_joins`], for what stands in parentheses. True when that is a single ASOF JOIN, as it should be.
+pub(super) fn nest_asof_joins_in(factor: &mut TableFactor) -> bool {
+    let TableFactor::NestedJoin { table_with_joins, .. } = factor else { return false };
+    if let [join] = table_with_joins.joins.as_slice() {
+        return is_asof(join);
     }
+    nest_asof_joins(table_with_joins);
+    false
 }
 
 fn is_asof(join: &Join) -> bool {

@@ -24,7 +24,7 @@ pub(crate) const HIDDEN: char = '\u{1f}';
 /// # Errors
 /// [`Error::Unsupported`] for clauses that have no meaning here, [`Error::InvalidDateTime`] for an interval that is none.
 pub(crate) fn rewrite(query: &mut Query, functions: &Functions) -> Result<Vec<String>> {
-    let mut rewriter = Rewriter { functions, depth: 0, subqueries: 0, limits: Vec::new() };
+    let mut rewriter = Rewriter { functions, depth: 0, subqueries: 0, asof_joins: 0, limits: Vec::new() };
     match query.visit(&mut rewriter) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(rewriter.limits),
@@ -34,10 +34,14 @@ pub(crate) fn rewrite(query: &mut Query, functions: &Functions) -> Result<Vec<St
 /// Most subqueries that may stand in one another's expressions; planning takes twice as long for each.
 const SUBQUERIES_MAX: usize = 8;
 
+/// Most ASOF JOINs in a statement: each one nests the plan deeper, and carries the columns of those before it.
+const ASOF_JOINS_MAX: usize = 16;
+
 struct Rewriter<'a> {
     functions: &'a Functions,
     depth: usize,
     subqueries: usize,
+    asof_joins: usize,
     limits: Vec<String>,
 }
 
@@ -83,7 +87,11 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
         name_series_column(factor);
-        nest_asof_joins_in(factor);
+        self.asof_joins += usize::from(nest_asof_joins_in(factor));
+        if self.asof_joins > ASOF_JOINS_MAX {
+            let hint = format!("A statement may have {ASOF_JOINS_MAX}; INSERT what some of them give into a table.");
+            return refuse("there are too many ASOF JOINs", &hint);
+        }
         ControlFlow::Continue(())
     }
 
