@@ -93,6 +93,7 @@ enum Change {
     Insert(Vec<TableChange>),
     Create(Box<TableCore>, TableOptions),
     Drop(String),
+    Columns(String, ColumnSet),
     Options(String, TableOptions),
     Delete(Arc<TableCore>, Deletion),
 }
@@ -156,6 +157,32 @@ impl Engine {
         core.grow(&kinds(columns))?;
         let change = Change::Create(Box::new(core), options.clone());
         self.commit(record::create_table(name, columns, options), change)
+    }
+
+    /// Adds columns to a table, all or none. The rows that it has already have NULL in them.
+    ///
+    /// # Errors
+    /// [`SchemaError::NoTable`], [`SchemaError::Duplicate`] for a column that is there already, and those of
+    /// [`Engine::create_table`].
+    pub fn add_columns(&self, name: &str, columns: &[Column]) -> Result<()> {
+        self.check_writable()?;
+        let _alone = self.definitions.write().expect("definitions are guarded without panics");
+        let no_table = || SchemaError::NoTable(name.to_owned());
+        let (schema, options) = self.table(name).zip(self.table_options(name)).ok_or_else(no_table)?;
+        for (nth, column) in columns.iter().enumerate() {
+            let same = |other: &Column| other.name == column.name;
+            if columns[..nth].iter().any(same) || schema.columns.iter().any(same) {
+                return Err(SchemaError::Duplicate(column.name.clone()).into());
+            }
+        }
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let core = self.find_table(name).ok_or_else(no_table)?;
+        let shape = core.grow(&kinds(columns))?;
+        let mut named = ColumnSet::default();
+        columns.iter().filter_map(|c| shape.column(&c.name, None)).for_each(|(at, _)| named.insert(at));
+        self.commit(record::create_table(name, columns, &options), Change::Columns(name.to_owned(), named))
     }
 
     /// Changes the options of a table. Maintenance acts on them; only the legal hold has an effect at once.
@@ -377,6 +404,10 @@ impl State {
                 table.options = Arc::new(options);
                 table.show(&columns);
                 self.tables.insert(table.core.name.clone(), table);
+            }
+            Change::Columns(name, columns) => {
+                let table = self.tables.get_mut(&name).expect("no table is dropped while it is altered");
+                table.show(&columns);
             }
             Change::Options(name, options) => {
                 let table = self.tables.get_mut(&name).expect("no table is dropped while it is altered");

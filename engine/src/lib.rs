@@ -48,6 +48,7 @@ pub use model::{
     Column, ColumnKind, FieldType, OptionsChange, Point, Retention, SeriesId, TIERS_MAX, TableId, TableOptions,
     TableSchema, Tier, TimeRange, Value,
 };
+pub use rollup::Bins;
 pub use scan::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp, Effort,
     FieldPredicate, FieldTest, LastRequest, Partial, ScanOrder, ScanPart, ScanRequest, Share, Shortcuts, Snapshot,

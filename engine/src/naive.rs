@@ -105,6 +105,23 @@ impl Naive {
         Ok(())
     }
 
+    /// Adds columns to a table.
+    ///
+    /// # Errors
+    /// As [`crate::Engine::add_columns`].
+    pub fn add_columns(&mut self, name: &str, columns: &[Column]) -> Result<()> {
+        let table = self.tables.get_mut(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+        let mut schema = (*table.schema).clone();
+        for column in columns {
+            if schema.position(&column.name).is_some() {
+                return Err(SchemaError::Duplicate(column.name.clone()).into());
+            }
+            add_column(&mut schema, &column.name, column.kind, &mut BTreeSet::new())?;
+        }
+        table.schema = Arc::new(schema);
+        Ok(())
+    }
+
     /// Removes a table.
     ///
     /// # Errors

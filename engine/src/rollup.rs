@@ -20,7 +20,7 @@ pub(crate) mod part {
 }
 
 pub(crate) use columns::{from_rows, rollup_fields, to_rows};
-pub(crate) use sketch::Bins;
+pub use sketch::Bins;
 pub(crate) use summary::BucketSummary;
 
 use crate::model::FieldRef;

@@ -219,11 +219,7 @@ fn primary_key(create: &CreateTable) -> Result<Option<BTreeSet<String>>> {
             let what = "constraints other than PRIMARY KEY are not supported".to_owned();
             return Err(Error::Unsupported { what, position: span_position(constraint.span()), hint: None });
         };
-        let column = |index: &ast::IndexColumn| match &index.column.expr {
-            Expr::Identifier(ident) => Some(folded(ident)),
-            _ => None,
-        };
-        key = primary.columns.iter().map(column).collect::<Option<BTreeSet<_>>>();
+        key = key_columns(primary);
     }
     for column in &create.columns {
         if column.options.iter().any(|o| matches!(o.option, ColumnOption::PrimaryKey(_))) {
@@ -231,16 +227,32 @@ fn primary_key(create: &CreateTable) -> Result<Option<BTreeSet<String>>> {
         }
     }
     match key {
-        Some(key) if !key.contains(TableSchema::TIME) => {
-            let what = "a primary key without the column time is not supported".to_owned();
-            let hint = Some("Use PRIMARY KEY (time, tag, ...): a row is named by its time and its tags.".to_owned());
-            Err(Error::Unsupported { what, position: None, hint })
-        }
+        Some(key) if !key.contains(TableSchema::TIME) => Err(no_key_without_time(None)),
         other => Ok(other),
     }
 }
 
-fn check_options(column: &ColumnDef) -> Result<()> {
+/// The columns that a key names; `None` for a key of anything else.
+pub(crate) fn key_columns(key: &ast::PrimaryKeyConstraint) -> Option<BTreeSet<String>> {
+    let column = |index: &ast::IndexColumn| match &index.column.expr {
+        Expr::Identifier(ident) => Some(folded(ident)),
+        _ => None,
+    };
+    key.columns.iter().map(column).collect()
+}
+
+/// The error for a key that names no row.
+pub(crate) fn no_key_without_time(position: Option<usize>) -> Error {
+    let what = "a primary key without the column time is not supported".to_owned();
+    let hint = Some("Use PRIMARY KEY (time, tag, ...): a row is named by its time and its tags.".to_owned());
+    Error::Unsupported { what, position, hint }
+}
+
+/// Refuses what a column cannot be asked.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub(crate) fn check_options(column: &ColumnDef) -> Result<()> {
     for option in &column.options {
         let known = match &option.option {
             ColumnOption::Null | ColumnOption::PrimaryKey(_) => true,
@@ -256,7 +268,11 @@ fn check_options(column: &ColumnDef) -> Result<()> {
     Ok(())
 }
 
-fn column_kind(column: &ColumnDef, name: &str, key: Option<&BTreeSet<String>>) -> Result<ColumnKind> {
+/// What a column is, by its type and the primary key.
+///
+/// # Errors
+/// [`Error::Unsupported`] for types that tables here cannot have.
+pub(crate) fn column_kind(column: &ColumnDef, name: &str, key: Option<&BTreeSet<String>>) -> Result<ColumnKind> {
     let refused = |hint: &str| Error::Unsupported {
         what: format!("type {} is not supported for column \"{name}\"", column.data_type.to_string().to_lowercase()),
         position: span_position(column.name.span),

@@ -12,31 +12,44 @@ mod bounded;
 mod bucket;
 mod checked;
 mod clocks;
+mod counter;
+mod fill;
 mod first_last;
+mod gapfill;
 mod interval;
+mod last_of_other;
 mod missing;
 mod named;
+mod percentile;
 mod round;
 mod similar;
 mod sum;
 mod text;
 mod time_bucket;
+mod time_weighted;
 mod zone;
 
 pub(crate) use average::ExactAverages;
 pub(crate) use bucket::Width;
 pub(crate) use checked::CheckedIntegers;
+pub(crate) use counter::{Asked, Counter, PerSecond, Step, Steps, step_name};
+pub(crate) use fill::{Fill, Method, column_name};
+pub(crate) use gapfill::{Gap, GapFunction, refused};
 pub(crate) use interval::parse_interval;
+pub(crate) use last_of_other::LastOfOther;
 pub(crate) use missing::{Missing, no_such_function};
 pub(crate) use named::argument_names;
 pub(crate) use round::IntegersByRounding;
 pub(crate) use similar::most_similar;
 pub(crate) use sum::{ExactSums, SUM_OF_INTEGERS};
 pub(crate) use text::TextAsPostgres;
+pub(crate) use time_bucket::TimeBucket;
 
 use bounded::{Bounded, MULTIPLYING};
 use first_last::{End, FirstLast};
-use time_bucket::{DateBin, TimeBucket};
+use percentile::ApproxPercentile;
+use time_bucket::DateBin;
+use time_weighted::TimeWeightedAverage;
 use zone::TimeZoneOf;
 
 /// Functions of DataFusion that tell of DataFusion.
@@ -86,9 +99,18 @@ impl Functions {
         }
         functions.add_scalar(Arc::new(ScalarUDF::from(TimeBucket::new())));
         functions.add_scalar(Arc::new(ScalarUDF::from(DateBin::new())));
+        for gap in Gap::ALL {
+            functions.add_scalar(Arc::new(ScalarUDF::from(GapFunction::new(gap))));
+        }
         functions.add_scalar(Arc::new(ScalarUDF::from(TimeZoneOf::new(time_zone.clone()))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::First))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::Last))));
+        functions.add_aggregate(Arc::new(AggregateUDF::from(ApproxPercentile::new())));
+        functions.add_aggregate(Arc::new(AggregateUDF::from(TimeWeightedAverage::new())));
+        for asked in Asked::ALL {
+            functions.add_aggregate(Arc::new(AggregateUDF::from(Counter::new(asked))));
+            functions.windows.insert(step_name(asked).to_owned(), Arc::new(Steps::new(Step::From(asked)).into()));
+        }
         functions
     }
 

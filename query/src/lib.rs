@@ -8,6 +8,7 @@
 //! SQL is PostgreSQL's as far as it goes, planned and executed by DataFusion over `plimsoll_engine`. Time is always an
 //! argument: `now()` is the `now_ns` that the caller hands in.
 
+mod alter;
 mod catalog;
 mod cooperative;
 mod copy;

@@ -14,7 +14,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateDefaults;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -29,11 +29,20 @@ use crate::source::SnapshotTable;
 use crate::system::{self, SystemSource};
 use crate::{Database, Error, Result};
 
+mod asof;
 mod casts;
+mod counters;
+mod gapfill;
 mod locate;
+mod minutes;
 mod names;
 mod parameters;
 mod rewrite;
+
+use asof::{RELATIONS, narrow_asof_joins};
+use counters::lower_counters;
+use gapfill::lower_gaps;
+use minutes::add_seconds;
 
 pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
@@ -73,7 +82,9 @@ impl Lowering<'_> {
 
     /// Resolves types and coercions, so that the plan's schema is final.
     pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        Ok(self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?)
+        let plan = lower_counters(lower_gaps(narrow_asof_joins(plan)?)?)?;
+        let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
+        Ok(add_seconds(plan)?)
     }
 
     /// The table that a name stands for.
@@ -196,6 +207,10 @@ impl ContextProvider for Lowering<'_> {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &*RELATIONS
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::ast::{self, ObjectType, Query};
 use futures::{StreamExt, TryStreamExt};
 use plimsoll_engine::{Snapshot, TableSchema};
 
+use crate::alter::NewColumns;
 use crate::catalog::View;
 use crate::ddl::{DroppedTables, NewTable, dropped};
 use crate::delete::Delete;
@@ -54,6 +55,8 @@ pub(crate) enum Plan {
     CreateTable(NewTable),
     /// ALTER TABLE ... SET (...).
     AlterTable(ChangedOptions),
+    /// ALTER TABLE ... ADD COLUMN.
+    AddColumns(NewColumns),
     /// DROP TABLE.
     DropTable(DroppedTables),
     /// CREATE VIEW.
@@ -188,9 +191,10 @@ impl Plan {
                 (Plan::Delete(delete, reading), Vec::new())
             }
             ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
-            ast::Statement::AlterTable(alter) => match ChangedOptions::read(alter)? {
-                Some(changed) => (Plan::AlterTable(changed), Vec::new()),
-                None => return Err(unsupported(&kind(statement.text()))),
+            ast::Statement::AlterTable(alter) => match (ChangedOptions::read(alter)?, NewColumns::read(alter)?) {
+                (Some(changed), _) => (Plan::AlterTable(changed), Vec::new()),
+                (None, Some(columns)) => (Plan::AddColumns(columns), Vec::new()),
+                (None, None) => return Err(unsupported(&kind(statement.text()))),
             },
             ast::Statement::CreateView(create) => {
                 let view = View::define(create, lowering)?;
@@ -219,6 +223,7 @@ impl Plan {
             }
             Plan::CreateTable(_)
             | Plan::AlterTable(_)
+            | Plan::AddColumns(_)
             | Plan::DropTable(_)
             | Plan::CreateView { .. }
             | Plan::DropView(_) => true,
@@ -272,6 +277,7 @@ impl Plan {
             }
             Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(database.clone()).await?)),
             Plan::AlterTable(changed) => Ok(Outcome::Done(changed.clone().run(database.engine().clone()).await?)),
+            Plan::AddColumns(columns) => Ok(Outcome::Done(columns.clone().run(database.engine().clone()).await?)),
             Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(database.clone()).await?)),
             Plan::CreateView { view, or_replace } => {
                 let (view, or_replace, database) = (view.clone(), *or_replace, database.clone());

@@ -395,6 +395,22 @@ mod tests {
     }
 
     #[test]
+    fn gaps_are_filled_between_parameters() {
+        let (_dir, session) = session();
+        let named =
+            "SELECT count(*) FROM (SELECT time_bucket_gapfill('1 hour', time, $1, $2), sum(n) FROM cpu GROUP BY 1) s";
+        let told = "SELECT count(*) FROM (SELECT time_bucket_gapfill('1 hour', time), locf(sum(n)) FROM cpu \
+                    WHERE time >= $1 AND time < $2 GROUP BY 1) s";
+        let range = |from: &str, until: &str| [from, until].map(|text| ScalarValue::Utf8(Some(text.to_owned())));
+        for sql in [named, told] {
+            let prepared = prepare(&session, sql).unwrap();
+            let hours = |from, until| integer(&run(&session, &prepared, &range(from, until)).unwrap());
+            assert_eq!(hours("2024-01-01 00:00:00", "2024-01-03 00:00:00"), 48);
+            assert_eq!(hours("2024-01-01 00:00:00", "2024-01-02 00:30:00"), 25);
+        }
+    }
+
+    #[test]
     fn declared_types_win() {
         let (_dir, session) = session();
         let statement = &crate::parse("SELECT n FROM cpu WHERE n = $1 AND usage > $2").unwrap()[0];

@@ -8,6 +8,8 @@
 //! - `.memory 8388608` opens it again with that many bytes for queries.
 //! - `.zone Europe/Berlin` sets the time zone of the session.
 //!
+//! The examples of `docs/sql.md` are run as well, one after the other over one database; what they answer is for its readers.
+//!
 //! Arguments choose scripts by a part of their name; `--complete` writes what came out into the scripts as expected.
 
 use std::error::Error;
@@ -39,7 +41,8 @@ fn main() -> ExitCode {
         if !names.is_empty() && !names.iter().any(|name| shown.contains(name.as_str())) {
             continue;
         }
-        let verdict = match run(&script, complete) {
+        let is_page = script.extension().is_some_and(|extension| extension == "md");
+        let verdict = match if is_page { run_examples(&script) } else { run(&script, complete) } {
             Ok(()) => "ok".to_owned(),
             Err(error) => {
                 failed += 1;
@@ -53,12 +56,24 @@ fn main() -> ExitCode {
 }
 
 fn scripts() -> io::Result<Vec<PathBuf>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut scripts: Vec<PathBuf> =
-        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        std::fs::read_dir(here.join("slt"))?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     scripts.retain(|path| path.extension().is_some_and(|extension| extension == "slt"));
+    scripts.push(here.join("../docs/sql.md"));
     scripts.sort();
     Ok(scripts)
+}
+
+/// Runs the blocks of SQL in a page.
+fn run_examples(page: &Path) -> Result<(), Box<dyn Error>> {
+    let text = std::fs::read_to_string(page)?;
+    let mut world = World::new()?;
+    for after in text.split("```sql\n").skip(1) {
+        let block = after.split("```").next().unwrap_or_default();
+        world.run(block).map_err(|error| format!("{error}\n[SQL] {block}"))?;
+    }
+    Ok(())
 }
 
 fn run(script: &Path, complete: bool) -> Result<(), Box<dyn Error>> {

@@ -34,6 +34,7 @@ const KIND_OPTIONS: u8 = 5;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
     Write(Vec<LoggedRows>),
+    /// The table has these columns, if others as well, and these options from now on.
     CreateTable {
         name: String,
         columns: Vec<Column>,

@@ -99,6 +99,9 @@ impl Driver {
             Step::CreateTable(name, columns) => {
                 self.same_refusal(self.when_not_busy(|engine| engine.create_table(name, columns))?, &expected)?;
             }
+            Step::AddColumns(name, columns) => {
+                self.same_refusal(self.when_not_busy(|engine| engine.add_columns(name, columns))?, &expected)?;
+            }
             Step::DropTable(name) => self.drop_table(name, &expected)?,
             Step::Delete(deleting) => self.delete(deleting, &expected)?,
             Step::Flush => self.engine().flush().map_err(Stop::Failed)?,
@@ -216,6 +219,7 @@ pub(crate) fn apply(naive: &mut Naive, step: &Step) -> Expected {
     match step {
         Step::Write(points) => Expected::of(&naive.write(points)),
         Step::CreateTable(name, columns) => refused(naive.create_table(name, columns)),
+        Step::AddColumns(name, columns) => refused(naive.add_columns(name, columns)),
         Step::DropTable(name) => refused(naive.drop_table(name)),
         Step::Delete(Deleting { table, time, tags, predicates }) => {
             match naive.delete(table, *time, tags, predicates) {

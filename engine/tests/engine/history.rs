@@ -40,6 +40,7 @@ pub(crate) enum World {
 pub(crate) enum Step {
     Write(Vec<Point<'static>>),
     CreateTable(String, Vec<Column>),
+    AddColumns(String, Vec<Column>),
     DropTable(String),
     Delete(Deleting),
     Flush,
@@ -118,6 +119,7 @@ fn step(random: &mut Random, world: World) -> Step {
     match random.below(30) {
         0 => Step::CreateTable(table(random), columns(random)),
         1 if random.one_in(2) => Step::DropTable(table(random)),
+        1 => Step::AddColumns(table(random), columns(random)),
         2 | 3 => Step::Flush,
         4..=6 => Step::Maintain,
         7 | 8 => Step::Restart,

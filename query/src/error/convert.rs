@@ -86,6 +86,9 @@ fn again(error: &Error) -> Error {
         Error::InvalidParameter { name, message } => {
             Error::InvalidParameter { name: name.clone(), message: message.clone() }
         }
+        Error::InvalidOption { message, position, hint } => {
+            Error::InvalidOption { message: message.clone(), position: *position, hint: hint.clone() }
+        }
         Error::OutOfMemory { message } => Error::OutOfMemory { message: message.clone() },
         Error::Engine(EngineError::Corrupt { path, offset, what }) => {
             Error::Engine(EngineError::Corrupt { path: path.clone(), offset: *offset, what: what.clone() })

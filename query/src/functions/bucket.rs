@@ -82,6 +82,14 @@ impl Width {
         }
     }
 
+    /// About how long a bucket is, at least.
+    fn shortest_ns(self) -> i64 {
+        match self {
+            Width::Fixed(width) => width,
+            Width::Months(months) => i64::from(months).saturating_mul(28 * NS_PER_DAY),
+        }
+    }
+
     /// True when a bucket lasts longer than `ns`, which is at most a day.
     fn is_longer_than(self, ns: i64) -> bool {
         match self {
@@ -124,6 +132,11 @@ impl Bucketing {
             (Width::Fixed(width_ns), None) => Some((width_ns, self.origin_ns)),
             _ => None,
         }
+    }
+
+    /// About how long a bucket is, at least; when clocks are set it may be shorter.
+    pub(crate) fn shortest_ns(&self) -> i64 {
+        self.width.shortest_ns()
     }
 
     /// The start of the bucket that holds an instant; `None` when it is before the first timestamp there is.

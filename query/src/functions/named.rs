@@ -1,7 +1,12 @@
 //! Names of arguments, for functions that can be called with `name => value`.
 
 /// The arguments of functions when all are given, in order. An argument may have a second name.
-const ARGUMENTS: [(&str, &[&[&str]]); 1] = [("time_bucket", &[WIDTH, TIME, &["timezone"], &["origin"], &["offset"]])];
+const ARGUMENTS: [(&str, &[&[&str]]); 4] = [
+    ("time_bucket", &[WIDTH, TIME, &["timezone"], &["origin"], &["offset"]]),
+    ("time_bucket_gapfill", &[WIDTH, TIME, &["start"], &["finish"], &["timezone"], &["origin"], &["offset"]]),
+    ("locf", &[&["value"], &["prev"], &["treat_null_as_missing"]]),
+    ("time_weighted_avg", &[&["value"], TIME, &["method"]]),
+];
 
 const WIDTH: &[&str] = &["bucket_width", "width"];
 const TIME: &[&str] = &["ts", "time"];

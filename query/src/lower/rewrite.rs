@@ -4,14 +4,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, OrderByKind, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, OrderByExpr,
+    OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
+    Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::asof::{nest_asof_joins, nest_asof_joins_in};
 use super::names::{body_names, folded, item_name, last_part};
-use crate::functions::{Functions, argument_names, most_similar, parse_interval};
+use crate::functions::{Asked, Functions, argument_names, most_similar, parse_interval, step_name};
 use crate::{Error, Result};
 
 /// Separates a name from the number that makes it unique; no one writes this character in a name.
@@ -22,7 +24,7 @@ pub(crate) const HIDDEN: char = '\u{1f}';
 /// # Errors
 /// [`Error::Unsupported`] for clauses that have no meaning here, [`Error::InvalidDateTime`] for an interval that is none.
 pub(crate) fn rewrite(query: &mut Query, functions: &Functions) -> Result<Vec<String>> {
-    let mut rewriter = Rewriter { functions, depth: 0, subqueries: 0, limits: Vec::new() };
+    let mut rewriter = Rewriter { functions, depth: 0, subqueries: 0, asof_joins: 0, limits: Vec::new() };
     match query.visit(&mut rewriter) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(rewriter.limits),
@@ -32,10 +34,14 @@ pub(crate) fn rewrite(query: &mut Query, functions: &Functions) -> Result<Vec<St
 /// Most subqueries that may stand in one another's expressions; planning takes twice as long for each.
 const SUBQUERIES_MAX: usize = 8;
 
+/// Most ASOF JOINs in a statement: each one nests the plan deeper, and carries the columns of those before it.
+const ASOF_JOINS_MAX: usize = 16;
+
 struct Rewriter<'a> {
     functions: &'a Functions,
     depth: usize,
     subqueries: usize,
+    asof_joins: usize,
     limits: Vec<String>,
 }
 
@@ -70,6 +76,7 @@ impl VisitorMut for Rewriter<'_> {
         if select.into.is_some() {
             return refuse("SELECT INTO is not supported", "Use CREATE TABLE and INSERT INTO ... SELECT.");
         }
+        select.from.iter_mut().for_each(nest_asof_joins);
         ControlFlow::Continue(())
     }
 
@@ -80,6 +87,11 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
         name_series_column(factor);
+        self.asof_joins += usize::from(nest_asof_joins_in(factor));
+        if self.asof_joins > ASOF_JOINS_MAX {
+            let hint = format!("A statement may have {ASOF_JOINS_MAX}; INSERT what some of them give into a table.");
+            return refuse("there are too many ASOF JOINs", &hint);
+        }
         ControlFlow::Continue(())
     }
 
@@ -294,10 +306,47 @@ fn function_call(function: &mut Function, functions: &Functions) -> Result<Optio
     }
     let FunctionArguments::List(arguments) = &mut function.args else { return Ok(None) };
     name_to_position(&name, arguments)?;
+    if let Some(asked) = Asked::ALL.into_iter().find(|asked| asked.name() == name) {
+        counter_call(asked, function)?;
+        return Ok(None);
+    }
     match name.as_str() {
         "date_trunc" => Ok(date_trunc_in_zone(arguments)),
         _ => Ok(None),
     }
+}
+
+/// `increase(v ORDER BY time)` is `increase(v, time)`. With OVER it is the function of windows, whose rows come in the order of
+/// time if nothing else is said.
+fn counter_call(asked: Asked, function: &mut Function) -> Result<()> {
+    let FunctionArguments::List(arguments) = &mut function.args else { return Ok(()) };
+    if let [FunctionArgumentClause::OrderBy(keys)] = arguments.clauses.as_slice() {
+        let ([key], 1) = (keys.as_slice(), arguments.args.len()) else { return Err(no_order(asked)) };
+        if key.options.asc == Some(false) || key.with_fill.is_some() {
+            return Err(no_order(asked));
+        }
+        arguments.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(key.expr.clone())));
+        arguments.clauses.clear();
+    }
+    let Some(over) = &mut function.over else { return Ok(()) };
+    if let ([ObjectNamePart::Identifier(ident)], [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(time))]) =
+        (function.name.0.as_mut_slice(), arguments.args.as_slice())
+    {
+        *ident = Ident { value: step_name(asked).to_owned(), quote_style: Some('"'), span: ident.span };
+        if let WindowType::WindowSpec(WindowSpec { window_name: None, order_by, .. }) = over
+            && order_by.is_empty()
+        {
+            let options = OrderByOptions { asc: None, nulls_first: None };
+            order_by.push(OrderByExpr { expr: time.clone(), options, with_fill: None });
+        }
+    }
+    Ok(())
+}
+
+fn no_order(asked: Asked) -> Error {
+    let name = asked.name();
+    let what = format!("this order of the rows of {name}() is not supported");
+    Error::Unsupported { what, position: None, hint: Some(format!("Use {name}(value ORDER BY time).")) }
 }
 
 /// Functions that give a bigint in PostgreSQL and an unsigned integer in DataFusion.
