@@ -29,6 +29,7 @@ mod source;
 mod stack;
 mod statement;
 mod system;
+mod vacuum;
 
 pub use catalog::{View, ViewColumn};
 pub use copy::{CopyFormat, CopyIn, CopyOptions};

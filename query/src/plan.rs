@@ -24,6 +24,7 @@ use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, ta
 use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::source::RunSnapshot;
+use crate::vacuum::Vacuum;
 use crate::{Command, Database, Error, Outcome, Result, Statement};
 
 /// A planned statement.
@@ -68,6 +69,8 @@ pub(crate) enum Plan {
     },
     /// DROP VIEW.
     DropView(DroppedTables),
+    /// VACUUM.
+    Vacuum(Vacuum),
 }
 
 /// An analysed query and the tables that it was planned over.
@@ -200,6 +203,7 @@ impl Plan {
                 let view = View::define(create, lowering)?;
                 (Plan::CreateView { view, or_replace: create.or_replace }, Vec::new())
             }
+            ast::Statement::Vacuum(vacuum) => (Plan::Vacuum(Vacuum::read(vacuum)?), Vec::new()),
             other => match dropped(other)? {
                 Some((ObjectType::View, dropped)) => (Plan::DropView(dropped), Vec::new()),
                 Some((_, dropped)) => (Plan::DropTable(dropped), Vec::new()),
@@ -226,7 +230,8 @@ impl Plan {
             | Plan::AddColumns(_)
             | Plan::DropTable(_)
             | Plan::CreateView { .. }
-            | Plan::DropView(_) => true,
+            | Plan::DropView(_)
+            | Plan::Vacuum(_) => true,
         }
     }
 
@@ -284,6 +289,10 @@ impl Plan {
                 let create = move || database.catalog().create_view(view, or_replace, &database.engine().snapshot());
                 blocking(create).await?;
                 Ok(Outcome::Done(Command::CreateView))
+            }
+            Plan::Vacuum(vacuum) => {
+                let now_ns = state.execution_props().query_execution_start_time.and_then(|t| t.timestamp_nanos_opt());
+                Ok(Outcome::Done(vacuum.clone().run(database.engine().clone(), now_ns.unwrap_or(0)).await?))
             }
             Plan::DropView(views) => Ok(Outcome::Done(views.clone().run_on_views(database.clone()).await?)),
         }
@@ -377,7 +386,7 @@ fn lines(text: &str) -> Result<SendableRecordBatchStream> {
 
 fn unsupported(what: &str) -> Error {
     let hint = Some(
-        "Statements are SELECT, EXPLAIN, INSERT, DELETE, COPY, CREATE, ALTER and DROP TABLE, CREATE and DROP VIEW."
+        "Statements are SELECT, EXPLAIN, INSERT, DELETE, COPY, CREATE, ALTER and DROP TABLE, CREATE and DROP VIEW, VACUUM."
             .to_owned(),
     );
     Error::Unsupported { what: format!("{what} is not supported"), position: None, hint }

@@ -316,6 +316,8 @@ pub enum Command {
     CreateView,
     /// `DROP VIEW`
     DropView,
+    /// `VACUUM`
+    Vacuum,
     /// `DELETE rows`
     Delete {
         /// Rows deleted.
@@ -336,6 +338,7 @@ impl fmt::Display for Command {
             Command::DropTable => f.write_str("DROP TABLE"),
             Command::CreateView => f.write_str("CREATE VIEW"),
             Command::DropView => f.write_str("DROP VIEW"),
+            Command::Vacuum => f.write_str("VACUUM"),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
             Command::Delete { rows } => write!(f, "DELETE {rows}"),
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::publish::Replacement;
 use super::{Engine, Maintained, SegmentInfo};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SchemaError};
 use crate::files;
 use crate::maintain::plan::{Action, Compaction, Deleted, SegmentFacts, Situation, TableFacts, level, plan};
 use crate::maintain::{Compacted, FlushedTable, Job, TableToFlush, flush_table, remove_files};
@@ -106,6 +106,41 @@ impl Engine {
             Some(Action::Compact(_)) | None => return Ok(Maintained { more: false }),
         }
         Ok(Maintained { more: self.poison.get().is_none() })
+    }
+
+    /// Does at once what upkeep would do in time: flushes what is in memory, joins the segments of each day, and gives back the
+    /// space of deleted rows; of one table, or of all. Asks between bounded steps whether to go on. Readers and writers do not
+    /// wait for it.
+    ///
+    /// # Errors
+    /// [`SchemaError::NoTable`], and as [`Engine::maintain`].
+    pub fn vacuum(&self, table: Option<&str>, now_ns: i64, go_on: &dyn Fn() -> bool) -> Result<()> {
+        let only = match table {
+            None => None,
+            Some(name) => {
+                let schema = self.snapshot().table(name).ok_or_else(|| SchemaError::NoTable(name.to_owned()))?;
+                Some(schema.id)
+            }
+        };
+        self.flush()?;
+        let mut upkeep = self.upkeep.lock().expect("upkeep is done without panics");
+        while go_on() {
+            let mut situation = self.situation(&mut upkeep, now_ns);
+            situation.tables.retain(|facts| only.is_none_or(|only| only == facts.table));
+            let segments = situation.tables.iter_mut().flat_map(|facts| &mut facts.segments);
+            segments.for_each(|segment| segment.rest_ns = i64::MAX);
+            let actions = plan(&situation);
+            if let Some(Action::Drop { table, segments }) = actions.first() {
+                self.replace(vec![Replacement { table: *table, replaced: segments.clone(), made: None }], &[])?;
+                continue;
+            }
+            let compactions: Vec<_> = actions.into_iter().filter_map(Action::compaction).collect();
+            if compactions.is_empty() && upkeep.jobs.is_empty() {
+                break;
+            }
+            self.compact(&mut upkeep, compactions, now_ns)?;
+        }
+        Ok(())
     }
 
     /// Flushes everything written so far to segments, so that the next open replays nothing.
