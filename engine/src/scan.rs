@@ -3,6 +3,7 @@
 mod aggregate;
 mod effort;
 mod last;
+mod numbers;
 mod output;
 mod plan;
 mod predicate;

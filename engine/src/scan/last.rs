@@ -9,14 +9,13 @@
 //! deletes, and new segments behind them are added to it. A flush adds; a compaction or a delete starts anew. So nothing has
 //! to be told to it, and a snapshot never sees a later write.
 
-use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
 use arrow_array::{RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
-use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
+use super::numbers::{Numbers, number};
 use super::output::Output;
 use super::tags::tag_position;
 use super::{Snapshot, TagMatcher, plan};
@@ -284,25 +283,14 @@ fn none(fields: &[FieldRef]) -> Rows {
 
 /// Of rows with one of each series, the latest of each combination of tags, ordered by these.
 fn latest_by(rows: &Rows, index: &TagIndex, by: &[TagPosition]) -> UInt32Array {
-    let mut latest: HashMap<Vec<Option<u32>>, u32> = HashMap::new();
-    for (row, (id, _)) in (0..).zip(&rows.series) {
-        let key = by.iter().map(|tag| index.code_of(*id, *tag)).collect();
-        let best = latest.entry(key).or_insert(row);
+    let ids: Vec<SeriesId> = rows.series.iter().map(|(id, _)| *id).collect();
+    let Numbers { of_nth, first } = number(index, by, &ids);
+    let mut latest: Vec<Option<u32>> = vec![None; first.len()];
+    for (row, number) in (0..).zip(&of_nth) {
+        let best = latest[*number as usize].get_or_insert(row);
         if rows.times[row as usize] >= rows.times[*best as usize] {
             *best = row;
         }
     }
-    let mut picked: Vec<u32> = latest.into_values().collect();
-    let id = |row: &u32| rows.series[*row as usize].0;
-    picked.sort_unstable_by(|one, other| compare_tags(index, by, id(one), id(other)));
-    picked.into()
-}
-
-/// The order of the tags of two series, NULL last.
-fn compare_tags(index: &TagIndex, by: &[TagPosition], one: SeriesId, other: SeriesId) -> Ordering {
-    let of_tag = |tag: &TagPosition| match (index.tag_of(one, *tag), index.tag_of(other, *tag)) {
-        (Some(one), Some(other)) => one.cmp(other),
-        (one, other) => other.is_some().cmp(&one.is_some()),
-    };
-    by.iter().map(of_tag).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    latest.into_iter().flatten().collect::<Vec<_>>().into()
 }

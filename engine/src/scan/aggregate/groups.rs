@@ -1,14 +1,11 @@
 //! Which group a series belongs to. Groups are numbered in the order of the answer: by their tags, NULL last.
 
-use std::collections::HashMap;
-
-use arrow_array::{Array, ArrayRef, StringViewArray, UInt32Array};
+use arrow_array::{ArrayRef, StringViewArray, UInt32Array};
 use arrow_select::take::take;
 use roaring::RoaringBitmap;
-use std::sync::Arc;
 
-use crate::index::TagIndex;
 use crate::model::SeriesId;
+use crate::scan::numbers::{Numbers, number};
 use crate::table::TableView;
 
 /// The groups of an aggregation.
@@ -46,10 +43,11 @@ impl Groups {
             Some(selected) => selected.iter().collect(),
             None => (0..index.len()).collect(),
         };
-        let keys: Vec<TagRanks> = positions.iter().map(|tag| TagRanks::new(&index, *tag, &all)).collect();
-        let (of_nth, values) = number(&keys, all.len());
-        let count = values.first().map_or(0, Array::len);
-        Groups { of_series: by_series(&all, of_nth), tags: values, count }
+        let ids: Vec<SeriesId> = all.iter().map(|id| SeriesId(*id)).collect();
+        let Numbers { of_nth, first } = number(&index, &positions, &ids);
+        let values = |tag: &u32| first.iter().map(|id| index.tag_of(*id, *tag)).collect();
+        let tags = positions.iter().map(values).collect();
+        Groups { of_series: by_series(&all, of_nth), tags, count: first.len() }
     }
 
     /// Number of groups; there may be one without rows.
@@ -76,90 +74,6 @@ impl Groups {
     }
 }
 
-/// The values of one tag: a rank for each series, and the texts by rank; NULL has the last one.
-struct TagRanks {
-    of_nth: Vec<u32>,
-    texts: Vec<Option<Arc<str>>>,
-}
-
-impl TagRanks {
-    fn new(index: &TagIndex, tag: u32, series: &[u32]) -> TagRanks {
-        let mut codes: HashMap<&str, u32> = HashMap::new();
-        let mut texts: Vec<&str> = Vec::new();
-        let mut of_nth = Vec::with_capacity(series.len());
-        for &id in series {
-            of_nth.push(index.tag_of(SeriesId(id), tag).map(|text| {
-                *codes.entry(text).or_insert_with(|| {
-                    texts.push(text);
-                    texts.len() as u32 - 1
-                })
-            }));
-        }
-        let order = sorted(&texts);
-        let mut ranks = vec![0; texts.len()];
-        for (rank, code) in order.iter().enumerate() {
-            ranks[*code as usize] = rank as u32;
-        }
-        let null_rank = texts.len() as u32;
-        let of_nth = of_nth.iter().map(|code| code.map_or(null_rank, |code| ranks[code as usize])).collect();
-        let mut texts: Vec<Option<Arc<str>>> = order.iter().map(|code| Some(texts[*code as usize].into())).collect();
-        texts.push(None);
-        TagRanks { of_nth, texts }
-    }
-}
-
-/// Positions of distinct texts in the order of their bytes.
-fn sorted(texts: &[&str]) -> Vec<u32> {
-    let common = common_prefix(texts);
-    // Names of hosts mostly differ within the eight bytes after what they share: one comparison of numbers.
-    let key = |text: &&str| {
-        let rest = &text.as_bytes()[common..];
-        let mut bytes = [0; 8];
-        let length = rest.len().min(8);
-        bytes[..length].copy_from_slice(&rest[..length]);
-        u64::from_be_bytes(bytes)
-    };
-    let mut order: Vec<(u64, u32)> = texts.iter().map(key).zip(0..).collect();
-    order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| texts[a.1 as usize].cmp(texts[b.1 as usize])));
-    order.into_iter().map(|(_, nth)| nth).collect()
-}
-
-/// Bytes that all texts begin with.
-fn common_prefix(texts: &[&str]) -> usize {
-    let Some(first) = texts.first() else { return 0 };
-    texts.iter().fold(first.len(), |common, text| {
-        first.bytes().take(common).zip(text.bytes()).take_while(|(a, b)| a == b).count()
-    })
-}
-
-/// The group of each series, and for each tag the values by group.
-fn number(keys: &[TagRanks], series: usize) -> (Vec<u32>, Vec<StringViewArray>) {
-    let ranks_of = |nth: usize| keys.iter().map(|key| key.of_nth[nth]).collect::<Vec<_>>();
-    if let [only] = keys {
-        let mut used = vec![false; only.texts.len()];
-        only.of_nth.iter().for_each(|rank| used[*rank as usize] = true);
-        let mut groups = 0..;
-        let number: Vec<u32> =
-            used.iter().map(|used| if *used { groups.next().unwrap_or(NO_GROUP) } else { NO_GROUP }).collect();
-        let texts = only.texts.iter().zip(&used).filter(|(_, used)| **used).map(|(text, _)| text.as_deref());
-        return (only.of_nth.iter().map(|rank| number[*rank as usize]).collect(), vec![texts.collect()]);
-    }
-    let mut order: Vec<(Vec<u32>, usize)> = (0..series).map(|nth| (ranks_of(nth), nth)).collect();
-    order.sort_unstable();
-    let mut of_nth = vec![NO_GROUP; series];
-    let mut distinct: Vec<&Vec<u32>> = Vec::new();
-    for (ranks, nth) in &order {
-        if distinct.last() != Some(&ranks) {
-            distinct.push(ranks);
-        }
-        of_nth[*nth] = distinct.len() as u32 - 1;
-    }
-    let values = keys.iter().enumerate().map(|(tag, key)| {
-        distinct.iter().map(|ranks| key.texts[ranks[tag] as usize].as_deref()).collect::<StringViewArray>()
-    });
-    (of_nth, values.collect())
-}
-
 fn by_series(all: &[u32], of_nth: Vec<u32>) -> OfSeries {
     let (Some(first), Some(last)) = (all.first().copied(), all.last()) else { return OfSeries::Sparse(Vec::new()) };
     let spanned = (last - first) as usize + 1;
@@ -171,22 +85,4 @@ fn by_series(all: &[u32], of_nth: Vec<u32>) -> OfSeries {
         groups[(id - first) as usize] = group;
     }
     OfSeries::Dense { first, groups }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn texts_are_sorted_by_their_bytes(texts in proptest::collection::hash_set("host_[0-9a-b]{0,10}", 0..50)) {
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let found: Vec<&str> = sorted(&texts).into_iter().map(|nth| texts[nth as usize]).collect();
-            let mut expected = texts.clone();
-            expected.sort_unstable();
-            prop_assert_eq!(found, expected);
-        }
-    }
 }
