@@ -297,3 +297,40 @@ fn what_no_tier_answers_is_said() {
         " | raw rows of table \"cpu\" have expired, and no rollup answers 4 of 6 days exactly | 288 rows"
     );
 }
+
+/// Rows of a host, raw or rolled up.
+fn count(engine: &Engine, host: &TagMatcher) -> i64 {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    let all = vec![Aggregate { function: AggregateFunction::CountRows, field: None }];
+    let request = AggregateRequest { tags: vec![host.clone()], ..AggregateRequest::new("cpu", all) };
+    let found = engine.snapshot().aggregate(&request).unwrap().run().unwrap();
+    found.column(0).as_primitive::<Int64Type>().values().iter().sum()
+}
+
+#[test]
+fn rows_that_are_deleted_while_they_are_rolled_up_stay_deleted() {
+    const LATE: i64 = 500;
+    let engine = open(&SimFileSystem::new());
+    create(&engine, Some(retention()));
+    fill(&engine, 0..1);
+    let now_ns = 4 * DAY_NS;
+    maintain(&engine, now_ns);
+    assert_eq!(raw(&engine).0, 0);
+    let host = TagMatcher { tag: "host".into(), test: TagTest::Equals("late".into()) };
+    let mut left = 0;
+    for _ in 0..40 {
+        let late: Vec<_> = (0..LATE).map(|nth| point("late", nth * SECOND_NS, 1.0)).collect();
+        assert_eq!(engine.write(&late).unwrap().accepted, late.len());
+        engine.flush().unwrap();
+        let deleted = std::thread::scope(|threads| {
+            let upkeep = threads.spawn(|| maintain(&engine, now_ns));
+            let deleted = engine.delete("cpu", TimeRange::ALL, std::slice::from_ref(&host), &[]).unwrap();
+            upkeep.join().unwrap();
+            deleted as i64
+        });
+        maintain(&engine, now_ns);
+        left += LATE - deleted;
+        assert_eq!(count(&engine, &host), left, "rows that no DELETE has counted");
+    }
+}

@@ -4,10 +4,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, OrderByExpr,
-    OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
-    Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec, WindowType,
+    CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, LimitClause, ObjectName,
+    ObjectNamePart, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -112,7 +112,10 @@ impl VisitorMut for Rewriter<'_> {
             }
             Expr::Function(function) => function_call(function, self.functions).map(|new| new.map(|f| *expr = f)),
             Expr::Interval(interval) => literal_interval(interval).map(Some),
-            Expr::Cast { .. } => cast_to_interval(expr).map(|new| new.map(|i| *expr = i)),
+            Expr::Cast { data_type, .. } => {
+                float_is_double(data_type);
+                cast_to_interval(expr).map(|new| new.map(|i| *expr = i))
+            }
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = call("timezone", vec![(**time_zone).clone(), (**timestamp).clone()]);
                 Ok(None)
@@ -127,6 +130,15 @@ impl VisitorMut for Rewriter<'_> {
             Ok(_) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(Box::new(error)),
         }
+    }
+}
+
+/// `float` alone, and with more than 24 binary digits, is `double precision`.
+fn float_is_double(data_type: &mut DataType) {
+    if let DataType::Float(digits) = data_type
+        && !matches!(digits, ExactNumberInfo::Precision(1..=24))
+    {
+        *data_type = DataType::DoublePrecision;
     }
 }
 
