@@ -41,7 +41,7 @@ impl Slice<'_> {
             Slice::Integer(v) => v.len(),
             Slice::Unsigned(v) => v.len(),
             Slice::Boolean(v) => v.len(),
-            Slice::Text(v) => v.parts().1.len(),
+            Slice::Text(v) => v.len(),
         }
     }
 

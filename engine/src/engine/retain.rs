@@ -107,14 +107,14 @@ impl Engine {
     /// True when the raw rows of a day are the very ones that were read, with the same deletes.
     fn has_as_it_was(&self, due: &Due, day: &DayToRoll) -> bool {
         let state = self.state();
-        let Some(table) = state.tables.get(&due.table).filter(|table| table.core.id == due.id) else { return false };
+        let Some(table) = live(&state, due) else { return false };
         let now: Vec<_> = raw_of(table, day.roll.day).collect();
         now.len() == day.raw.len() && now.iter().zip(&day.raw).all(|(now, read)| Arc::ptr_eq(now, read))
     }
 
     fn day_to_roll(&self, due: &Due, roll: &RollDay) -> Option<(DayToRoll, u64)> {
         let state = self.state();
-        let table = state.tables.get(&due.table)?;
+        let table = live(&state, due)?;
         let before = table.tiers().days.get(&roll.day).cloned();
         let changes = before.as_ref().map_or(0, |day| day.changes);
         let day = DayToRoll {
@@ -154,9 +154,7 @@ impl Engine {
         let mut publishing = self.publishing();
         let (manifest, before, after) = {
             let state = self.state();
-            let Some(table) = state.tables.get(&due.table).filter(|table| table.core.id == due.id) else {
-                return Ok(());
-            };
+            let Some(table) = live(&state, due) else { return Ok(()) };
             let mut tiers = (**table.tiers()).clone();
             change(&mut tiers);
             let mut manifest = self.manifest_of(&state, state.flushed_lsn);
@@ -171,7 +169,7 @@ impl Engine {
             files.iter().filter(|file| !others.contains(file)).cloned().collect()
         };
         self.publish_or_remove(&manifest, &mut publishing, &not_in(&after, &before))?;
-        if let Some(table) = live(&mut self.state_mut(), due) {
+        if let Some(table) = live_mut(&mut self.state_mut(), due) {
             let mut tiers = (**table.tiers()).clone();
             change(&mut tiers);
             table.set_tiers(tiers);
@@ -184,7 +182,12 @@ impl Engine {
 }
 
 /// The table, unless it was dropped since.
-fn live<'a>(state: &'a mut State, due: &Due) -> Option<&'a mut Table> {
+fn live<'a>(state: &'a State, due: &Due) -> Option<&'a Table> {
+    state.tables.get(&due.table).filter(|table| table.core.id == due.id)
+}
+
+/// As [`live`], to be changed.
+fn live_mut<'a>(state: &'a mut State, due: &Due) -> Option<&'a mut Table> {
     state.tables.get_mut(&due.table).filter(|table| table.core.id == due.id)
 }
 

@@ -76,9 +76,9 @@ impl Source {
 }
 
 impl Wanted {
-    /// The rows for which all predicates hold, in the order asked for; `None` for all of them as they are.
-    fn pick(&self, rows: &Rows) -> Option<UInt32Array> {
-        let masks = self.predicates.iter().map(|(field, test)| test.mask(&rows.columns[*field]));
+    /// The rows for which these predicates hold, in the order asked for; `None` for all of them as they are.
+    fn pick(&self, rows: &Rows, predicates: &[(usize, FieldTest)]) -> Option<UInt32Array> {
+        let masks = predicates.iter().map(|(field, test)| test.mask(&rows.columns[*field]));
         let mask = masks.reduce(|all, one| &all & &one);
         let by_time = matches!(self.order, ScanOrder::Time | ScanOrder::TimeDescending);
         if mask.is_none() && !by_time {
@@ -112,10 +112,14 @@ impl Reader {
 
     /// The rows of a unit, in the order asked for.
     pub(super) fn read(&self, unit: &Unit) -> Result<RecordBatch> {
+        let all = &self.wanted.predicates[..];
+        let early = if self.sifts(unit) { all } else { &[] };
+        let has_runs = unit.sources.iter().any(|source| matches!(source, Source::Run(_)));
+        let late = if early.is_empty() || has_runs { all } else { &[] };
         let mut found = Vec::new();
         for source in &unit.sources {
             match source {
-                Source::Segment { nth, chunks } => self.read_chunks(*nth, chunks, unit, &mut found)?,
+                Source::Segment { nth, chunks } => self.read_chunks(*nth, chunks, unit, early, &mut found)?,
                 Source::Run(run) => {
                     let bounds =
                         Bounds { time: unit.time, lo: unit.lo, hi: unit.hi, selected: self.wanted.series.as_ref() };
@@ -128,7 +132,7 @@ impl Reader {
             found.push(Rows { columns: self.output.fields.iter().map(none).collect(), ..Rows::default() });
         }
         let rows = merge(found);
-        let pick = self.wanted.pick(&rows);
+        let pick = self.wanted.pick(&rows, late);
         Ok(self.output.batch(&rows, &self.view.core.index(), pick.as_ref()))
     }
 
@@ -142,38 +146,42 @@ impl Reader {
         times.windows(2).all(|pair| pair[0].max_ns < pair[1].min_ns)
     }
 
-    /// The rows of a chunk for which all predicates hold.
-    fn read_passing(&self, chunk: &Chunk<'_>, selection: &Selection<'_>, effort: &mut Effort) -> Result<Rows> {
+    /// The rows of a chunk for which these predicates hold.
+    fn read_chunk(
+        &self,
+        chunk: &Chunk<'_>,
+        selection: &Selection<'_>,
+        predicates: &[(usize, FieldTest)],
+        effort: &mut Effort,
+    ) -> Result<Rows> {
         let fields = &self.output.fields;
-        let tests = || self.wanted.predicates.iter().map(|(field, test)| (fields[*field], test));
-        for (field, test) in tests() {
-            if !sieve::may_pass(chunk, field, test)? {
+        for (field, test) in predicates {
+            if !sieve::may_pass(chunk, fields[*field], test)? {
                 effort.chunks.pruned += 1;
                 return chunk.rows(fields, Picked::default());
             }
         }
         let mut picked = chunk.pick(selection)?;
-        for (field, test) in tests() {
-            sieve::keep_passing(chunk, field, test, &mut picked, effort)?;
+        for (field, test) in predicates {
+            sieve::keep_passing(chunk, fields[*field], test, &mut picked, effort)?;
         }
         effort.chunks.read += 1;
         effort.vectors.read += picked.vectors() as u64;
         chunk.rows(fields, picked)
     }
 
-    /// The rows of a chunk, whatever their values.
-    fn read_chunk(&self, chunk: &Chunk<'_>, selection: &Selection<'_>, effort: &mut Effort) -> Result<Rows> {
-        let picked = chunk.pick(selection)?;
-        effort.chunks.read += 1;
-        effort.vectors.read += picked.vectors() as u64;
-        chunk.rows(&self.output.fields, picked)
-    }
-
-    fn read_chunks(&self, nth: usize, chunks: &[usize], unit: &Unit, found: &mut Vec<Rows>) -> Result<()> {
+    /// The rows of some chunks within a unit for which these predicates hold.
+    fn read_chunks(
+        &self,
+        nth: usize,
+        chunks: &[usize],
+        unit: &Unit,
+        predicates: &[(usize, FieldTest)],
+        found: &mut Vec<Rows>,
+    ) -> Result<()> {
         let live = &self.view.segments[nth];
         let segment = live.file.as_ref().map_err(Error::again)?;
         let selection = Selection { time: unit.time, series: self.wanted.series.as_ref() };
-        let sifts = self.sifts(unit);
         let mut effort = Effort::default();
         for chunk in chunks {
             let info = &segment.chunks()[*chunk];
@@ -183,10 +191,7 @@ impl Reader {
             if last < unit.lo || unit.hi.is_some_and(|hi| hi <= first) {
                 continue;
             }
-            let rows = match sifts {
-                true => self.read_passing(&segment.chunk(*chunk)?, &selection, &mut effort)?,
-                false => self.read_chunk(&segment.chunk(*chunk)?, &selection, &mut effort)?,
-            };
+            let rows = self.read_chunk(&segment.chunk(*chunk)?, &selection, predicates, &mut effort)?;
             let rows = live.deleted.apply(rows);
             let start = rows.lower_bound(unit.lo);
             let end = unit.hi.map_or(rows.len(), |hi| rows.lower_bound(hi));
