@@ -51,8 +51,8 @@ pub use model::{
 pub use rollup::Bins;
 pub use scan::{
     Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, CompareOp, Effort,
-    FieldPredicate, FieldTest, LastRequest, Partial, ScanOrder, ScanPart, ScanRequest, Share, Shortcuts, Snapshot,
-    TagMatcher, TagTest, TierUsed,
+    FieldPredicate, FieldTest, LastRequest, Partial, ScanOrder, ScanPart, ScanRequest, Share, Shortcuts, Shortfall,
+    Snapshot, TagMatcher, TagTest, TierUsed,
 };
 pub use verify::{VerifyReport, verify};
 pub use wal::TornTail;

@@ -14,8 +14,8 @@ mod summary;
 pub(crate) mod part {
     pub(crate) use super::columns::{
         PART_COUNT as COUNT, PART_FIRST as FIRST, PART_FIRST_TIME as FIRST_TIME, PART_LAST as LAST,
-        PART_LAST_TIME as LAST_TIME, PART_MAX as MAX, PART_MIN as MIN, PART_SUM as SUM, PART_SUM_HIGH as SUM_HIGH,
-        parts_of, position_of,
+        PART_LAST_TIME as LAST_TIME, PART_MAX as MAX, PART_MIN as MIN, PART_SKETCH as SKETCH, PART_SUM as SUM,
+        PART_SUM_HIGH as SUM_HIGH, parts_of, position_of,
     };
 }
 

@@ -20,10 +20,12 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::model::{TableSchema, TimeRange};
+use crate::partition;
 use crate::table::TableView;
 use crate::{Result, SchemaError};
 pub use aggregate::{
-    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial, TierUsed,
+    Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Bucket, BucketLimit, Partial,
+    Shortfall, TierUsed,
 };
 use effort::Tally;
 pub use effort::{Effort, Share};
@@ -146,6 +148,19 @@ impl Snapshot {
     /// The shortcuts that reads of this snapshot may take.
     pub fn shortcuts(&self) -> Shortcuts {
         self.shortcuts
+    }
+
+    /// The times between which all that is kept of a table lies, raw rows and rollups; `None` without any, or without the table.
+    pub fn extent(&self, table: &str) -> Option<TimeRange> {
+        let view = self.tables.get(table)?;
+        let days = view.tiers.days.keys().map(|day| partition::range(*day));
+        let extent = days.fold(view.extent(), |all, day| all.hull(&day));
+        (!extent.is_empty()).then_some(extent)
+    }
+
+    /// True when rollups of a table take part in answers, or its raw rows expire.
+    pub fn is_tiered(&self, table: &str) -> bool {
+        self.shortcuts.rollups && self.tables.get(table).is_some_and(|view| !view.tiers.is_untouched())
     }
 
     /// The tables, by name.

@@ -390,6 +390,15 @@ pub(crate) struct TableView {
     pub(crate) tiers: Arc<Tiers>,
 }
 
+impl TableView {
+    /// The shortest range that all raw rows are in.
+    pub(crate) fn extent(&self) -> TimeRange {
+        let segments = self.segments.iter().map(|s| TimeRange { min_ns: s.entry.min_ns, max_ns: s.entry.max_ns });
+        let runs = self.memtable.runs().map(|run| run.time);
+        segments.chain(runs).fold(TimeRange::NONE, |all, time| all.hull(&time))
+    }
+}
+
 /// Positions of columns in a schema.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ColumnSet(Vec<bool>);

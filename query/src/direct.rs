@@ -32,11 +32,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 use plimsoll_engine::{ScanOrder, Snapshot, TableSchema};
 
+pub(crate) use explain::shown_request;
 use filter::Filter;
 use groups::Groups;
 use operand::Operand;
 use rows::Columns;
-pub(crate) use run::Means;
+pub(crate) use run::{Means, finished};
 use scope::{Scope, literal_number};
 use shape::{Once, Shape};
 

@@ -23,7 +23,7 @@ use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
 use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
-use crate::source::RunSnapshot;
+use crate::source::{Pushing, RunSnapshot};
 use crate::vacuum::Vacuum;
 use crate::{Command, Database, Error, Outcome, Result, Statement};
 
@@ -105,6 +105,13 @@ impl Reading {
         state: &SessionState,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let optimized = self.optimized(prepared, parameters, state)?;
+        let optimized = match state.config().get_extension::<RunSnapshot>() {
+            Some(run) => {
+                let threads = state.config().target_partitions();
+                Pushing { snapshot: &run.snapshot, threads, shortfalls: &run.shortfalls }.push(optimized)?
+            }
+            None => optimized,
+        };
         Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
     }
 }
@@ -256,7 +263,7 @@ impl Plan {
             Plan::Rows(reading) => {
                 let physical = reading.physical(prepared, parameters, state).await?;
                 let stream = execute_stream(physical, state.task_ctx())?;
-                Ok(Outcome::Rows { stream: named(stream, prepared.columns()), notice: None })
+                Ok(Outcome::Rows { stream: named(stream, prepared.columns()), notice: notice(state) })
             }
             Plan::Explain { reading, analyze } => {
                 let physical = reading.physical(prepared, parameters, state).await?;
@@ -348,6 +355,11 @@ fn named(stream: SendableRecordBatchStream, columns: &[OutputColumn]) -> Sendabl
     Box::pin(RecordBatchStreamAdapter::new(schema, batches))
 }
 
+/// What whoever asked should know of the run.
+fn notice(state: &SessionState) -> Option<String> {
+    state.config().get_extension::<RunSnapshot>().and_then(|run| run.shortfalls.take())
+}
+
 /// The one column of EXPLAIN.
 const QUERY_PLAN: &str = "QUERY PLAN";
 
@@ -362,13 +374,16 @@ async fn explain(
         while stream.try_next().await?.is_some() {}
         let steps = DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(false).to_string();
         match state.config().get_extension::<RunSnapshot>() {
-            Some(read) => format!("{steps}{}", read.0.effort()),
+            Some(run) => format!("{steps}{}", run.snapshot.effort()),
             None => steps,
         }
     } else {
         DisplayableExecutionPlan::new(physical.as_ref()).indent(false).to_string()
     };
-    lines(&text)
+    match notice(state) {
+        Some(notice) => lines(&format!("{}\nNotice: {notice}", text.trim_end())),
+        None => lines(&text),
+    }
 }
 
 fn plan_column() -> OutputColumn {

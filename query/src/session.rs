@@ -19,7 +19,7 @@ use crate::database::Settings;
 use crate::direct::Means;
 use crate::lower::{Lowering, declared_types, locate};
 use crate::plan::Plan;
-use crate::source::RunSnapshot;
+use crate::source::{RunSnapshot, Shortfalls};
 use crate::stack::{OnDeepStack, STACK_BYTES, on_deep_stack};
 use crate::{Database, DatabaseOptions, Error, Result, Statement};
 
@@ -204,7 +204,9 @@ impl Session {
         let mut state = self.settings.state.clone();
         let start = DateTime::from_timestamp_nanos(now_ns);
         *state.execution_props_mut() = ExecutionProps::new().with_query_execution_start_time(start);
-        state.config_mut().set_extension(Arc::new(RunSnapshot(snapshot.clone())));
+        state
+            .config_mut()
+            .set_extension(Arc::new(RunSnapshot { snapshot: snapshot.clone(), shortfalls: Shortfalls::default() }));
         state
     }
 }

@@ -12,20 +12,27 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 use datafusion::physical_plan::ExecutionPlan;
 use plimsoll_engine::{ColumnKind, ScanRequest, Snapshot, TableSchema};
 
+mod aggregates;
 mod filter;
 mod scan;
+mod shortfall;
 mod shown;
 
+pub(crate) use aggregates::Pushing;
 pub(crate) use filter::Pushed;
-use scan::ScanExec;
+use scan::{ScanExec, label};
+pub(crate) use shortfall::{Shortfalls, sentence};
 pub(crate) use shown::ShownFilter;
 
 use crate::Error;
 
 /// The snapshot of one run, carried in the session configuration of that run, so that a prepared plan reads what is there
-/// when it runs.
+/// when it runs; and what the run turns out to ask for that is no longer kept.
 #[derive(Debug)]
-pub(crate) struct RunSnapshot(pub(crate) Snapshot);
+pub(crate) struct RunSnapshot {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) shortfalls: Shortfalls,
+}
 
 /// One table by its schema. It holds no data: [`TableProvider::scan`] finds the snapshot in the run's configuration.
 #[derive(Debug)]
@@ -63,8 +70,7 @@ pub(crate) fn scan_of(plan: &LogicalPlan) -> Option<Pushed> {
         LogicalPlan::SubqueryAlias(alias) => scan_of(&alias.input),
         LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
             let table = SnapshotTable::of(&scan.source)?;
-            let is_exact = |filter: &Expr| filter::support(filter, &table) == TableProviderFilterPushDown::Exact;
-            scan.filters.iter().all(is_exact).then(|| filter::push(&scan.filters, &table))
+            filter::push_exactly(&scan.filters, &table)
         }
         _ => None,
     }
@@ -95,7 +101,8 @@ impl TableProvider for SnapshotTable {
         limit: Option<usize>,
     ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
         let missing = || internal_datafusion_err!("a run has no snapshot");
-        let snapshot = state.config().get_extension::<RunSnapshot>().ok_or_else(missing)?.0.clone();
+        let run = state.config().get_extension::<RunSnapshot>().ok_or_else(missing)?;
+        let snapshot = run.snapshot.clone();
         let schema = match projection {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => self.schema.clone(),
@@ -110,6 +117,9 @@ impl TableProvider for SnapshotTable {
             parts_max: state.config().target_partitions().max(1),
             ..ScanRequest::new(&*self.table.name, schema.fields().iter().map(|f| f.name().as_str()))
         };
+        if let Some(shortfall) = snapshot.shortfall(&request) {
+            run.shortfalls.add(&shortfall);
+        }
         let begin = {
             let (snapshot, request) = (snapshot.clone(), request.clone());
             move || snapshot.scan(&request)

@@ -20,6 +20,16 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// A number as a float, rounded where it has to be; `None` for booleans and text.
+    pub(crate) fn as_number(&self) -> Option<f64> {
+        match self {
+            Value::Float(v) => Some(*v),
+            Value::Integer(v) => Some(*v as f64),
+            Value::Unsigned(v) => Some(*v as f64),
+            Value::Boolean(_) | Value::Text(_) => None,
+        }
+    }
+
     /// The field type that stores this value.
     pub fn field_type(&self) -> FieldType {
         match self {

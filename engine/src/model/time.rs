@@ -13,6 +13,9 @@ impl TimeRange {
     /// Every timestamp there is.
     pub const ALL: TimeRange = TimeRange { min_ns: i64::MIN, max_ns: i64::MAX };
 
+    /// No timestamp.
+    pub(crate) const NONE: TimeRange = TimeRange { min_ns: i64::MAX, max_ns: i64::MIN };
+
     /// True when no timestamp is in the range.
     pub fn is_empty(&self) -> bool {
         self.min_ns > self.max_ns
@@ -26,6 +29,11 @@ impl TimeRange {
     /// True when the two ranges share a timestamp.
     pub fn overlaps(&self, other: &TimeRange) -> bool {
         self.min_ns <= other.max_ns && other.min_ns <= self.max_ns
+    }
+
+    /// The shortest range that both are in.
+    pub(crate) fn hull(&self, other: &TimeRange) -> TimeRange {
+        TimeRange { min_ns: self.min_ns.min(other.min_ns), max_ns: self.max_ns.max(other.max_ns) }
     }
 
     /// The timestamps that are in both.

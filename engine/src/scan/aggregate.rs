@@ -9,6 +9,7 @@
 //! - Rows are grouped by bucket and group tags. Without either there is one group, which is there even without rows.
 //! - NULLs are left out, but by `CountRows`, `First` and `Last`. A NaN is a value, greater than every other.
 //! - Sums and averages of integers are exact. Those of floats are added in an order that the layout of the data decides.
+//! - `Sketch` leaves NaN and infinities out as well.
 //! - `First` and `Last` take the row with the smallest or greatest time, NULL or not; among equals that of the smallest or greatest series.
 
 mod cells;
@@ -41,8 +42,8 @@ use output::Answer;
 use parts::Part;
 use plain::Plain;
 use plan::Plan;
-pub use tiered::TierUsed;
 use tiered::{Outlook, TierPart, Tiered};
+pub use tiered::{Shortfall, TierUsed};
 
 /// What to compute of one table.
 #[derive(Debug, Clone)]
@@ -142,6 +143,8 @@ pub enum AggregateFunction {
     First,
     /// Value of the latest row.
     Last,
+    /// The sketch of a number, as [`Bins::to_text`](crate::Bins::to_text) writes it; empty without values.
+    Sketch,
 }
 
 impl AggregateFunction {
@@ -155,6 +158,7 @@ impl AggregateFunction {
             AggregateFunction::Max => "max",
             AggregateFunction::First => "first",
             AggregateFunction::Last => "last",
+            AggregateFunction::Sketch => "sketch",
         }
     }
 }
@@ -167,7 +171,7 @@ pub struct Aggregation {
     plan: Option<Arc<Plan>>,
     /// Set when rollups take part; then there is nothing else.
     tiered: Option<Tiered>,
-    notice: Option<String>,
+    shortfall: Option<Shortfall>,
     parts: Vec<AggregatePart>,
 }
 
@@ -211,9 +215,9 @@ impl Snapshot {
             return Err(Error::Limit { what: "width of a bucket, which is at least 1 ns,", found, limit: 1 });
         }
         let answer = Arc::new(Answer::new(&view.schema, request)?);
-        let notice = match tiered::plan(self, view, request, &answer)? {
+        let shortfall = match tiered::plan(self, view, request, &answer)? {
             Outlook::Tiered(tiered) => return Ok(Aggregation::tiered(answer, tiered)),
-            Outlook::Raw(notice) => notice,
+            Outlook::Raw(shortfall) => shortfall,
         };
         let request = &AggregateRequest { time: view.tiers.visible(&request.time), ..request.clone() };
         let mut plan = match self.shortcuts.kernels {
@@ -229,7 +233,7 @@ impl Snapshot {
             None => vec![Work::Plain(Plain::new(self, request, answer.clone())?)],
         };
         let parts = parts.into_iter().map(AggregatePart).collect();
-        Ok(Aggregation { answer, plan, tiered: None, notice, parts })
+        Ok(Aggregation { answer, plan, tiered: None, shortfall, parts })
     }
 }
 
@@ -238,8 +242,8 @@ impl Aggregation {
         let (tiers, raw) = tiered.take_parts();
         let raw = raw.into_iter().map(|(nth, part)| AggregatePart(Work::Stretch(nth, Box::new(part))));
         let parts = tiers.into_iter().map(|part| AggregatePart(Work::Tier(part))).chain(raw).collect();
-        let notice = tiered.take_notice();
-        Aggregation { answer, plan: None, tiered: Some(tiered), notice, parts }
+        let shortfall = tiered.take_shortfall();
+        Aggregation { answer, plan: None, tiered: Some(tiered), shortfall, parts }
     }
 
     /// The tiers of rollups that take part, coarsest first; none when raw rows answer alone.
@@ -248,8 +252,8 @@ impl Aggregation {
     }
 
     /// What the request asks for and the table no longer keeps, to be told to whoever asked.
-    pub fn notice(&self) -> Option<&str> {
-        self.notice.as_deref()
+    pub fn shortfall(&self) -> Option<&Shortfall> {
+        self.shortfall.as_ref()
     }
 
     /// The schema of the answer.

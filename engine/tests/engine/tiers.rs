@@ -4,8 +4,8 @@ use arrow_array::RecordBatch;
 use plimsoll_engine::env::sim::{Random, SimFileSystem};
 use plimsoll_engine::{
     Aggregate, AggregateFunction, AggregateRequest, Bucket, BucketLimit, Column, ColumnKind, Engine, Error, FieldType,
-    OptionsChange, Point, Retention, ScanRequest, SchemaError, TableOptions, TagMatcher, TagTest, Tier, TimeRange,
-    Value,
+    OptionsChange, Point, Retention, ScanRequest, SchemaError, Shortfall, TableOptions, TagMatcher, TagTest, Tier,
+    TimeRange, Value,
 };
 
 use crate::driver::dir;
@@ -147,11 +147,11 @@ fn options_are_there_after_a_restart_and_a_crash() {
 
 /// Everything that rollups keep, over all times, by bucket and host.
 fn requests() -> Vec<AggregateRequest> {
-    use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
+    use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sketch, Sum};
     let aggregate = |function, field: &str| Aggregate { function, field: Some(field.to_owned()) };
     let mut all = vec![Aggregate { function: CountRows, field: None }];
     for field in ["usage", "n"] {
-        all.extend([Count, Sum, Avg, Min, Max, First, Last].map(|function| aggregate(function, field)));
+        all.extend([Count, Sum, Avg, Min, Max, First, Last, Sketch].map(|function| aggregate(function, field)));
     }
     all.extend([Count, Min, Max, First, Last].map(|function| aggregate(function, "time")));
     all.extend([Count, First, Last].map(|function| aggregate(function, "state")));
@@ -173,7 +173,7 @@ fn answers(engine: &Engine) -> Vec<(usize, RecordBatch)> {
     let snapshot = engine.snapshot();
     let answer = |request: &AggregateRequest| {
         let aggregation = snapshot.aggregate(request).unwrap();
-        assert_eq!(aggregation.notice(), None);
+        assert_eq!(aggregation.shortfall(), None);
         (aggregation.tiers_used().len(), aggregation.run().unwrap())
     };
     requests().iter().map(answer).collect()
@@ -281,21 +281,18 @@ fn what_no_tier_answers_is_said() {
         request.time.min_ns = from_ns;
         let aggregation = engine.snapshot().aggregate(&request).unwrap();
         let used: Vec<String> = aggregation.tiers_used().iter().map(ToString::to_string).collect();
-        let notice = aggregation.notice().unwrap_or("-").to_owned();
-        format!("{} | {notice} | {} rows", used.join(", "), aggregation.run().unwrap().num_rows())
+        let shortfall = match aggregation.shortfall() {
+            Some(Shortfall::Coarser { days, of_days, .. }) => format!("{days} of {of_days} days missing"),
+            other => format!("{other:?}"),
+        };
+        format!("{} | {shortfall} | {} rows", used.join(", "), aggregation.run().unwrap().num_rows())
     };
     use AggregateFunction::Max;
     let hours = ask(Max, HOUR_NS, i64::MIN);
-    assert_eq!(hours, "1 hour (10 days) | - | 240 rows");
-    assert_eq!(ask(Max, 10 * MINUTE_NS, 7 * DAY_NS), "1 min (3 days) | - | 432 rows");
-    assert_eq!(
-        ask(Max, 10 * MINUTE_NS, 4 * DAY_NS),
-        "1 min (5 days) | raw rows of table \"cpu\" have expired, and no rollup answers 1 of 6 days exactly | 720 rows"
-    );
-    assert_eq!(
-        ask(Max, 7 * SECOND_NS, 4 * DAY_NS),
-        " | raw rows of table \"cpu\" have expired, and no rollup answers 4 of 6 days exactly | 288 rows"
-    );
+    assert_eq!(hours, "1 hour (10 days) | None | 240 rows");
+    assert_eq!(ask(Max, 10 * MINUTE_NS, 7 * DAY_NS), "1 min (3 days) | None | 432 rows");
+    assert_eq!(ask(Max, 10 * MINUTE_NS, 4 * DAY_NS), "1 min (5 days) | 1 of 6 days missing | 720 rows");
+    assert_eq!(ask(Max, 7 * SECOND_NS, 4 * DAY_NS), " | 4 of 6 days missing | 288 rows");
 }
 
 /// Rows of a host, raw or rolled up.

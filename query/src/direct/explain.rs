@@ -9,8 +9,8 @@ use plimsoll_engine::{Aggregate, AggregateRequest, Bucket, LastRequest, ScanOrde
 
 use super::Direct;
 use super::output::{Key, Output};
-use super::run::{Means, Request};
-use crate::source::ShownFilter;
+use super::run::{Means, Request, shortfall};
+use crate::source::{ShownFilter, sentence};
 use crate::{Error, Result};
 
 impl Direct {
@@ -28,6 +28,7 @@ impl Direct {
         let mut text = shown(&request);
         let notice = match &request {
             Request::Aggregate(request) => put_tiers(&mut text, request, means)?,
+            Request::Scan(request) => shortfall(request, means),
             _ => None,
         };
         put_output(&mut text, self.output(), limit);
@@ -50,7 +51,7 @@ impl Direct {
 
 fn shown(request: &Request) -> String {
     match request {
-        Request::Aggregate(request) => shown_aggregate(request),
+        Request::Aggregate(request) => format!("DirectAggregate: {}", shown_request(request)),
         Request::Scan(request) => shown_scan(request),
         Request::Latest(LastRequest { table, columns, tags, by, time }) => {
             let (by, columns) = (by.join(", "), columns.join(", "));
@@ -64,9 +65,10 @@ fn shown(request: &Request) -> String {
     }
 }
 
-fn shown_aggregate(request: &AggregateRequest) -> String {
+/// An aggregation, after the name of whoever runs it.
+pub(crate) fn shown_request(request: &AggregateRequest) -> String {
     let AggregateRequest { table, time, tags, predicates, group_tags, bucket, limit, aggregates, .. } = request;
-    let mut text = format!("DirectAggregate: table={table}");
+    let mut text = format!("table={table}");
     if let Some(bucket) = bucket {
         let _ = write!(text, ", bucket={}", shown_bucket(bucket));
     }
@@ -94,7 +96,7 @@ fn put_tiers(text: &mut String, request: &AggregateRequest, means: &Means<'_>) -
     if !tiers.is_empty() {
         let _ = write!(text, ", rollups=[{}]", tiers.join(", "));
     }
-    Ok(aggregation.notice().map(str::to_owned))
+    Ok(aggregation.shortfall().map(sentence))
 }
 
 /// A call of an aggregate, as SQL writes it.

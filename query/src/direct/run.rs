@@ -13,8 +13,8 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::Stream;
 use plimsoll_engine::{
-    AggregatePart, AggregateRequest, BucketLimit, LastRequest, Partial, ScanPart, ScanRequest, Snapshot, TagMatcher,
-    TimeRange,
+    AggregatePart, AggregateRequest, Aggregation, BucketLimit, LastRequest, Partial, ScanPart, ScanRequest, Snapshot,
+    TagMatcher, TimeRange,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -25,6 +25,7 @@ use super::operand::Run;
 use super::output::Output;
 use super::{Direct, What};
 use crate::session::blocking;
+use crate::source::sentence;
 use crate::{Error, Result};
 
 /// Rows that are read where they are asked for; more are read on other threads.
@@ -61,7 +62,10 @@ impl Direct {
         let Some((request, limit)) = self.request(values, means)? else { return Ok(None) };
         let output = self.output();
         let (batch, notice) = match request {
-            Request::Scan(request) => return Ok(Some((scan(request, output, limit, means).await?, None))),
+            Request::Scan(request) => {
+                let notice = shortfall(&request, means);
+                return Ok(Some((scan(request, output, limit, means).await?, notice)));
+            }
             Request::Aggregate(request) => match aggregate(request, means).await {
                 Err(Error::Engine(plimsoll_engine::Error::Limit { .. })) => return Ok(None),
                 answer => answer?,
@@ -156,16 +160,24 @@ async fn on_a_thread(
 
 /// The answer, and the engine's notice.
 async fn aggregate(request: AggregateRequest, means: &Means<'_>) -> Result<(RecordBatch, Option<String>)> {
-    let mut aggregation = means.snapshot.aggregate(&request)?;
-    let notice = aggregation.notice().map(str::to_owned);
+    let aggregation = means.snapshot.aggregate(&request)?;
+    let notice = aggregation.shortfall().map(sentence);
+    Ok((finished(aggregation, means.threads).await?, notice))
+}
+
+/// Runs a planned aggregation to its end.
+///
+/// # Errors
+/// The engine's.
+pub(crate) async fn finished(mut aggregation: Aggregation, threads: usize) -> Result<RecordBatch> {
     let parts = aggregation.take_parts();
     if parts.iter().map(AggregatePart::rows_about).sum::<usize>() <= ROWS_INLINE {
         let partials = parts.into_iter().filter_map(|part| part.run(&|| true).transpose());
         let partials = partials.collect::<plimsoll_engine::Result<Vec<_>>>()?;
-        return Ok((aggregation.finish(partials)?, notice));
+        return Ok(aggregation.finish(partials)?);
     }
-    let partials = on_threads(parts, means.threads).await?;
-    Ok((blocking(move || Ok(aggregation.finish(partials)?)).await?, notice))
+    let partials = on_threads(parts, threads).await?;
+    blocking(move || Ok(aggregation.finish(partials)?)).await
 }
 
 /// Runs the parts on threads that may block. Dropping the future stops them.
@@ -204,6 +216,13 @@ impl Drop for Work {
     fn drop(&mut self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// What a scan asks for that is no longer kept. One that wants the first rows there are wants no more than those.
+pub(super) fn shortfall(request: &ScanRequest, means: &Means<'_>) -> Option<String> {
+    let names_a_beginning = request.time.min_ns != i64::MIN;
+    let wanted = request.limit.is_none() || names_a_beginning;
+    wanted.then(|| means.snapshot.shortfall(request))?.as_ref().map(sentence)
 }
 
 async fn scan(

@@ -99,6 +99,31 @@ impl Width {
     }
 }
 
+/// Instants at equal distances: `origin_ns + n * width_ns`, where the origin is less than the width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub(crate) width_ns: i64,
+    pub(crate) origin_ns: i64,
+}
+
+impl Grid {
+    /// A grid through an instant; the width is above zero.
+    fn new(width_ns: i64, through_ns: i128) -> Grid {
+        let origin_ns = through_ns.rem_euclid(i128::from(width_ns)) as i64;
+        Grid { width_ns, origin_ns }
+    }
+
+    /// The coarsest grid that has the instants of both.
+    pub(crate) fn and(self, other: Grid) -> Grid {
+        let apart = i64::abs(self.origin_ns - other.origin_ns);
+        Grid::new(gcd(gcd(self.width_ns, other.width_ns), apart), i128::from(self.origin_ns))
+    }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// Which bucket holds an instant: a width, where a boundary is, and the clocks that boundaries are read from.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucketing {
@@ -126,12 +151,32 @@ impl Bucketing {
 
     /// Width and origin in nanoseconds when all buckets are equally long, whatever clocks say: a bucket starts at
     /// `origin + floor((time - origin) / width) * width`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for plans that hand buckets to the engine"))]
+    #[cfg(test)]
     pub(crate) fn fixed(&self) -> Option<(i64, i64)> {
         match (self.width, &self.clocks) {
             (Width::Fixed(width_ns), None) => Some((width_ns, self.origin_ns)),
             _ => None,
         }
+    }
+
+    /// The coarsest grid that every bucket that begins from one instant to another begins on.
+    pub(crate) fn grid(&self, from_ns: i64, to_ns: i64) -> Grid {
+        let width_ns = match self.width {
+            Width::Fixed(width_ns) => width_ns,
+            Width::Months(_) => NS_PER_DAY,
+        };
+        let Some(clocks) = &self.clocks else { return Grid::new(width_ns, i128::from(self.origin_ns)) };
+        let places = clocks.place(from_ns)..=clocks.place(to_ns);
+        let grids = places.map(|place| {
+            let stretch = clocks.stretch(place);
+            let shown = Grid::new(width_ns, i128::from(self.origin_ns) - i128::from(stretch.offset_ns));
+            // Where clocks are set, a bucket may begin.
+            match stretch.start_ns > from_ns {
+                true => shown.and(Grid::new(width_ns, i128::from(stretch.start_ns))),
+                false => shown,
+            }
+        });
+        grids.reduce(Grid::and).unwrap_or(Grid { width_ns: 1, origin_ns: 0 })
     }
 
     /// About how long a bucket is, at least; when clocks are set it may be shorter.

@@ -25,13 +25,26 @@ const BIN_BYTES: usize = 16;
 /// The aggregate.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ApproxPercentile {
+    of: Of,
     signature: Signature,
 }
 
 impl ApproxPercentile {
     pub(crate) fn new() -> ApproxPercentile {
-        ApproxPercentile { signature: Signature::user_defined(Volatility::Immutable) }
+        ApproxPercentile { of: Of::Values, signature: Signature::user_defined(Volatility::Immutable) }
     }
+
+    /// The same of values that are sketched already, each sketch a text of [`Bins::to_text`].
+    pub(crate) fn of_sketches() -> ApproxPercentile {
+        ApproxPercentile { of: Of::Sketches, ..ApproxPercentile::new() }
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Of {
+    Values,
+    Sketches,
 }
 
 impl AggregateUDFImpl for ApproxPercentile {
@@ -46,6 +59,9 @@ impl AggregateUDFImpl for ApproxPercentile {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let is_number = |t: &DataType| t.is_numeric() || t.is_null();
         match types {
+            [fraction, sketch] if self.of == Of::Sketches && is_number(fraction) && sketch.is_string() => {
+                Ok(vec![DataType::Float64, DataType::Utf8])
+            }
             [fraction, value] if is_number(fraction) && is_number(value) => Ok(vec![DataType::Float64; 2]),
             _ => Err(no_such_function(self.name(), types)),
         }
@@ -66,7 +82,7 @@ impl AggregateUDFImpl for ApproxPercentile {
             _ => return Err(refused("an expression over rows")),
         };
         match fraction {
-            0.0..=1.0 => Ok(Box::new(Sketch { fraction, bins: Bins::default() })),
+            0.0..=1.0 => Ok(Box::new(Sketch { of: self.of, fraction, bins: Bins::default() })),
             _ => Err(refused(&fraction.to_string())),
         }
     }
@@ -81,6 +97,7 @@ fn refused(given: &str) -> DataFusionError {
 /// The values of one group.
 #[derive(Debug)]
 struct Sketch {
+    of: Of,
     fraction: f64,
     bins: Bins,
 }
@@ -90,11 +107,22 @@ impl Sketch {
         let Some(values) = values.get(1) else { return };
         values.as_primitive::<Float64Type>().iter().flatten().for_each(take);
     }
+
+    fn add_sketches(&mut self, sketches: &ArrayRef) -> Result<()> {
+        for text in sketches.as_string::<i32>().iter().flatten() {
+            let damaged = || DataFusionError::Internal("a sketch cannot be read".to_owned());
+            self.bins.merge(&Bins::from_text(text).ok_or_else(damaged)?);
+        }
+        Ok(())
+    }
 }
 
 impl Accumulator for Sketch {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        Sketch::each(values, |value| self.bins.add(value));
+        match self.of {
+            Of::Values => Sketch::each(values, |value| self.bins.add(value)),
+            Of::Sketches => self.add_sketches(&values[1])?,
+        }
         Ok(())
     }
 
@@ -104,15 +132,11 @@ impl Accumulator for Sketch {
     }
 
     fn supports_retract_batch(&self) -> bool {
-        true
+        self.of == Of::Values
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for text in states[0].as_string::<i32>().iter().flatten() {
-            let damaged = || DataFusionError::Internal("a sketch cannot be read".to_owned());
-            self.bins.merge(&Bins::from_text(text).ok_or_else(damaged)?);
-        }
-        Ok(())
+        self.add_sketches(&states[0])
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

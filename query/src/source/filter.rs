@@ -28,6 +28,12 @@ pub(super) fn support(filter: &Expr, table: &TableSchema) -> TableProviderFilter
     }
 }
 
+/// As [`push`]; `None` when the engine does not give the very rows that pass all of the filters.
+pub(super) fn push_exactly(filters: &[Expr], table: &TableSchema) -> Option<Pushed> {
+    let is_exact = |filter: &Expr| support(filter, table) == TableProviderFilterPushDown::Exact;
+    filters.iter().all(is_exact).then(|| push(filters, table))
+}
+
 /// The scan that all of the filters together narrow to.
 pub(super) fn push(filters: &[Expr], table: &TableSchema) -> Pushed {
     let mut pushed = Pushed { time: TimeRange::ALL, tags: Vec::new(), predicates: Vec::new() };

@@ -167,7 +167,7 @@ impl ScanStream {
 }
 
 /// Gives the time column the session's time zone; the instants stay as they are.
-fn label(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn label(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let labelled = |(column, field): (&ArrayRef, &Arc<datafusion::arrow::datatypes::Field>)| match field.data_type() {
         DataType::Timestamp(_, Some(zone)) if column.data_type() != field.data_type() => {
             let times = column.as_primitive::<TimestampNanosecondType>().clone();

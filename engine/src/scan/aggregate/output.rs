@@ -77,11 +77,12 @@ impl Answer {
 
 impl Column {
     fn data_type(&self) -> DataType {
-        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
+        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sketch, Sum};
         let kind = self.argument.as_ref().map_or(ColumnKind::Time, |(_, kind)| *kind);
         match self.function {
             CountRows | Count => DataType::Int64,
             Avg => DataType::Float64,
+            Sketch => DataType::Utf8View,
             Sum if kind == ColumnKind::Field(FieldType::Float) => DataType::Float64,
             Sum => DataType::Decimal128(SUM_PRECISION, 0),
             Min | Max | First | Last => kind.arrow(),
@@ -91,7 +92,7 @@ impl Column {
 
 /// Checks that a function takes what it is given.
 fn column(table: &TableSchema, aggregate: &Aggregate) -> Result<Column> {
-    use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
+    use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sketch, Sum};
     let function = aggregate.function;
     let Some(name) = &aggregate.field else {
         // Without an argument every function but the count of rows would be meaningless.
@@ -105,11 +106,11 @@ fn column(table: &TableSchema, aggregate: &Aggregate) -> Result<Column> {
     let is_number = matches!(kind, ColumnKind::Field(FieldType::Float | FieldType::Integer | FieldType::Unsigned));
     let fits = match function {
         CountRows => true,
-        Sum | Avg => is_number,
+        Sum | Avg | Sketch => is_number,
         Count | Min | Max | First | Last => kind != ColumnKind::Tag,
     };
     if !fits {
-        let wanted = if matches!(function, Sum | Avg) { "number" } else { "field" };
+        let wanted = if matches!(function, Sum | Avg | Sketch) { "number" } else { "field" };
         return Err(wrong_kind(table, name, kind, wanted).into());
     }
     Ok(Column { function, argument: Some((name.clone(), kind)).filter(|_| function != CountRows) })

@@ -17,6 +17,7 @@ use arrow_schema::DataType;
 use super::output::{Answer, Column};
 use super::{AggregateFunction, AggregateRequest};
 use crate::model::{ColumnKind, FieldType, TableSchema, Value};
+use crate::rollup::Bins;
 use crate::scan::{FieldPredicate, ScanPart, ScanRequest, Snapshot};
 use crate::{Error, Result};
 
@@ -56,6 +57,8 @@ pub(super) struct State {
     pub(super) max: Option<Value<'static>>,
     pub(super) first: Option<(i64, Option<Value<'static>>)>,
     pub(super) last: Option<(i64, Option<Value<'static>>)>,
+    /// Filled when it is asked for.
+    pub(super) bins: Bins,
 }
 
 impl Plain {
@@ -114,7 +117,11 @@ impl Plain {
         let states = groups.entry(key).or_insert_with(|| vec![State::default(); self.arguments.len().max(1)]);
         for (nth, state) in states.iter_mut().enumerate() {
             let argument = self.arguments.get(nth).copied().flatten();
-            state.add(time_ns, argument.and_then(value));
+            let value = argument.and_then(value);
+            if self.answer.columns.get(nth).is_some_and(|c| c.function == AggregateFunction::Sketch) {
+                value.as_ref().and_then(Value::as_number).into_iter().for_each(|number| state.bins.add(number));
+            }
+            state.add(time_ns, value);
         }
     }
 }
@@ -153,6 +160,7 @@ impl State {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
         };
+        self.bins.merge(&other.bins);
         take_if(&mut self.min, other.min, |a, b| order(a, b).is_lt());
         take_if(&mut self.max, other.max, |a, b| order(a, b).is_gt());
         take_if(&mut self.first, other.first, |a, b| a.0 < b.0);
@@ -160,7 +168,7 @@ impl State {
     }
 
     fn answer(&self, column: &Column) -> Option<Datum> {
-        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
+        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sketch, Sum};
         let is_float = matches!(column.argument, Some((_, ColumnKind::Field(FieldType::Float))));
         let has_value = self.count > 0;
         match column.function {
@@ -172,6 +180,7 @@ impl State {
                 self.float.map(|sum| Datum::Value(Value::Float(average(sum, self.count.unsigned_abs()))))
             }
             Avg => has_value.then(|| Datum::Value(Value::Float(self.exact as f64 / self.count as f64))),
+            Sketch => Some(Datum::Value(Value::Text(self.bins.to_text().into()))),
             Min => self.min.clone().map(|v| Datum::Value(same_nan(v))),
             Max => self.max.clone().map(|v| Datum::Value(same_nan(v))),
             First => self.first.clone().and_then(|(_, value)| value).map(Datum::Value),

@@ -83,7 +83,7 @@ impl Clock {
 }
 
 impl Plan {
-    /// Plans a request; `None` when the first bucket starts before all time, which the plain way reports.
+    /// Plans a request; `None` when it is left to the plain way: sketches, and a first bucket that starts before all time.
     pub(super) fn new(
         view: Arc<TableView>,
         request: &AggregateRequest,
@@ -91,8 +91,11 @@ impl Plan {
         shortcuts: Shortcuts,
         tally: Arc<Tally>,
     ) -> Result<Option<Plan>> {
+        if answer.columns.iter().any(|column| column.function == AggregateFunction::Sketch) {
+            return Ok(None);
+        }
         let selected = scan_plan::select_series(&view, &request.tags)?;
-        let time = extent(&view).intersect(&request.time);
+        let time = view.extent().intersect(&request.time);
         let Some(clock) = Clock::new(request.bucket, time) else { return Ok(None) };
         let groups = Groups::new(&view, &answer.group_tags, selected.as_ref());
         let position = |name: &str| view.shape.column(name, None).expect("the answer was made from the same schema");
@@ -136,15 +139,7 @@ fn add_field(fields: &mut Vec<FieldPlan>, field: Option<FieldRef>, function: Agg
         AggregateFunction::First => wants.first = true,
         AggregateFunction::Last => wants.last = true,
         AggregateFunction::CountRows | AggregateFunction::Count => {}
+        AggregateFunction::Sketch => unreachable!("sketches are left to the plain way"),
     }
     at
-}
-
-/// The times between which all rows of a table are; empty without rows.
-fn extent(view: &TableView) -> TimeRange {
-    let segments = view.segments.iter().map(|s| TimeRange { min_ns: s.entry.min_ns, max_ns: s.entry.max_ns });
-    let none = TimeRange { min_ns: i64::MAX, max_ns: i64::MIN };
-    segments
-        .chain(view.memtable.runs().map(|run| run.time))
-        .fold(none, |all, time| TimeRange { min_ns: all.min_ns.min(time.min_ns), max_ns: all.max_ns.max(time.max_ns) })
 }

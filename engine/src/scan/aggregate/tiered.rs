@@ -5,6 +5,7 @@
 //! range that cut a bucket of the tier are read from raw rows, as are days without rollups, and days with rows that are not
 //! in theirs; but rows that came after the raw rows of a day were dropped are added to its rollups.
 
+mod shortfall;
 mod split;
 mod tier;
 
@@ -20,8 +21,10 @@ use super::plain::{self, Groups, State, Tag};
 use super::{Aggregate, AggregateFunction, AggregatePart, AggregateRequest, Aggregation, Partial};
 use crate::Result;
 use crate::model::{ColumnKind, TableSchema, TimeRange, Value};
+use crate::rollup::Bins;
 use crate::scan::{Shortcuts, Snapshot};
 use crate::table::TableView;
+pub use shortfall::Shortfall;
 pub use split::TierUsed;
 use split::{Split, split};
 pub(super) use tier::TierPart;
@@ -36,7 +39,7 @@ pub(super) struct Tiered {
     raw: Vec<Aggregation>,
     tiers: Vec<TierPart>,
     used: Vec<TierUsed>,
-    notice: Option<String>,
+    shortfall: Option<Shortfall>,
 }
 
 /// Where the parts of one aggregate are among those asked of raw rows.
@@ -53,7 +56,7 @@ pub(super) enum Outlook {
     /// They take part.
     Tiered(Tiered),
     /// Raw rows answer alone. There is something to say when the request asks for more than they are.
-    Raw(Option<String>),
+    Raw(Option<Shortfall>),
 }
 
 /// Says how far rollups answer a request.
@@ -63,12 +66,12 @@ pub(super) fn plan(
     request: &AggregateRequest,
     answer: &Arc<Answer>,
 ) -> Result<Outlook> {
-    let Split { raw, tiers, is_exact, used, notice } = match snapshot.shortcuts().rollups {
+    let Split { raw, tiers, is_exact, used, shortfall } = match snapshot.shortcuts().rollups {
         true => split(view, request, answer),
         false => Split::default(),
     };
     if !is_exact {
-        return Ok(Outlook::Raw(notice));
+        return Ok(Outlook::Raw(shortfall));
     }
     let (aggregates, places) = raw_aggregates(request);
     let rows = snapshot.with_all_rows_of(view);
@@ -78,7 +81,7 @@ pub(super) fn plan(
     };
     let raw = raw.iter().map(of_range).collect::<Result<Vec<_>>>()?;
     let tiers = tier::parts(view, request, answer, tiers)?;
-    Ok(Outlook::Tiered(Tiered { answer: answer.clone(), places, raw, tiers, used, notice }))
+    Ok(Outlook::Tiered(Tiered { answer: answer.clone(), places, raw, tiers, used, shortfall }))
 }
 
 /// What raw rows are asked for, so that it can be joined with rollups.
@@ -112,8 +115,8 @@ impl Tiered {
         &self.used
     }
 
-    pub(super) fn take_notice(&mut self) -> Option<String> {
-        self.notice.take()
+    pub(super) fn take_shortfall(&mut self) -> Option<Shortfall> {
+        self.shortfall.take()
     }
 
     /// The parts: those over rollups, and those over raw rows with the number of their stretch.
@@ -175,7 +178,7 @@ fn raw_state(
     beside: Option<&Arc<dyn Array>>,
     row: usize,
 ) -> State {
-    use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
+    use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sketch, Sum};
     let integer = |value: Option<Value<'static>>| match value {
         Some(Value::Integer(v)) => v,
         _ => 0,
@@ -188,6 +191,11 @@ fn raw_state(
             // A sum is there when there was a value; its count is only needed for the mean.
             state.count = beside.map_or_else(|| i64::from(column.is_valid(row)), |c| integer(plain::value(c, row)));
             plain::set_sum(&mut state, column, row);
+        }
+        Sketch => {
+            if let Some(Value::Text(text)) = plain::value(column, row) {
+                state.bins = Bins::from_text(&text).expect("the sketch was written here");
+            }
         }
         Min => state.min = plain::value(column, row),
         Max => state.max = plain::value(column, row),

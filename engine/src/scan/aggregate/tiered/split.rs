@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::AggregateRequest;
 use super::super::output::Answer;
 use super::is_kept;
+use super::shortfall::Shortfall;
 use crate::model::{Duration, TimeRange};
 use crate::partition::{self, Partition};
 use crate::rollup::bucket_of;
@@ -39,7 +40,7 @@ pub(super) struct Split {
     pub(super) is_exact: bool,
     pub(super) used: Vec<TierUsed>,
     /// What is asked for and not kept.
-    pub(super) notice: Option<String>,
+    pub(super) shortfall: Option<Shortfall>,
 }
 
 /// Some buckets of one tier.
@@ -107,7 +108,7 @@ impl Sharing<'_> {
         self.split.is_exact = !self.split.tiers.is_empty() || reaches_back && !self.widths.is_empty();
         self.split.used =
             self.days.iter().rev().map(|(width_ns, days)| TierUsed { width_ns: *width_ns, days: *days }).collect();
-        self.split.notice = self.notice();
+        self.split.shortfall = self.shortfall();
         self.split
     }
 
@@ -155,21 +156,21 @@ impl Sharing<'_> {
     }
 
     /// Says what is lost. A request without a beginning asks for what there is.
-    fn notice(&self) -> Option<String> {
+    fn shortfall(&self) -> Option<Shortfall> {
         let tiers = &self.view.tiers;
         let names_expired = self.time.min_ns != i64::MIN && self.time.min_ns < tiers.raw_from_ns;
         let has_tiers = tiers.days.values().any(|day| day.raw_gone);
-        let table = &self.view.schema.name;
+        let table = self.view.schema.name.clone();
         match self.lost.as_slice() {
             [] if self.widths.is_empty() && names_expired && !has_tiers => {
-                Some(format!("raw rows of table \"{table}\" before {} ns have expired", tiers.raw_from_ns))
+                Some(Shortfall::Expired { table, before_ns: tiers.raw_from_ns })
             }
             [] => None,
-            lost => Some(format!(
-                "raw rows of table \"{table}\" have expired, and no rollup answers {} of {} days exactly",
-                lost.len(),
-                tiers.days.range(partition::of(self.time.min_ns)..=partition::of(self.time.max_ns)).count(),
-            )),
+            lost => Some(Shortfall::Coarser {
+                table,
+                days: lost.len(),
+                of_days: tiers.days.range(partition::of(self.time.min_ns)..=partition::of(self.time.max_ns)).count(),
+            }),
         }
     }
 }

@@ -13,7 +13,10 @@ use super::super::{AggregateFunction, AggregateRequest};
 use super::split::Stretch;
 use crate::index::TagPosition;
 use crate::model::{ColumnKind, FieldRef, FieldType, Value};
-use crate::rollup::part::{COUNT, FIRST, FIRST_TIME, LAST, LAST_TIME, MAX, MIN, SUM, SUM_HIGH, parts_of, position_of};
+use crate::rollup::Bins;
+use crate::rollup::part::{
+    COUNT, FIRST, FIRST_TIME, LAST, LAST_TIME, MAX, MIN, SKETCH, SUM, SUM_HIGH, parts_of, position_of,
+};
 use crate::rows::Rows;
 use crate::scan::plan::select_series;
 use crate::segment::Selection;
@@ -97,7 +100,7 @@ struct Columns(Vec<FieldRef>);
 
 impl Columns {
     fn source(&mut self, function: AggregateFunction, field: Option<FieldRef>, is_time: bool) -> Source {
-        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
+        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sketch, Sum};
         let rows = self.place((position_of(0, COUNT), FieldType::Integer));
         let row_times = [FIRST_TIME, LAST_TIME].map(|part| self.place((position_of(0, part), FieldType::Integer)));
         let mut parts = [None; PARTS];
@@ -109,6 +112,7 @@ impl Columns {
             Max => &[COUNT, MAX],
             First => &[COUNT, FIRST, FIRST_TIME],
             Last => &[COUNT, LAST, LAST_TIME],
+            Sketch => &[COUNT, MIN, SKETCH],
         };
         if let Some((position, kind)) = field {
             for (part, kind) in parts_of(kind).filter(|(part, _)| wanted.contains(part)) {
@@ -183,7 +187,7 @@ impl Shared {
 impl Source {
     /// What one rollup says; `None` when its columns do not go together.
     fn state(&self, rows: &Rows, row: usize) -> Option<State> {
-        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sum};
+        use AggregateFunction::{Avg, Count, CountRows, First, Last, Max, Min, Sketch, Sum};
         let integer = |column: usize| integer_at(&rows.columns[column], row);
         let count_rows = integer(self.rows)?;
         let row_times =
@@ -215,6 +219,8 @@ impl Source {
                     None => i128::from(low),
                 };
             }
+            Sketch if !has_value => {}
+            Sketch => state.bins = sketch(&value(MIN), &value(SKETCH), state.count.unsigned_abs())?,
             Min => state.min = value(MIN).filter(|_| has_value),
             Max => state.max = value(MAX).filter(|_| has_value),
             // The first row is what counts, and the first value may be of a later one.
@@ -228,6 +234,18 @@ impl Source {
             }
         }
         Some(state)
+    }
+}
+
+/// The sketch of a rollup; one that is not stored has all values in the bin of the smallest.
+fn sketch(min: &Option<Value<'_>>, text: &Option<Value<'_>>, count: u64) -> Option<Bins> {
+    match text {
+        Some(Value::Text(text)) => Bins::from_text(text),
+        _ => {
+            let mut bins = Bins::default();
+            bins.add_many(min.as_ref()?.as_number()?, count);
+            Some(bins)
+        }
     }
 }
 
