@@ -277,7 +277,8 @@ fn matches(value: Option<&str>, test: &TagTest) -> Result<bool> {
         (Some(v), TagTest::NotIn(list)) => list.iter().all(|w| w != v),
         (Some(v), TagTest::Prefix(prefix)) => v.starts_with(prefix.as_str()),
         (Some(v), TagTest::Regex(pattern)) => {
-            regex::Regex::new(pattern).map_err(|e| Error::Pattern(e.to_string()))?.is_match(v)
+            let regex = regex::RegexBuilder::new(pattern).dot_matches_new_line(true).build();
+            regex.map_err(|e| Error::Pattern(e.to_string()))?.is_match(v)
         }
         (Some(_), TagTest::IsNotNull) => true,
     })

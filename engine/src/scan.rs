@@ -58,7 +58,7 @@ pub enum TagTest {
     NotIn(Vec<String>),
     /// The value begins with this text.
     Prefix(String),
-    /// The value matches this regular expression somewhere (crate `regex` syntax).
+    /// The value matches this regular expression somewhere (crate `regex` syntax; a dot is any character).
     Regex(String),
     /// The tag is absent.
     IsNull,

@@ -18,7 +18,8 @@ use plimsoll_engine::{Engine, Shortcuts};
 use crate::catalog::{Catalog, View};
 use crate::cooperative::CooperativeJoins;
 use crate::functions::{
-    CheckedIntegers, ExactAverages, ExactSums, Functions, IntegersByRounding, OrderedFloats, TextAsPostgres,
+    CheckedIntegers, ExactAverages, ExactSums, Functions, IntegersByRounding, IntervalsByLength, OrderedFloats,
+    TextAsPostgres,
 };
 use crate::running::Running;
 use crate::{Error, Result, Session};
@@ -149,6 +150,7 @@ impl Settings {
         state.register_function_rewrite(Arc::new(CheckedIntegers::new()))?;
         state.register_function_rewrite(Arc::new(ExactSums))?;
         state.register_function_rewrite(Arc::new(ExactAverages::new()))?;
+        state.register_function_rewrite(Arc::new(IntervalsByLength::new()))?;
         state.register_function_rewrite(Arc::new(OrderedFloats))?;
         state.register_function_rewrite(Arc::new(TextAsPostgres::new()))?;
         Ok(Settings { state, functions, time_zone })

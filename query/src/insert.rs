@@ -268,6 +268,9 @@ pub(crate) fn target_schema(columns: &[Column], time_zone: &Arc<str>) -> Result<
 fn suggest(query: &Query, schema: &DFSchema, parameters: &mut Parameters) -> Result<()> {
     let mut suggest_row = |row: &mut dyn Iterator<Item = &ast::Expr>| -> Result<()> {
         for (expr, field) in row.zip(schema.fields()) {
+            if matches!(field.data_type(), DataType::Timestamp(..)) && is_number(expr) {
+                return Err(no_time(field.name(), span_position(expr.span())));
+            }
             if let ast::Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr {
                 parameters.suggest(name, field.data_type())?;
             }
@@ -293,10 +296,29 @@ fn suggest(query: &Query, schema: &DFSchema, parameters: &mut Parameters) -> Res
     }
 }
 
+/// A number is no point in time, whatever it counts.
+fn no_time(column: &str, position: Option<usize>) -> Error {
+    let message = format!("column \"{column}\" is of type timestamp with time zone but expression is of type numeric");
+    let hint = Some("to_timestamp() reads seconds since 1970.".to_owned());
+    Error::Type { message, position, hint }
+}
+
+fn is_number(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(ValueWithSpan { value: Value::Number(..), .. }) => true,
+        ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_number(expr),
+        _ => false,
+    }
+}
+
 fn cast_to_target(source: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
     let mut exprs = Vec::new();
     for (at, field) in schema.fields().iter().enumerate() {
         let column = Expr::Column(ColumnReference::from(source.schema().qualified_field(at)));
+        let given = source.schema().field(at).data_type();
+        if matches!(field.data_type(), DataType::Timestamp(..)) && given.is_numeric() {
+            return Err(no_time(field.name(), None));
+        }
         exprs.push(column.cast_to(field.data_type(), source.schema())?.alias(field.name()));
     }
     Ok(LogicalPlanBuilder::from(source).project(exprs)?.build()?)

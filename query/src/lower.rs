@@ -48,7 +48,7 @@ pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
 pub(crate) use names::{folded, item_name, output_names};
 pub(crate) use parameters::{Parameters, bind};
-pub(crate) use rewrite::{HIDDEN, rewrite};
+pub(crate) use rewrite::{DOT_IS_ANY, HIDDEN, rewrite};
 
 /// Names that the planner itself gives a meaning to when they look like functions.
 const BUILT_IN: [&str; 5] = ["unnest", "unnest_outer", "make_map", "map", "grouping"];

@@ -1,6 +1,6 @@
 //! Which series a scan's matchers select.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use roaring::RoaringBitmap;
 
 use super::postings::Postings;
@@ -35,7 +35,7 @@ impl TagIndex {
 }
 
 fn regex(pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|e| Error::Pattern(e.to_string()))
+    RegexBuilder::new(pattern).dot_matches_new_line(true).build().map_err(|e| Error::Pattern(e.to_string()))
 }
 
 fn matching(postings: Option<&Postings>, regex: &Regex) -> RoaringBitmap {

@@ -12,14 +12,14 @@ use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    Volatility, lit,
 };
 
 use crate::Error;
 
 type Result<T> = datafusion::common::Result<T>;
 
-/// Puts checked functions in the place of `+`, `-` and `*` between signed integers.
+/// Puts checked functions in the place of `+`, `-` and `*` between signed integers, and of the minus before one.
 #[derive(Debug)]
 pub(crate) struct CheckedIntegers {
     functions: [Arc<ScalarUDF>; 3],
@@ -38,7 +38,13 @@ impl FunctionRewrite for CheckedIntegers {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _config: &ConfigOptions) -> Result<Transformed<Expr>> {
-        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
+        let (left, op, right) = match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => (left, op, right),
+            Expr::Negative(of) if matches!(of.get_type(schema), Ok(DataType::Int64)) => {
+                return Ok(Transformed::yes(self.functions[1].call(vec![lit(0i64), *of])));
+            }
+            other => return Ok(Transformed::no(other)),
+        };
         let function = match op {
             Operator::Plus => Some(&self.functions[0]),
             Operator::Minus => Some(&self.functions[1]),

@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, LimitClause, ObjectName,
-    ObjectNamePart, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec, WindowType,
+    BinaryOperator, CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, LimitClause,
+    ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableAliasColumnDef, TableFactor, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec,
+    WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -36,6 +37,9 @@ const SUBQUERIES_MAX: usize = 8;
 
 /// Most ASOF JOINs in a statement: each one nests the plan deeper, and carries the columns of those before it.
 const ASOF_JOINS_MAX: usize = 16;
+
+/// Begins a pattern whose dots stand for any character.
+pub(crate) const DOT_IS_ANY: &str = "(?s)";
 
 struct Rewriter<'a> {
     functions: &'a Functions,
@@ -112,6 +116,12 @@ impl VisitorMut for Rewriter<'_> {
             }
             Expr::Function(function) => function_call(function, self.functions).map(|new| new.map(|f| *expr = f)),
             Expr::Interval(interval) => literal_interval(interval).map(Some),
+            Expr::BinaryOp { op, right, .. } if is_regex(op) => {
+                Ok(literal_text(right).map(any_character).map(|pattern| **right = string(pattern)))
+            }
+            Expr::SimilarTo { negated, expr: of, pattern, escape_char: None } => {
+                Ok(similar_to(of, pattern, *negated).map(|like| *expr = like))
+            }
             Expr::Cast { data_type, .. } => {
                 float_is_double(data_type);
                 cast_to_interval(expr).map(|new| new.map(|i| *expr = i))
@@ -418,8 +428,58 @@ fn date_trunc_in_zone(arguments: &FunctionArgumentList) -> Option<Expr> {
     };
     let [field, time, zone] = arguments.args.as_slice() else { return None };
     let (field, time, zone) = (expression(field)?, expression(time)?, expression(zone)?);
-    let wall = call("timezone", vec![zone.clone(), time]);
-    Some(call("timezone", vec![zone, call("date_trunc", vec![field, wall])]))
+    let Some(name) = literal_text(&zone).filter(|name| !name.contains(['"', '\\'])) else {
+        let wall = call("timezone", vec![zone.clone(), time]);
+        return Some(call("timezone", vec![zone, call("date_trunc", vec![field, wall])]));
+    };
+    // The instants stay the same; only what clocks show is cut, so that an hour that comes twice stays two.
+    let there = string(format!("Timestamp(ns, \"{name}\")"));
+    let there = call("arrow_cast", vec![with_time_zone(time), there]);
+    Some(with_time_zone(call("date_trunc", vec![field, there])))
+}
+
+fn with_time_zone(expr: Expr) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: DataType::Timestamp(None, TimezoneInfo::WithTimeZone),
+        array: false,
+        format: None,
+    }
+}
+
+fn is_regex(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch
+    )
+}
+
+/// A pattern in which a dot stands for any character, as in PostgreSQL also for a line's end.
+fn any_character(pattern: &str) -> String {
+    format!("{DOT_IS_ANY}{pattern}")
+}
+
+/// `x SIMILAR TO pattern` as a match of the whole text with a regular expression.
+fn similar_to(of: &Expr, pattern: &Expr, negated: bool) -> Option<Expr> {
+    let pattern = literal_text(pattern)?;
+    let mut regex = format!("{DOT_IS_ANY}^(?:");
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            '.' | '^' | '$' => regex.extend(['\\', character]),
+            '\\' => regex.extend(['\\', characters.next().unwrap_or('\\')]),
+            other => regex.push(other),
+        }
+    }
+    regex.push_str(")$");
+    let op = if negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+    Some(Expr::BinaryOp { left: Box::new(of.clone()), op, right: Box::new(string(regex)) })
 }
 
 /// Brings an interval literal to a form that means the same to DataFusion.

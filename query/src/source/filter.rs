@@ -11,6 +11,8 @@ use plimsoll_engine::{
     ColumnKind, CompareOp, FieldPredicate, FieldTest, FieldType, TableSchema, TagMatcher, TagTest, TimeRange, Value,
 };
 
+use crate::lower::DOT_IS_ANY;
+
 /// What a scan is narrowed by.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Pushed {
@@ -147,7 +149,9 @@ fn compare(column: &str, op: Operator, value: &ScalarValue, table: &TableSchema)
             let test = match op {
                 Operator::Eq => TagTest::Equals(text),
                 Operator::NotEq => TagTest::NotEquals(text),
-                Operator::RegexMatch => TagTest::Regex(text),
+                Operator::RegexMatch => {
+                    TagTest::Regex(text.strip_prefix(DOT_IS_ANY).map(str::to_owned).unwrap_or(text))
+                }
                 _ => return None,
             };
             Read::tag(column, test)
