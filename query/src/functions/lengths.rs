@@ -39,8 +39,8 @@ impl IntervalsByLength {
         IntervalsByLength { length: Arc::new(ScalarUDF::from(LengthOf { signature })) }
     }
 
-    fn of(&self, expr: Box<Expr>) -> Box<Expr> {
-        Box::new(self.length.call(vec![*expr]))
+    fn of(&self, expr: Expr) -> Box<Expr> {
+        Box::new(self.length.call(vec![expr]))
     }
 }
 
@@ -59,11 +59,11 @@ impl FunctionRewrite for IntervalsByLength {
             Expr::BinaryExpr(BinaryExpr { left, op, right })
                 if op.supports_propagation() && are_intervals(&[&left, &right]) =>
             {
-                let compared = BinaryExpr { left: self.of(left), op, right: self.of(right) };
+                let compared = BinaryExpr { left: self.of(*left), op, right: self.of(*right) };
                 Ok(Transformed::yes(Expr::BinaryExpr(compared)))
             }
             Expr::Between(Between { expr, negated, low, high }) if are_intervals(&[&expr, &low, &high]) => {
-                let compared = Between { expr: self.of(expr), negated, low: self.of(low), high: self.of(high) };
+                let compared = Between { expr: self.of(*expr), negated, low: self.of(*low), high: self.of(*high) };
                 Ok(Transformed::yes(Expr::Between(compared)))
             }
             other => Ok(Transformed::no(other)),
