@@ -9,6 +9,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -68,7 +69,7 @@ struct Checked {
 
 impl Checked {
     fn new(operator: Operator) -> Checked {
-        Checked { operator, signature: Signature::exact(vec![DataType::Int64; 2], Volatility::Immutable) }
+        Checked { operator, signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
@@ -85,8 +86,24 @@ impl ScalarUDFImpl for Checked {
         &self.signature
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Int64)
+    /// Sums of integers, integers where the operator was read, are decimals by now: then it is the operator of decimals.
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [left, right] if left.is_signed_integer() && right.is_signed_integer() => Ok(vec![DataType::Int64; 2]),
+            [left, right] => {
+                let (left, right) = BinaryTypeCoercer::new(left, &self.operator, right).get_input_types()?;
+                Ok(vec![left, right])
+            }
+            other => Err(super::no_such_function(self.name(), other)),
+        }
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [left, right] if left.is_signed_integer() && right.is_signed_integer() => Ok(DataType::Int64),
+            [left, right] => BinaryTypeCoercer::new(left, &self.operator, right).get_result_type(),
+            other => Err(super::no_such_function(self.name(), other)),
+        }
     }
 
     fn is_strict(&self) -> bool {
