@@ -1,33 +1,181 @@
-//! The catalogue: what users define besides tables. Today that is views.
+//! The catalogue: what users define besides tables: views, and the objects of the dialect.
 //!
-//! Readers take an immutable list of all definitions, so a statement is planned against one state of the catalogue.
+//! Readers take an immutable set of all definitions, so a statement is planned against one state of the catalogue.
 //!
 //! Invariants
-//! - A definition is in the list only after it is durable in the store.
+//! - A definition is in the set only after it is durable in the store.
 //! - Definitions are changed one at a time; whoever changes them holds the store.
+//! - What a definition reads is defined: nothing is dropped that another definition depends on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use plimsoll_engine::Snapshot;
 
+mod object;
 mod store;
 mod view;
 
+pub(crate) use object::{Object, Version};
+pub(crate) use view::{plan_query, relations};
 pub use view::{View, ViewColumn};
 
+use crate::dialect::Kind;
 use crate::{Error, Result};
-use store::Store;
+use store::{Change, Store};
 
 /// All views, by name.
 pub(crate) type Views = BTreeMap<String, Arc<View>>;
 
+/// Something that a definition can read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reference {
+    /// A table or a view of the schema `public`.
+    Relation(String),
+    /// An object of the dialect.
+    Object(Kind, String),
+}
+
+impl Reference {
+    /// What a relation of a query refers to; `None` for those that cannot be dropped.
+    pub(crate) fn of_relation(schema: Option<&str>, name: &str) -> Option<Reference> {
+        match schema {
+            None | Some("public") => Some(Reference::Relation(name.to_owned())),
+            Some(schema) => Some(Reference::Object(Kind::of_schema(schema)?, name.to_owned())),
+        }
+    }
+}
+
+/// Everything that is defined at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Definitions {
+    pub(crate) views: Views,
+    objects: BTreeMap<(Kind, String), Arc<Object>>,
+}
+
+impl Definitions {
+    /// An object by its name.
+    pub(crate) fn find(&self, kind: Kind, name: &str) -> Option<&Arc<Object>> {
+        self.objects.get(&(kind, name.to_owned()))
+    }
+
+    /// An object by its name.
+    ///
+    /// # Errors
+    /// [`Error::UndefinedObject`], with a name that may have been meant.
+    pub(crate) fn get(&self, kind: Kind, name: &str) -> Result<&Arc<Object>> {
+        self.find(kind, name).ok_or_else(|| {
+            let names = self.of_kind(kind).map(|object| object.name.as_str());
+            let hint = crate::functions::most_similar(name, names).map(|similar| format!("Did you mean \"{similar}\"?"));
+            Error::UndefinedObject { kind: kind.word(), name: name.to_owned(), position: None, hint }
+        })
+    }
+
+    /// All objects, by kind and name.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
+    }
+
+    /// All objects of a kind, by name.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values().filter(move |object| object.kind() == kind)
+    }
+
+    /// The same with one more object, or another one in its place.
+    pub(crate) fn with(&self, object: Object) -> Definitions {
+        let mut all = self.clone();
+        all.objects.insert((object.kind(), object.name.clone()), Arc::new(object));
+        all
+    }
+
+    /// What depends on some of the definitions, be it through others; without those named themselves.
+    pub(crate) fn dependents_of(&self, of: &[Reference]) -> Vec<Reference> {
+        let views = self.views.values().map(|view| (Reference::Relation(view.name.clone()), &view.reads));
+        let objects = self.objects.values().map(|object| (object.reference(), &object.reads));
+        let all: Vec<(Reference, &BTreeSet<Reference>)> = views.chain(objects).collect();
+        let mut found: BTreeSet<Reference> = BTreeSet::new();
+        loop {
+            let hit = |read: &Reference| of.contains(read) || found.contains(read);
+            let new: Vec<Reference> = all
+                .iter()
+                .filter(|(who, reads)| !of.contains(who) && !found.contains(who) && reads.iter().any(hit))
+                .map(|(who, _)| who.clone())
+                .collect();
+            if new.is_empty() {
+                return found.into_iter().collect();
+            }
+            found.extend(new);
+        }
+    }
+
+    /// What a definition reads at first hand; nothing for a table.
+    pub(crate) fn reads_of(&self, of: &Reference) -> Option<&BTreeSet<Reference>> {
+        match of {
+            Reference::Relation(name) => self.views.get(name).map(|view| &view.reads),
+            Reference::Object(kind, name) => self.find(*kind, name).map(|object| &object.reads),
+        }
+    }
+
+    /// True when a definition reads another, be it through others.
+    pub(crate) fn depends(&self, who: &Reference, on: &Reference) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut waiting: Vec<&Reference> = self.reads_of(who).into_iter().flatten().collect();
+        while let Some(next) = waiting.pop() {
+            if next == on {
+                return true;
+            }
+            if seen.insert(next) {
+                waiting.extend(self.reads_of(next).into_iter().flatten());
+            }
+        }
+        false
+    }
+
+    /// What a reference is called in a message: `view v`, `kpi k`, `table t`.
+    fn called(&self, reference: &Reference) -> String {
+        match reference {
+            Reference::Relation(name) if self.views.contains_key(name) => format!("view {name}"),
+            Reference::Relation(name) => format!("table {name}"),
+            Reference::Object(kind, name) => format!("{} {name}", kind.word()),
+        }
+    }
+
+    fn refused(&self, kind: &'static str, named: &[Reference], dependents: &[Reference]) -> Error {
+        let on = |dependent: &Reference| {
+            let reads = self.reads_of(dependent);
+            let direct = reads.into_iter().flatten().find(|read| named.contains(read) || dependents.contains(read));
+            let who = self.called(dependent);
+            direct.map_or_else(|| who.clone(), |read| format!("{who} depends on {}", self.called(read)))
+        };
+        let name = named.first().map(|first| first.name().to_owned()).unwrap_or_default();
+        Error::Dependents { kind, name, dependents: dependents.iter().map(on).collect() }
+    }
+
+    fn without(&self, gone: &[Reference]) -> Definitions {
+        let is_kept = |reference: &Reference| !gone.contains(reference);
+        let views = self.views.iter().filter(|(name, _)| is_kept(&Reference::Relation((*name).clone())));
+        let objects = self.objects.iter().filter(|(_, object)| is_kept(&object.reference()));
+        Definitions {
+            views: views.map(|(name, view)| (name.clone(), view.clone())).collect(),
+            objects: objects.map(|(name, object)| (name.clone(), object.clone())).collect(),
+        }
+    }
+}
+
+impl Reference {
+    fn name(&self) -> &str {
+        match self {
+            Reference::Relation(name) | Reference::Object(_, name) => name,
+        }
+    }
+}
+
 /// The definitions of one database.
-#[derive(Debug)]
 pub(crate) struct Catalog {
     store: Mutex<Store>,
-    views: RwLock<Arc<Views>>,
+    definitions: RwLock<Arc<Definitions>>,
 }
 
 impl Catalog {
@@ -37,13 +185,24 @@ impl Catalog {
     /// [`Error::Catalog`] when the file is there and cannot be read.
     pub(crate) fn open(dir: &Path) -> Result<Catalog> {
         let mut store = Store::new(dir);
-        let views = store.load()?.into_iter().map(|view| (view.name.clone(), Arc::new(view))).collect();
-        Ok(Catalog { store: Mutex::new(store), views: RwLock::new(Arc::new(views)) })
+        let (views, objects) = store.load()?;
+        let views = views.into_iter().map(|view| (view.name.clone(), Arc::new(view))).collect();
+        let objects = objects.into_iter().map(|object| ((object.kind(), object.name.clone()), Arc::new(object)));
+        let definitions = Definitions { views, objects: objects.collect() };
+        Ok(Catalog { store: Mutex::new(store), definitions: RwLock::new(Arc::new(definitions)) })
     }
 
-    /// The views now.
-    pub(crate) fn views(&self) -> Arc<Views> {
-        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What is defined now.
+    pub(crate) fn definitions(&self) -> Arc<Definitions> {
+        self.definitions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The versions that objects have had, by kind and name, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    pub(crate) fn versions(&self) -> Result<Vec<Version>> {
+        self.store().versions()
     }
 
     /// Defines a view, in place of one of that name if `or_replace`.
@@ -53,45 +212,78 @@ impl Catalog {
     /// [`Error::Catalog`].
     pub(crate) fn create_view(&self, view: View, or_replace: bool, snapshot: &Snapshot) -> Result<()> {
         let mut store = self.store();
-        let views = self.views();
-        match views.get(&view.name) {
+        let definitions = self.definitions();
+        match definitions.views.get(&view.name) {
             _ if snapshot.table(&view.name).is_some() => return Err(Error::DuplicateTable { name: view.name }),
             Some(_) if !or_replace => return Err(Error::DuplicateTable { name: view.name }),
             Some(old) => view.check_replaces(old)?,
             None => {}
         }
-        if reads(&view, &view.name, &views) {
+        let view = Arc::new(view);
+        let mut changed = (*definitions).clone();
+        changed.views.insert(view.name.clone(), view.clone());
+        let itself = Reference::Relation(view.name.clone());
+        if changed.depends(&itself, &itself) {
             let message = format!("infinite recursion detected in rules for relation \"{}\"", view.name);
             return Err(Error::Type { message, position: None, hint: None });
         }
-        store.put(&view)?;
-        let mut views = (*views).clone();
-        views.insert(view.name.clone(), Arc::new(view));
-        self.publish(views);
+        store.change(&Change::PutView(&view))?;
+        self.publish(changed);
         Ok(())
     }
 
-    /// Removes views, and with `cascade` those that read them.
+    /// Defines an object. `make` gets what is defined now and the number of the next version of the name, and gives the
+    /// object, or `None` when there is nothing to do; no other definition changes meanwhile.
+    ///
+    /// # Errors
+    /// Those of `make`, [`Error::Catalog`].
+    pub(crate) fn define(
+        &self,
+        kind: Kind,
+        name: &str,
+        make: impl FnOnce(&Arc<Definitions>, u64) -> Result<Option<Object>>,
+    ) -> Result<()> {
+        let mut store = self.store();
+        let definitions = self.definitions();
+        let next = store.last_version(kind, name)? + 1;
+        let Some(object) = make(&definitions, next)? else { return Ok(()) };
+        store.change(&Change::PutObject(&object))?;
+        self.publish(definitions.with(object));
+        Ok(())
+    }
+
+    /// Removes objects of one kind, and with `cascade` what depends on them.
+    ///
+    /// # Errors
+    /// [`Error::UndefinedObject`], [`Error::Dependents`], [`Error::Catalog`]; then nothing is removed.
+    pub(crate) fn drop_objects(&self, kind: Kind, names: &[String], if_exists: bool, cascade: bool) -> Result<()> {
+        let mut store = self.store();
+        let definitions = self.definitions();
+        if !if_exists {
+            names.iter().try_for_each(|name| definitions.get(kind, name).map(|_| ()))?;
+        }
+        let named = names.iter().filter(|name| definitions.find(kind, name).is_some());
+        let named: Vec<Reference> = named.map(|name| Reference::Object(kind, name.clone())).collect();
+        self.remove(&mut store, kind.word(), named, cascade, true)
+    }
+
+    /// Removes views, and with `cascade` what reads them.
     ///
     /// # Errors
     /// [`Error::UndefinedTable`], [`Error::Dependents`], [`Error::Catalog`]; then nothing is removed.
     pub(crate) fn drop_views(&self, names: &[String], if_exists: bool, cascade: bool) -> Result<()> {
         let mut store = self.store();
-        let views = self.views();
-        let missing = names.iter().find(|name| !views.contains_key(*name));
+        let definitions = self.definitions();
+        let missing = names.iter().find(|name| !definitions.views.contains_key(*name));
         if let (Some(name), false) = (missing, if_exists) {
             return Err(Error::UndefinedTable { name: name.clone(), position: None });
         }
-        let named: Vec<String> = names.iter().filter(|name| views.contains_key(*name)).cloned().collect();
-        let dependents = dependents_of(&named, &views);
-        if let (Some(first), false, false) = (named.first(), dependents.is_empty(), cascade) {
-            return Err(refused("view", first, &named, &dependents, &views));
-        }
-        let gone: BTreeSet<String> = named.into_iter().chain(dependents).collect();
-        self.remove(&mut store, &views, &gone)
+        let named = names.iter().filter(|name| definitions.views.contains_key(*name));
+        let named: Vec<Reference> = named.map(|name| Reference::Relation(name.clone())).collect();
+        self.remove(&mut store, "view", named, cascade, true)
     }
 
-    /// Does something that removes tables, unless views read them; with `cascade` these views go first.
+    /// Does something that removes tables, unless definitions read them; with `cascade` these go first.
     ///
     /// # Errors
     /// [`Error::Dependents`], [`Error::Catalog`], and those of `drop`.
@@ -102,29 +294,39 @@ impl Catalog {
         drop: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let mut store = self.store();
-        let views = self.views();
-        let dependents = dependents_of(names, &views);
-        if let (Some(first), false, false) = (names.first(), dependents.is_empty(), cascade) {
-            return Err(refused("table", first, names, &dependents, &views));
-        }
-        if !dependents.is_empty() {
-            self.remove(&mut store, &views, &dependents.into_iter().collect())?;
-        }
+        let named = names.iter().map(|name| Reference::Relation(name.clone())).collect();
+        self.remove(&mut store, "table", named, cascade, false)?;
         drop()
     }
 
-    fn remove(&self, store: &mut Store, views: &Views, gone: &BTreeSet<String>) -> Result<()> {
+    /// Removes what depends on `named`, if that is allowed, and `named` itself if `with_named`.
+    fn remove(
+        &self,
+        store: &mut Store,
+        kind: &'static str,
+        named: Vec<Reference>,
+        cascade: bool,
+        with_named: bool,
+    ) -> Result<()> {
+        let definitions = self.definitions();
+        let dependents = definitions.dependents_of(&named);
+        if !dependents.is_empty() && !cascade {
+            return Err(definitions.refused(kind, &named, &dependents));
+        }
+        let mut gone = dependents;
+        if with_named {
+            gone.extend(named);
+        }
         if gone.is_empty() {
             return Ok(());
         }
-        store.remove(gone)?;
-        let kept = views.iter().filter(|(name, _)| !gone.contains(*name));
-        self.publish(kept.map(|(name, view)| (name.clone(), view.clone())).collect());
+        store.change(&Change::Remove(&gone))?;
+        self.publish(definitions.without(&gone));
         Ok(())
     }
 
-    fn publish(&self, views: Views) {
-        *self.views.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(views);
+    fn publish(&self, definitions: Definitions) {
+        *self.definitions.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(definitions);
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -132,36 +334,8 @@ impl Catalog {
     }
 }
 
-/// True when a view reads a relation, be it through other views.
-fn reads(view: &View, relation: &str, views: &Views) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut waiting: Vec<&str> = view.relations.iter().map(String::as_str).collect();
-    while let Some(name) = waiting.pop() {
-        if name == relation {
-            return true;
-        }
-        if seen.insert(name)
-            && let Some(inner) = views.get(name)
-        {
-            waiting.extend(inner.relations.iter().map(String::as_str));
-        }
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog").field("definitions", &self.definitions()).finish_non_exhaustive()
     }
-    false
-}
-
-/// The views that read any of some relations, be it through other views; without those named themselves.
-fn dependents_of(names: &[String], views: &Views) -> Vec<String> {
-    let depends = |view: &&Arc<View>| !names.contains(&view.name) && names.iter().any(|name| reads(view, name, views));
-    views.values().filter(depends).map(|view| view.name.clone()).collect()
-}
-
-fn refused(kind: &'static str, first: &str, names: &[String], dependents: &[String], views: &Views) -> Error {
-    let on = |view: &String| {
-        let direct = views[view].relations.iter().find(|relation| names.contains(relation));
-        match direct {
-            Some(relation) => format!("view {view} depends on {kind} {relation}"),
-            None => format!("view {view} depends on a view of these"),
-        }
-    };
-    Error::Dependents { kind, name: first.to_owned(), dependents: dependents.iter().map(on).collect() }
 }

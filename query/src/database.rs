@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::config::Dialect;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -93,7 +94,23 @@ impl Database {
 
     /// The views, by name.
     pub fn views(&self) -> Vec<Arc<View>> {
-        self.catalog.views().values().cloned().collect()
+        self.catalog.definitions().views.values().cloned().collect()
+    }
+
+    /// The relations that definitions of the dialect are read as, by schema and name.
+    pub fn relations(&self) -> Vec<DefinedRelation> {
+        let definitions = self.catalog.definitions();
+        let mut relations = Vec::new();
+        for object in definitions.objects().filter(|object| !object.columns.is_empty()) {
+            let mut columns = object.columns.clone();
+            if crate::relation::has_baseline(&object.name, object.kind(), &definitions) {
+                columns.extend(crate::relation::baseline_columns());
+            }
+            let (name, schema) = (object.name.clone(), object.kind().word());
+            let (definition, comment) = (object.text(), object.comment.clone());
+            relations.push(DefinedRelation { schema, name, columns, definition, comment });
+        }
+        relations
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -118,6 +135,21 @@ impl Database {
     pub(crate) fn threads(&self) -> usize {
         self.options.threads.max(1)
     }
+}
+
+/// A relation of a definition: `kpi.NAME`, `slo.NAME`, `sla.NAME`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DefinedRelation {
+    /// The schema that it is in: `kpi`, `slo` or `sla`.
+    pub schema: &'static str,
+    /// Its name there.
+    pub name: String,
+    /// Its columns, by name and type.
+    pub columns: Vec<(String, DataType)>,
+    /// The statement that defines it.
+    pub definition: String,
+    /// What COMMENT ON says of it.
+    pub comment: Option<String>,
 }
 
 impl fmt::Debug for Database {

@@ -78,7 +78,7 @@ impl NewTable {
     /// # Errors
     /// [`Error::DuplicateTable`], [`Error::Engine`].
     pub(crate) async fn run(self, database: Database) -> Result<Command> {
-        if database.catalog().views().contains_key(&self.name) {
+        if database.catalog().definitions().views.contains_key(&self.name) {
             return Err(Error::DuplicateTable { name: self.name });
         }
         blocking(move || match database.engine().create_table_with(&self.name, &self.columns, &self.options) {
@@ -330,7 +330,7 @@ mod tests {
 
     fn check(sql: &str, expected: &Expect) {
         let statements = crate::parse(sql).unwrap();
-        let ast::Statement::CreateTable(create) = statements[0].ast() else { panic!("not CREATE TABLE: {sql}") };
+        let Some(ast::Statement::CreateTable(create)) = statements[0].ast() else { panic!("not CREATE TABLE: {sql}") };
         let shown = match NewTable::read(create) {
             Ok(table) => {
                 let column = |c: &Column| match c.kind {

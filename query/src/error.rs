@@ -54,6 +54,38 @@ pub enum Error {
         /// A column that may have been meant.
         hint: Option<String>,
     },
+    /// Fix the statement: no such KPI, SLO, ... (42704).
+    #[error("{kind} \"{name}\" does not exist")]
+    UndefinedObject {
+        /// What it would be.
+        kind: &'static str,
+        /// The name as it was looked up.
+        name: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// One that may have been meant.
+        hint: Option<String>,
+    },
+    /// Choose another name, or say OR REPLACE: the KPI, SLO, ... exists (42710).
+    #[error("{kind} \"{name}\" already exists")]
+    DuplicateObject {
+        /// What it is.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Fix the definition: it means nothing that can be kept (the class KP).
+    #[error("{message}")]
+    Definition {
+        /// Its SQLSTATE.
+        code: &'static str,
+        /// What is wrong.
+        message: String,
+        /// Where it stands.
+        position: Option<usize>,
+        /// What would be right.
+        hint: Option<String>,
+    },
     /// Fix the statement: no function of that name takes these types (42883).
     #[error("function {signature} does not exist")]
     UndefinedFunction {
@@ -194,6 +226,8 @@ impl Error {
             Error::Syntax { position, .. } => Some(*position),
             Error::UndefinedTable { position, .. }
             | Error::UndefinedColumn { position, .. }
+            | Error::UndefinedObject { position, .. }
+            | Error::Definition { position, .. }
             | Error::UndefinedFunction { position, .. }
             | Error::AmbiguousColumn { position, .. }
             | Error::Grouping { position, .. }
@@ -204,15 +238,54 @@ impl Error {
         }
     }
 
+    /// A definition that means nothing that can be kept.
+    pub(crate) fn definition(code: &'static str, message: impl Into<String>) -> Error {
+        Error::Definition { code, message: message.into(), position: None, hint: None }
+    }
+
+    /// The same with a hint, where it can have one and has none.
+    pub(crate) fn hinted(mut self, text: &str) -> Error {
+        if let Error::Syntax { hint, .. }
+        | Error::Definition { hint, .. }
+        | Error::InvalidOption { hint, .. }
+        | Error::Type { hint, .. } = &mut self
+        {
+            hint.get_or_insert_with(|| text.to_owned());
+        }
+        self
+    }
+
+    /// The same for a text that begins `characters` later in a larger one.
+    pub(crate) fn shifted(mut self, characters: usize) -> Error {
+        match &mut self {
+            Error::Syntax { position, .. } => *position += characters,
+            Error::UndefinedTable { position, .. }
+            | Error::UndefinedColumn { position, .. }
+            | Error::UndefinedObject { position, .. }
+            | Error::UndefinedFunction { position, .. }
+            | Error::AmbiguousColumn { position, .. }
+            | Error::Definition { position, .. }
+            | Error::Grouping { position, .. }
+            | Error::Type { position, .. }
+            | Error::InvalidOption { position, .. }
+            | Error::Unsupported { position, .. } => *position = position.map(|at| at + characters),
+            _ => {}
+        }
+        self
+    }
+
     /// What the user may try instead.
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Syntax { hint, .. }
             | Error::UndefinedColumn { hint, .. }
+            | Error::UndefinedObject { hint, .. }
+            | Error::Definition { hint, .. }
             | Error::UndefinedFunction { hint, .. }
             | Error::Type { hint, .. }
             | Error::InvalidOption { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
+            Error::DuplicateObject { .. } => Some("CREATE OR REPLACE makes a new version of it."),
             Error::Dependents { .. } => Some("Use DROP ... CASCADE to drop the dependent objects too."),
             _ => None,
         }

@@ -9,12 +9,15 @@
 //! argument: `now()` is the `now_ns` that the caller hands in.
 
 mod alter;
+mod analysis;
 mod catalog;
 mod cooperative;
 mod copy;
 mod database;
 mod ddl;
+mod define;
 mod delete;
+mod dialect;
 mod direct;
 mod error;
 mod functions;
@@ -22,6 +25,7 @@ mod insert;
 mod lower;
 mod options;
 mod plan;
+mod relation;
 mod retention;
 mod running;
 mod session;
@@ -33,7 +37,7 @@ mod vacuum;
 
 pub use catalog::{View, ViewColumn};
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
-pub use database::{Database, DatabaseOptions};
+pub use database::{Database, DatabaseOptions, DefinedRelation};
 pub use error::{Error, Result};
 pub use session::{Command, Outcome, OutputColumn, Prepared, Session};
 pub use statement::{Statement, parse};

@@ -22,9 +22,11 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlT
 use datafusion::sql::sqlparser::ast::{self, Query};
 use plimsoll_engine::{Snapshot, TableSchema};
 
-use crate::catalog::Views;
+use crate::catalog::Definitions;
 use crate::database::Settings;
+use crate::dialect::Kind;
 use crate::functions::{Missing, most_similar};
+use crate::relation;
 use crate::source::SnapshotTable;
 use crate::system::{self, SystemSource};
 use crate::{Database, Error, Result};
@@ -55,12 +57,14 @@ const BUILT_IN: [&str; 5] = ["unnest", "unnest_outer", "make_map", "map", "group
 
 /// Plans queries. `state` carries the time that `now()` gives.
 pub(crate) struct Lowering<'a> {
-    pub(crate) settings: &'a Settings,
+    pub(crate) settings: &'a Arc<Settings>,
     pub(crate) state: &'a SessionState,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) views: &'a Views,
+    pub(crate) definitions: &'a Arc<Definitions>,
     /// What system tables tell of.
     pub(crate) database: &'a Database,
+    /// Who asks.
+    pub(crate) actor: &'a Arc<str>,
 }
 
 impl Lowering<'_> {
@@ -143,10 +147,14 @@ fn only_reads(plan: &LogicalPlan) -> Result<()> {
 pub(crate) fn tables_of(plan: &LogicalPlan) -> Result<Vec<Arc<TableSchema>>> {
     let mut tables = BTreeMap::new();
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some(table) = SnapshotTable::of(&scan.source)
-        {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(TreeNodeRecursion::Continue) };
+        if let Some(table) = SnapshotTable::of(&scan.source) {
             tables.insert(table.name.clone(), table.clone());
+        }
+        for inner in relation::inputs(&scan.source) {
+            for table in tables_of(&inner).map_err(|e| DataFusionError::External(Box::new(e)))? {
+                tables.insert(table.name.clone(), table);
+            }
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -162,7 +170,10 @@ impl ContextProvider for Lowering<'_> {
         {
             return Ok(provider_as_source(Arc::new(SystemSource::new(table, self.database, time_zone))));
         }
-        let view = || self.views.get(name.table()).filter(|_| matches!(name.schema(), None | Some("public")));
+        if let Some(kind) = name.schema().and_then(Kind::of_schema) {
+            return relation::source(self, kind, name.table()).map_err(external);
+        }
+        let view = || self.definitions.views.get(name.table()).filter(|_| matches!(name.schema(), None | Some("public")));
         match (self.table(&name), view()) {
             (Ok(table), _) => Ok(provider_as_source(Arc::new(SnapshotTable::new(table, time_zone)))),
             (Err(_), Some(view)) => {

@@ -65,6 +65,12 @@ pub(crate) fn created_options(options: &CreateTableOptions) -> Result<Option<Tab
     }
 }
 
+/// Options as they are written in a statement; none for those that are as by default.
+pub(crate) fn shown(options: &TableOptions) -> Vec<(&'static str, String)> {
+    let retention = options.retention.as_ref().map(|retention| ("retention", format!("'{retention}'")));
+    retention.into_iter().chain(options.legal_hold.then(|| ("legal_hold", "true".to_owned()))).collect()
+}
+
 fn read_options(options: &[SqlOption]) -> Result<OptionsChange> {
     let mut change = OptionsChange::default();
     let mut seen: Vec<String> = Vec::new();

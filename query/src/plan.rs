@@ -17,13 +17,16 @@ use plimsoll_engine::{Snapshot, TableSchema};
 use crate::alter::NewColumns;
 use crate::catalog::View;
 use crate::ddl::{DroppedTables, NewTable, dropped};
+use crate::define::{Defining, Done};
 use crate::delete::Delete;
+use crate::dialect;
 use crate::direct::{Direct, Means};
 use crate::insert::Insert;
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
 use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::source::{Pushing, RunSnapshot};
+use crate::statement::Form;
 use crate::vacuum::Vacuum;
 use crate::{Command, Database, Error, Outcome, Result, Statement};
 
@@ -71,6 +74,8 @@ pub(crate) enum Plan {
     DropView(DroppedTables),
     /// VACUUM.
     Vacuum(Vacuum),
+    /// A statement of the dialect.
+    Define(Defining),
 }
 
 /// An analysed query and the tables that it was planned over.
@@ -104,16 +109,27 @@ impl Reading {
         parameters: &[ScalarValue],
         state: &SessionState,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let optimized = self.optimized(prepared, parameters, state)?;
-        let optimized = match state.config().get_extension::<RunSnapshot>() {
-            Some(run) => {
-                let threads = state.config().target_partitions();
-                Pushing { snapshot: &run.snapshot, threads, shortfalls: &run.shortfalls }.push(optimized)?
-            }
-            None => optimized,
-        };
-        Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
+        steps(self.optimized(prepared, parameters, state)?, state).await
     }
+}
+
+/// The steps that give the rows of an analysed plan without parameters, over the snapshot in `state`.
+///
+/// # Errors
+/// Those of planning.
+pub(crate) async fn physical(plan: LogicalPlan, state: &SessionState) -> Result<Arc<dyn ExecutionPlan>> {
+    steps(state.optimizer().optimize(plan, state, |_, _| {})?, state).await
+}
+
+async fn steps(optimized: LogicalPlan, state: &SessionState) -> Result<Arc<dyn ExecutionPlan>> {
+    let optimized = match state.config().get_extension::<RunSnapshot>() {
+        Some(run) => {
+            let threads = state.config().target_partitions();
+            Pushing { snapshot: &run.snapshot, threads, shortfalls: &run.shortfalls }.push(optimized)?
+        }
+        None => optimized,
+    };
+    Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
 }
 
 impl Plan {
@@ -124,7 +140,7 @@ impl Plan {
         time_zone: &Arc<str>,
         parameter_types: &[Option<DataType>],
     ) -> Option<(Plan, Vec<OutputColumn>, Vec<DataType>)> {
-        let (query, analyze) = match statement.ast() {
+        let (query, analyze) = match statement.ast()? {
             ast::Statement::Query(query) => (query, None),
             ast::Statement::Explain { statement, analyze, .. } => match &**statement {
                 ast::Statement::Query(query) => (query, Some(*analyze)),
@@ -177,7 +193,14 @@ impl Plan {
         parameter_types: &[Option<DataType>],
     ) -> Result<(Plan, Vec<OutputColumn>, Vec<DataType>)> {
         let mut parameters = Parameters::declared(parameter_types);
-        let (plan, columns) = match statement.ast() {
+        let ast = match statement.form() {
+            Form::Sql(ast) => ast,
+            Form::Dialect(dialect) => {
+                let (plan, columns) = Plan::dialect(dialect, statement, lowering, &mut parameters)?;
+                return Ok((plan, columns, parameters.finish()));
+            }
+        };
+        let (plan, columns) = match &**ast {
             ast::Statement::Query(query) => {
                 let reading = read(query, lowering, &mut parameters)?;
                 let columns = columns(query, &reading.plan);
@@ -220,6 +243,24 @@ impl Plan {
         Ok((plan, columns, parameters.finish()))
     }
 
+    /// Plans a statement of the dialect: EVALUATE is a query in other words.
+    fn dialect(
+        dialect: &Arc<dialect::Statement>,
+        statement: &Statement,
+        lowering: &Lowering<'_>,
+        parameters: &mut Parameters,
+    ) -> Result<(Plan, Vec<OutputColumn>)> {
+        if let dialect::Statement::EvaluateSla { .. } = &**dialect {
+            let query = crate::relation::evaluation(dialect)?;
+            let reading = read(&query, lowering, parameters)?;
+            let columns = columns(&query, &reading.plan);
+            return Ok((Plan::Rows(reading), columns));
+        }
+        let defining = Defining::new(dialect, statement.offset(), lowering.settings, lowering.actor);
+        let columns = defining.columns();
+        Ok((Plan::Define(defining), columns))
+    }
+
     /// True when the tables that were planned over are still the same.
     pub(crate) fn fits(&self, snapshot: &Snapshot) -> bool {
         match self {
@@ -238,13 +279,17 @@ impl Plan {
             | Plan::DropTable(_)
             | Plan::CreateView { .. }
             | Plan::DropView(_)
-            | Plan::Vacuum(_) => true,
+            | Plan::Vacuum(_)
+            | Plan::Define(_) => true,
         }
     }
 
     /// True for plans that return rows.
     pub(crate) fn returns_rows(&self) -> bool {
-        matches!(self, Plan::Rows(_) | Plan::Explain { .. }) || self.is_direct()
+        match self {
+            Plan::Define(defining) => !defining.columns().is_empty(),
+            other => matches!(other, Plan::Rows(_) | Plan::Explain { .. }) || self.is_direct(),
+        }
     }
 
     /// Runs the plan over the snapshot in `state`.
@@ -301,6 +346,10 @@ impl Plan {
                 let now_ns = state.execution_props().query_execution_start_time.and_then(|t| t.timestamp_nanos_opt());
                 Ok(Outcome::Done(vacuum.clone().run(database.engine().clone(), now_ns.unwrap_or(0)).await?))
             }
+            Plan::Define(defining) => Ok(match defining.run(state, database).await? {
+                Done::Command(command) => Outcome::Done(command),
+                Done::Rows(stream) => Outcome::Rows { stream, notice: None },
+            }),
             Plan::DropView(views) => Ok(Outcome::Done(views.clone().run_on_views(database.clone()).await?)),
         }
     }

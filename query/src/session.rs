@@ -14,7 +14,7 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use futures::TryStreamExt;
 use plimsoll_engine::{Engine, Options, Snapshot};
 
-use crate::catalog::Views;
+use crate::catalog::Definitions;
 use crate::database::Settings;
 use crate::direct::Means;
 use crate::lower::{Lowering, declared_types, locate};
@@ -30,16 +30,23 @@ pub struct Session {
     settings: Arc<Settings>,
     /// Whose it is, as `sys.queries` shows it.
     name: Arc<str>,
+    /// Who defines what it defines.
+    user: Arc<str>,
 }
 
 impl Session {
     pub(crate) fn new(database: Database, settings: Arc<Settings>) -> Session {
-        Session { database, settings, name: "".into() }
+        Session { database, settings, name: "".into(), user: "".into() }
     }
 
     /// Says whose session this is, for `sys.queries`.
     pub fn set_name(&mut self, name: &str) {
         self.name = name.into();
+    }
+
+    /// Says who is at work: what is defined or entered carries the name.
+    pub fn set_user(&mut self, user: &str) {
+        self.user = user.into();
     }
 
     /// Opens a data directory for use inside a program, without a server.
@@ -114,9 +121,9 @@ impl Session {
         now_ns: i64,
     ) -> Result<Prepared> {
         let snapshot = self.snapshot();
-        let views = self.database.catalog().views();
+        let definitions = self.database.catalog().definitions();
         match Plan::direct(statement, &snapshot, &self.settings.time_zone, parameter_types) {
-            Some((plan, columns, parameters)) => Ok(self.prepared(statement, plan, columns, parameters, views)),
+            Some((plan, columns, parameters)) => Ok(self.prepared(statement, plan, columns, parameters, definitions)),
             None => self.prepare_the_long_way(statement, parameter_types, &snapshot, now_ns),
         }
     }
@@ -130,13 +137,20 @@ impl Session {
         now_ns: i64,
     ) -> Result<Prepared> {
         let state = self.state(snapshot, now_ns);
-        let views = self.database.catalog().views();
+        let definitions = self.database.catalog().definitions();
         let lowering =
-            Lowering { settings: &self.settings, state: &state, snapshot, views: &views, database: &self.database };
-        let declared = declared_types(statement.ast(), parameter_types);
+            Lowering { settings: &self.settings, state: &state, snapshot, definitions: &definitions, database: &self.database, actor: &self.user };
+        let declared = match statement.ast() {
+            Some(ast) => declared_types(ast, parameter_types),
+            None => Vec::new(),
+        };
+        let located = |error| match statement.ast() {
+            Some(ast) => locate(error, ast),
+            None => error,
+        };
         let (plan, columns, parameters) =
-            on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(|e| locate(e, statement.ast())))?;
-        Ok(self.prepared(statement, plan, columns, parameters, views))
+            on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(located))?;
+        Ok(self.prepared(statement, plan, columns, parameters, definitions))
     }
 
     fn prepared(
@@ -145,11 +159,11 @@ impl Session {
         plan: Plan,
         columns: Vec<OutputColumn>,
         parameters: Vec<DataType>,
-        views: Arc<Views>,
+        definitions: Arc<Definitions>,
     ) -> Prepared {
         let zone = self.settings.time_zone.clone();
         let statement = statement.clone();
-        Prepared { inner: Arc::new(Inner { statement, plan, columns, parameters, zone, views }) }
+        Prepared { inner: Arc::new(Inner { statement, plan, columns, parameters, zone, definitions }) }
     }
 
     /// The data as it is now.
@@ -184,8 +198,8 @@ impl Session {
     /// The statement as planned, or planned anew when a table or the time zone has changed since.
     fn refresh(&self, prepared: &Prepared, snapshot: &Snapshot, now_ns: i64) -> Result<Prepared> {
         let inner = &prepared.inner;
-        let same_views = Arc::ptr_eq(&inner.views, &self.database.catalog().views());
-        if inner.zone == self.settings.time_zone && same_views && inner.plan.fits(snapshot) {
+        let same_definitions = Arc::ptr_eq(&inner.definitions, &self.database.catalog().definitions());
+        if inner.zone == self.settings.time_zone && same_definitions && inner.plan.fits(snapshot) {
             return Ok(prepared.clone());
         }
         let declared: Vec<_> = inner.parameters.iter().cloned().map(Some).collect();
@@ -250,8 +264,8 @@ pub(crate) struct Inner {
     pub(crate) columns: Vec<OutputColumn>,
     pub(crate) parameters: Vec<DataType>,
     zone: Arc<str>,
-    /// The views that it was planned over.
-    views: Arc<Views>,
+    /// The definitions that it was planned over.
+    definitions: Arc<Definitions>,
 }
 
 impl Prepared {
@@ -320,6 +334,8 @@ pub enum Command {
     DropView,
     /// `VACUUM`
     Vacuum,
+    /// A change of what is defined, by its tag: `CREATE KPI`, `DROP SLO`, `COMMENT`.
+    Define(&'static str),
     /// `DELETE rows`
     Delete {
         /// Rows deleted.
@@ -341,6 +357,7 @@ impl fmt::Display for Command {
             Command::CreateView => f.write_str("CREATE VIEW"),
             Command::DropView => f.write_str("DROP VIEW"),
             Command::Vacuum => f.write_str("VACUUM"),
+            Command::Define(tag) => f.write_str(tag),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
             Command::Delete { rows } => write!(f, "DELETE {rows}"),
         }

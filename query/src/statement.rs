@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError};
 
+use crate::dialect;
 use crate::stack::on_deep_stack;
 use crate::{Error, Result};
 
@@ -25,16 +26,41 @@ const NESTING_MAX: usize = 64;
 /// One parsed statement and where it stands in the text it came from.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    ast: Arc<ast::Statement>,
+    form: Form,
     source: Arc<str>,
     bytes: Range<usize>,
     offset: usize,
 }
 
+/// What a statement is parsed as.
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    /// SQL.
+    Sql(Arc<ast::Statement>),
+    /// A statement of the dialect: definitions, and questions about them.
+    Dialect(Arc<dialect::Statement>),
+}
+
 impl Statement {
-    /// The parsed form. Spans in it are on line 1, their columns are positions in the whole text.
-    pub fn ast(&self) -> &ast::Statement {
-        &self.ast
+    /// The parsed form of SQL; `None` for a statement of the dialect. Spans in it are on line 1, their columns are positions
+    /// in the whole text.
+    pub fn ast(&self) -> Option<&ast::Statement> {
+        match &self.form {
+            Form::Sql(ast) => Some(ast),
+            Form::Dialect(_) => None,
+        }
+    }
+
+    pub(crate) fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// The command tag of a statement of the dialect, `CREATE KPI` or `SHOW` or `SELECT`; `None` for SQL.
+    pub fn dialect_tag(&self) -> Option<&'static str> {
+        match &self.form {
+            Form::Sql(_) => None,
+            Form::Dialect(statement) => Some(statement.tag()),
+        }
     }
 
     /// The statement's own text, without the semicolon.
@@ -71,14 +97,53 @@ fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str) -> Result<Vec<Statement>
         }
         let start = cursor.advance(first.span.start);
         let offset = position(first.span.start) - 1;
-        let ast = parser.parse_statement().map_err(|e| parser_error(&e, &parser, text))?;
-        let next = parser.peek_token_ref();
-        if !matches!(next.token, Token::EOF | Token::SemiColon) {
-            return Err(near(next, text));
-        }
-        let end = cursor.advance(last_read(&parser).span.end);
-        statements.push(Statement { ast: Arc::new(ast), source: source.clone(), bytes: start..end, offset });
+        let (form, end) = match parse_dialect(&mut parser, &text[start..], offset)? {
+            Some(statement) => (Form::Dialect(Arc::new(statement)), cursor.advance(last_read(&parser).span.end)),
+            None => {
+                let ast = parser.parse_statement().map_err(|e| parser_error(&e, &parser, text))?;
+                let next = parser.peek_token_ref();
+                if !matches!(next.token, Token::EOF | Token::SemiColon) {
+                    return Err(near(next, text));
+                }
+                (Form::Sql(Arc::new(ast)), cursor.advance(last_read(&parser).span.end))
+            }
+        };
+        statements.push(Statement { form, source: source.clone(), bytes: start..end, offset });
     }
+}
+
+/// A statement of the dialect, if `rest`, which begins at the parser's next token, begins with one; `offset` characters stand
+/// before it. The parser is then behind its last token.
+fn parse_dialect(parser: &mut Parser<'_>, rest: &str, offset: usize) -> Result<Option<dialect::Statement>> {
+    const FIRST: [&str; 6] = ["alter", "comment", "create", "drop", "evaluate", "show"];
+    let Token::Word(first) = &parser.peek_token_ref().token else { return Ok(None) };
+    if !FIRST.iter().any(|word| first.value.eq_ignore_ascii_case(word)) {
+        return Ok(None);
+    }
+    let begin = parser.index();
+    let mut end = begin;
+    while !matches!(parser.token_at(end).token, Token::EOF | Token::SemiColon) {
+        end += 1;
+    }
+    let length = match parser.token_at(end).token {
+        Token::SemiColon => {
+            let characters = position(parser.token_at(end).span.start) - 1 - offset;
+            rest.char_indices().nth(characters).map_or(rest.len(), |(byte, _)| byte)
+        }
+        _ => rest.len(),
+    };
+    let syntax = |error: dialect::SyntaxError| Error::Syntax {
+        message: error.message,
+        position: offset + error.offset + 1,
+        hint: error.hint,
+    };
+    let statement = dialect::parse_statement(&rest[..length]).transpose().map_err(syntax)?;
+    if statement.is_some() {
+        while parser.index() < end {
+            parser.next_token_no_skip();
+        }
+    }
+    Ok(statement)
 }
 
 /// The last token that the parser has taken that is not white space.

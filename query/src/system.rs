@@ -16,6 +16,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+mod definitions;
 pub(crate) mod estimate;
 mod statements;
 mod storage;
@@ -70,7 +71,7 @@ enum Cell {
 
 /// All system tables, by name.
 pub fn system_tables() -> impl Iterator<Item = &'static SystemTable> {
-    storage::TABLES.iter().chain(statements::TABLES)
+    storage::TABLES.iter().chain(statements::TABLES).chain(definitions::TABLES)
 }
 
 /// The system table of a name.

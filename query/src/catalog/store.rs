@@ -1,12 +1,15 @@
 //! Where definitions are kept: one `redb` file in the data directory, made when something is first defined.
+//!
+//! A change is one transaction: after a crash at any point all of it is there or nothing.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::View;
+use super::object::{Object, Stored, Version};
+use super::{Reference, View};
+use crate::dialect::Kind;
 use crate::{Error, Result};
 
 /// Name of the file in the data directory.
@@ -14,6 +17,12 @@ pub(crate) const CATALOG_NAME: &str = "catalog.redb";
 
 /// Views: name to definition, as JSON.
 const VIEWS: TableDefinition<'_, &str, &str> = TableDefinition::new("views");
+
+/// Objects as they are now: kind and name to definition, as JSON.
+const OBJECTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("objects");
+
+/// Every version that an object has had: kind, name and version to definition, as JSON. They outlive the object.
+const VERSIONS: TableDefinition<'_, (&str, &str, u64), &str> = TableDefinition::new("object_versions");
 
 /// Memory for its pages: definitions are few and small.
 const CACHE_BYTES: usize = 1 << 20;
@@ -25,49 +34,103 @@ pub(super) struct Store {
     database: Option<Database>,
 }
 
+/// A change of what is stored.
+pub(super) enum Change<'a> {
+    PutView(&'a View),
+    /// An object, new or in place of its last version.
+    PutObject(&'a Object),
+    Remove(&'a [Reference]),
+}
+
 impl Store {
     pub(super) fn new(dir: &Path) -> Store {
         Store { path: dir.join(CATALOG_NAME), database: None }
     }
 
-    /// All views.
-    pub(super) fn load(&mut self) -> Result<Vec<View>> {
+    /// All views and objects.
+    pub(super) fn load(&mut self) -> Result<(Vec<View>, Vec<Object>)> {
+        let (mut views, mut objects) = (Vec::new(), Vec::new());
+        if !self.path.exists() {
+            return Ok((views, objects));
+        }
+        let failed = failure(&self.path, "read");
+        let read = self.database()?.begin_read().map_err(|e| failed(&e))?;
+        if let Some(table) = existing(read.open_table(VIEWS)).map_err(|e| failed(&e))? {
+            for entry in table.iter().map_err(|e| failed(&e))? {
+                let (name, text) = entry.map_err(|e| failed(&e))?;
+                views.push(View::from_stored(name.value(), text.value()).map_err(|e| failed(&e))?);
+            }
+        }
+        if let Some(table) = existing(read.open_table(OBJECTS)).map_err(|e| failed(&e))? {
+            for entry in table.iter().map_err(|e| failed(&e))? {
+                let (_, text) = entry.map_err(|e| failed(&e))?;
+                objects.push(Object::from_stored(text.value()).map_err(|e| failed(&e))?);
+            }
+        }
+        Ok((views, objects))
+    }
+
+    /// The number of the newest version that a name has had, be it dropped since; 0 without one.
+    pub(super) fn last_version(&mut self, kind: Kind, name: &str) -> Result<u64> {
+        if !self.path.exists() {
+            return Ok(0);
+        }
+        let failed = failure(&self.path, "read");
+        let read = self.database()?.begin_read().map_err(|e| failed(&e))?;
+        let Some(table) = existing(read.open_table(VERSIONS)).map_err(|e| failed(&e))? else { return Ok(0) };
+        let mut of_name = table.range((kind.word(), name, 0)..=(kind.word(), name, u64::MAX)).map_err(|e| failed(&e))?;
+        let last = of_name.next_back().transpose().map_err(|e| failed(&e))?;
+        Ok(last.map_or(0, |(key, _)| key.value().2))
+    }
+
+    /// The versions that objects have had, by kind and name, oldest first.
+    pub(super) fn versions(&mut self) -> Result<Vec<Version>> {
         if !self.path.exists() {
             return Ok(Vec::new());
         }
         let failed = failure(&self.path, "read");
         let read = self.database()?.begin_read().map_err(|e| failed(&e))?;
-        let table = match read.open_table(VIEWS) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            other => other.map_err(|e| failed(&e))?,
-        };
-        let mut views = Vec::new();
+        let Some(table) = existing(read.open_table(VERSIONS)).map_err(|e| failed(&e))? else { return Ok(Vec::new()) };
+        let mut versions = Vec::new();
         for entry in table.iter().map_err(|e| failed(&e))? {
-            let (name, text) = entry.map_err(|e| failed(&e))?;
-            views.push(View::from_stored(name.value(), text.value()).map_err(|e| failed(&e))?);
+            let (key, text) = entry.map_err(|e| failed(&e))?;
+            let (kind, name, version) = key.value();
+            let stored: Stored = serde_json::from_str(text.value()).map_err(|e| failed(&e))?;
+            let Some(kind) = Kind::of_word(kind) else { continue };
+            let Stored { text, defined_ns, actor, .. } = stored;
+            versions.push(Version { kind, name: name.to_owned(), version, defined_ns, actor, text });
         }
-        Ok(views)
+        Ok(versions)
     }
 
-    /// Stores a view durably.
-    pub(super) fn put(&mut self, view: &View) -> Result<()> {
-        self.change(|table| table.insert(view.name.as_str(), view.to_stored().as_str()).map(|_old| ()))
-    }
-
-    /// Removes views durably, all or none.
-    pub(super) fn remove(&mut self, names: &BTreeSet<String>) -> Result<()> {
-        self.change(|table| names.iter().try_for_each(|name| table.remove(name.as_str()).map(|_old| ())))
-    }
-
-    fn change(
-        &mut self,
-        change: impl FnOnce(&mut redb::Table<'_, &'static str, &'static str>) -> Result<(), redb::StorageError>,
-    ) -> Result<()> {
+    /// Makes a change durable, all of it or nothing.
+    pub(super) fn change(&mut self, change: &Change<'_>) -> Result<()> {
         let failed = failure(&self.path, "write");
         let write = self.database()?.begin_write().map_err(|e| failed(&e))?;
         {
-            let mut table = write.open_table(VIEWS).map_err(|e| failed(&e))?;
-            change(&mut table).map_err(|e| failed(&e))?;
+            let mut views = write.open_table(VIEWS).map_err(|e| failed(&e))?;
+            let mut objects = write.open_table(OBJECTS).map_err(|e| failed(&e))?;
+            let mut versions = write.open_table(VERSIONS).map_err(|e| failed(&e))?;
+            match change {
+                Change::PutView(view) => {
+                    views.insert(view.name.as_str(), view.to_stored().as_str()).map_err(|e| failed(&e))?;
+                }
+                Change::PutObject(object) => {
+                    let (kind, name, text) = (object.kind().word(), object.name.as_str(), object.to_stored());
+                    objects.insert((kind, name), text.as_str()).map_err(|e| failed(&e))?;
+                    versions.insert((kind, name, object.version), text.as_str()).map_err(|e| failed(&e))?;
+                }
+                Change::Remove(gone) => {
+                    for reference in *gone {
+                        match reference {
+                            Reference::Relation(name) => drop(views.remove(name.as_str()).map_err(|e| failed(&e))?),
+                            Reference::Object(kind, name) => {
+                                drop(objects.remove((kind.word(), name.as_str())).map_err(|e| failed(&e))?);
+                            }
+                        }
+                    }
+                }
+            }
         }
         write.commit().map_err(|e| failed(&e))
     }
@@ -78,6 +141,14 @@ impl Store {
             self.database = Some(opened.map_err(|e| failure(&self.path, "open")(&e))?);
         }
         Ok(self.database.as_ref().expect("just opened"))
+    }
+}
+
+/// A table of the file, if something was ever put into it.
+fn existing<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb::TableError> {
+    match opened {
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, CreateView, ObjectName, Query, Visit, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::Reference;
 use crate::ddl::table_name;
 use crate::lower::{Lowering, Parameters, folded, rewrite};
 use crate::plan::columns;
@@ -24,8 +25,8 @@ pub struct View {
     pub query: String,
     /// Its columns.
     pub columns: Vec<ViewColumn>,
-    /// The relations that it names, without their schema.
-    pub(super) relations: BTreeSet<String>,
+    /// What it reads.
+    pub(super) reads: BTreeSet<Reference>,
 }
 
 /// A column of a view.
@@ -83,7 +84,7 @@ impl View {
             columns.push(ViewColumn { name, data_type: column.data_type, source });
         }
         let query = create.query.to_string();
-        Ok(View { name: table_name(&create.name)?, query, columns, relations: relations(&create.query) })
+        Ok(View { name: table_name(&create.name)?, query, columns, reads: relations(&create.query) })
     }
 
     /// The plan that gives the view's rows, under the names of its columns.
@@ -143,18 +144,21 @@ impl View {
     pub(super) fn from_stored(name: &str, text: &str) -> Result<View> {
         let damaged = |what: String| Error::Internal(format!("stored view \"{name}\": {what}"));
         let stored: Stored = serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
-        let relations = relations(&*parse(&stored.query)?);
+        let reads = relations(&*parse(&stored.query)?);
         let column = |column: StoredColumn| {
             let data_type = column.data_type.parse().map_err(|e| damaged(format!("{e}")))?;
             Ok(ViewColumn { name: column.name, data_type, source: (column.source, column.nth) })
         };
         let columns = stored.columns.into_iter().map(column).collect::<Result<_>>()?;
-        Ok(View { name: name.to_owned(), query: stored.query, columns, relations })
+        Ok(View { name: name.to_owned(), query: stored.query, columns, reads })
     }
 }
 
-/// Plans a query that takes no parameters.
-fn plan_query(query: &Query, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
+/// Plans a query that takes no parameters. Gives also the columns under the names that PostgreSQL would give.
+///
+/// # Errors
+/// Whatever is wrong with the query.
+pub(crate) fn plan_query(query: &Query, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
     let mut rewritten = query.clone();
     rewrite(&mut rewritten, &lowering.settings.functions)?;
     let plan = lowering.query(&rewritten, &Parameters::declared(&[]), None)?;
@@ -164,19 +168,22 @@ fn plan_query(query: &Query, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Ve
 }
 
 fn parse(text: &str) -> Result<Box<Query>> {
-    match crate::parse(text)?.first().map(|statement| statement.ast().clone()) {
+    match crate::parse(text)?.first().and_then(|statement| statement.ast().cloned()) {
         Some(ast::Statement::Query(query)) => Ok(query),
         _ => Err(Error::Internal("a stored view is no query".to_owned())),
     }
 }
 
-/// The relations that a query names, at any depth, by the last part of their names.
-fn relations(query: &Query) -> BTreeSet<String> {
-    struct Names(BTreeSet<String>);
+/// What a query reads, at any depth.
+pub(crate) fn relations(query: &Query) -> BTreeSet<Reference> {
+    struct Names(BTreeSet<Reference>);
     impl Visitor for Names {
         type Break = ();
         fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
-            self.0.extend(name.0.last().and_then(ast::ObjectNamePart::as_ident).map(folded));
+            let parts: Vec<String> = name.0.iter().filter_map(ast::ObjectNamePart::as_ident).map(folded).collect();
+            if let Some((name, schema)) = parts.split_last() {
+                self.0.extend(Reference::of_relation(schema.last().map(String::as_str), name));
+            }
             ControlFlow::Continue(())
         }
     }

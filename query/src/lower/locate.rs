@@ -2,14 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Spanned, Statement, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Spanned, Visit, Visitor};
 
 use super::names::{folded, last_part};
 use crate::Error;
 use crate::statement::span_position;
 
 /// Gives an error that names something without its place the place of the first such name.
-pub(crate) fn locate(error: Error, statement: &Statement) -> Error {
+pub(crate) fn locate(error: Error, statement: &impl Visit) -> Error {
     match error {
         Error::UndefinedTable { name, position: None } => {
             let position = find(statement, Wanted::Table(&name));
@@ -38,7 +38,7 @@ enum Wanted<'a> {
     Function(&'a str),
 }
 
-fn find(statement: &Statement, wanted: Wanted<'_>) -> Option<usize> {
+fn find(statement: &impl Visit, wanted: Wanted<'_>) -> Option<usize> {
     match statement.visit(&mut Finder(wanted)) {
         ControlFlow::Break(position) => Some(position),
         ControlFlow::Continue(()) => None,

@@ -146,7 +146,7 @@ mod tests {
 
     fn check(sql: &str, expected: &Expect) {
         let statements = crate::parse(sql).unwrap();
-        let Statement::Query(query) = statements[0].ast() else { panic!("not a query: {sql}") };
+        let Some(Statement::Query(query)) = statements[0].ast() else { panic!("not a query: {sql}") };
         let names: Vec<_> = output_names(query).into_iter().map(|n| n.unwrap_or_else(|| "*".to_owned())).collect();
         expected.assert_eq(&names.join(" "));
     }

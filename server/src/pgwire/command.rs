@@ -132,7 +132,10 @@ pub(crate) fn rows_tag(statement: &Statement) -> Option<&'static str> {
 }
 
 /// The word for a statement that writes, as PostgreSQL names it where writing is refused.
-pub(crate) fn writes(statement: &Statement) -> Option<&'static str> {
+pub(crate) fn writes(statement: &plimsoll_query::Statement) -> Option<&'static str> {
+    let Some(statement) = statement.ast() else {
+        return statement.dialect_tag().filter(|tag| !matches!(*tag, "SHOW" | "SELECT"));
+    };
     Some(match statement {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
@@ -272,7 +275,7 @@ mod tests {
     fn command(text: &str) -> Result<Command, String> {
         let statements = plimsoll_query::parse(text).map_err(|error| error.to_string())?;
         assert_eq!(statements.len(), 1, "{text}");
-        let command = Command::of(statements[0].ast()).map_err(|error| error.message)?;
+        let command = Command::of(statements[0].ast().expect("SQL")).map_err(|error| error.message)?;
         command.ok_or_else(|| format!("no command: {text}"))
     }
 

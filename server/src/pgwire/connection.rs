@@ -263,7 +263,7 @@ impl Connection {
                 return Ok(Some(format!("COPY {rows}")));
             }
             (Plan::Query { statement, prepared }, Arguments::Query(arguments)) => {
-                if let Some(word) = writes(statement.ast()) {
+                if let Some(word) = writes(statement) {
                     self.session.check_may_write(word)?;
                 }
                 let now_ns = self.shared.times().now_ns;
@@ -434,7 +434,10 @@ fn from_panic(panic: &(dyn std::any::Any + Send)) -> SqlError {
 fn tag_of(planned: &Planned) -> Option<&'static str> {
     match &planned.plan {
         Plan::Command(_) => Some("SHOW"),
-        Plan::Query { statement, .. } => rows_tag(statement.ast()),
+        Plan::Query { statement, .. } => match statement.ast() {
+            Some(ast) => rows_tag(ast),
+            None => statement.dialect_tag().filter(|tag| *tag == "SHOW"),
+        },
         Plan::Catalog(ast) => rows_tag(ast),
         Plan::Empty | Plan::Copy(_) => None,
     }

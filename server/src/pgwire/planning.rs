@@ -23,20 +23,21 @@ pub(super) fn plan(
     declared: &[u32],
     times: Times,
 ) -> Result<Planned, SqlError> {
-    let command = Command::of(statement.ast())?;
+    let command = statement.ast().map(Command::of).transpose()?.flatten();
     session.check_not_failed(command.as_ref())?;
     let text = Arc::clone(text);
     if let Some(command) = command {
         let columns = command_columns(&command);
         return Ok(Planned { text, plan: Plan::Command(command), parameters: Vec::new(), columns });
     }
-    if system::concerns(statement.ast()) {
-        let (parameters, columns) = system::describe(session, statement.ast(), &text, declared, times)?;
-        let plan = Plan::Catalog(Box::new(statement.ast().clone()));
-        return Ok(Planned { text, plan, parameters, columns: Some(columns) });
-    }
-    if let Some(target) = session.query.copy_in(statement.ast())? {
-        return Ok(Planned { text, plan: Plan::Copy(Box::new(target)), parameters: Vec::new(), columns: None });
+    if let Some(ast) = statement.ast() {
+        if system::concerns(ast) {
+            let (parameters, columns) = system::describe(session, ast, &text, declared, times)?;
+            return Ok(Planned { text, plan: Plan::Catalog(Box::new(ast.clone())), parameters, columns: Some(columns) });
+        }
+        if let Some(target) = session.query.copy_in(ast)? {
+            return Ok(Planned { text, plan: Plan::Copy(Box::new(target)), parameters: Vec::new(), columns: None });
+        }
     }
     let types = declared.iter().map(|declared| parameter_type(*declared)).collect::<Result<Vec<_>, u32>>();
     let types =

@@ -98,6 +98,7 @@ impl Session {
         };
         let name = format!("{} {}", session.pid, session.user);
         session.query.set_name(&name);
+        session.query.set_user(&session.user);
         session.follow_zone();
         session.news();
         session

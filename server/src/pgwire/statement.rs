@@ -65,10 +65,13 @@ impl Planned {
             Plan::Catalog(_) => "catalog",
             Plan::Copy(_) => "copy",
             Plan::Query { statement, .. } => match statement.ast() {
-                ast::Statement::Query(_) => "select",
-                ast::Statement::Insert(_) => "insert",
-                ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. } => "explain",
-                ast::Statement::CreateTable(_) | ast::Statement::CreateView(_) | ast::Statement::Drop { .. } => "ddl",
+                None if !matches!(statement.dialect_tag(), Some("SHOW" | "SELECT")) => "ddl",
+                Some(ast::Statement::Query(_)) => "select",
+                Some(ast::Statement::Insert(_)) => "insert",
+                Some(ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. }) => "explain",
+                Some(
+                    ast::Statement::CreateTable(_) | ast::Statement::CreateView(_) | ast::Statement::Drop { .. },
+                ) => "ddl",
                 _ => "other",
             },
         }

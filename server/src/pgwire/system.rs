@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::Statement;
 use plimsoll_engine::{ColumnKind, TableSchema};
-use plimsoll_query::{SystemTable, View, system_tables};
+use plimsoll_query::{DefinedRelation, SystemTable, View, system_tables};
 
 use super::catalog::{self, Answer, Context, Datum, Table, TableColumn};
 use super::columns::Format;
@@ -117,6 +117,8 @@ fn relations(session: &Session) -> Vec<Table> {
     let tables = session.database.engine().tables();
     let views = session.database.views();
     let ours = tables.iter().map(|schema| table(schema)).chain(views.iter().map(|defined| view(defined)));
+    let defined = session.database.relations();
+    let ours = ours.chain(defined.iter().map(defined_relation));
     ours.chain(system_tables().zip(FIRST_SYSTEM_OID..).map(|(known, oid)| system_table(known, oid))).collect()
 }
 
@@ -127,16 +129,36 @@ fn view(view: &View) -> Table {
         not_null: false,
         comment: None,
     };
-    // Its number comes from its name: views have none of their own, and tables' numbers stay far below.
-    let mut hasher = std::hash::DefaultHasher::new();
-    view.name.hash(&mut hasher);
     Table {
         schema: "public",
         definition: Some(view.query.clone()),
-        oid: FIRST_VIEW_OID | hasher.finish() as u32,
+        oid: oid_of_name(&view.name),
         name: view.name.clone(),
         columns: view.columns.iter().map(column).collect(),
     }
+}
+
+fn defined_relation(relation: &DefinedRelation) -> Table {
+    let column = |(name, data_type): &(String, DataType)| TableColumn {
+        name: name.clone(),
+        type_oid: column_oid(data_type),
+        not_null: false,
+        comment: None,
+    };
+    Table {
+        schema: relation.schema,
+        definition: Some(relation.definition.clone()),
+        oid: oid_of_name(&format!("{}.{}", relation.schema, relation.name)),
+        name: relation.name.clone(),
+        columns: relation.columns.iter().map(column).collect(),
+    }
+}
+
+/// A number that comes from a name, for what has none of its own; numbers of tables stay far below.
+fn oid_of_name(name: &str) -> u32 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    name.hash(&mut hasher);
+    FIRST_VIEW_OID | hasher.finish() as u32
 }
 
 fn system_table(table: &SystemTable, oid: u32) -> Table {

@@ -1,0 +1,171 @@
+//! Statements of the dialect, carried out: definitions are checked, kept and dropped; questions about them are answered.
+//!
+//! A definition is planned and checked while the catalogue is held, so two connections that define at once see each other's.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+use crate::catalog::{Definitions, Object};
+use crate::database::Settings;
+use crate::dialect::{Definition, Statement};
+use crate::lower::Lowering;
+use crate::session::blocking;
+use crate::source::RunSnapshot;
+use crate::stack::on_deep_stack;
+use crate::{Command, Database, Error, OutputColumn, Result, relation};
+
+mod check;
+mod create;
+mod lineage;
+
+/// A statement of the dialect and all that it takes to carry it out.
+#[derive(Debug, Clone)]
+pub(crate) struct Defining {
+    statement: Arc<Statement>,
+    /// Characters before the statement in the text that it came from.
+    offset: usize,
+    settings: Arc<Settings>,
+    actor: Arc<str>,
+}
+
+/// What carrying a statement out gave.
+pub(crate) enum Done {
+    Command(Command),
+    Rows(SendableRecordBatchStream),
+}
+
+impl Defining {
+    pub(crate) fn new(statement: &Arc<Statement>, offset: usize, settings: &Arc<Settings>, actor: &Arc<str>) -> Defining {
+        Defining { statement: statement.clone(), offset, settings: settings.clone(), actor: actor.clone() }
+    }
+
+    /// The columns of the rows that it gives; none for a change of what is defined.
+    pub(crate) fn columns(&self) -> Vec<OutputColumn> {
+        let fields = match &*self.statement {
+            Statement::ShowCreate { .. } => create::schema(),
+            Statement::ShowLineage { .. } => lineage::schema(),
+            _ => return Vec::new(),
+        };
+        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| OutputColumn {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            nullable: field.is_nullable(),
+        };
+        fields.fields().iter().map(column).collect()
+    }
+
+    /// Carries the statement out.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it; then nothing has changed.
+    pub(crate) async fn run(&self, state: &SessionState, database: &Database) -> Result<Done> {
+        let (this, state, database) = (self.clone(), state.clone(), database.clone());
+        let work = move || on_deep_stack(|| this.carry_out(&state, &database));
+        blocking(work).await.map_err(|error| error.shifted(self.offset))
+    }
+
+    fn carry_out(&self, state: &SessionState, database: &Database) -> Result<Done> {
+        let catalog = database.catalog();
+        let done = || Ok(Done::Command(Command::Define(self.statement.tag())));
+        match &*self.statement {
+            Statement::Create { or_replace, if_not_exists, object } => {
+                let (kind, name) = (object.kind(), object.name());
+                catalog.define(kind, name, |definitions, version| {
+                    let old = definitions.find(kind, name);
+                    match old {
+                        Some(_) if *if_not_exists => return Ok(None),
+                        Some(_) if !or_replace => {
+                            return Err(Error::DuplicateObject { kind: kind.word(), name: name.to_owned() });
+                        }
+                        _ => {}
+                    }
+                    self.made(object.clone(), version, old, definitions, state, database).map(Some)
+                })?;
+                done()
+            }
+            Statement::AlterSet { kind, name, set, reset } => {
+                catalog.define(*kind, name, |definitions, version| {
+                    let old = definitions.get(*kind, name)?;
+                    let mut changed = old.definition.clone();
+                    changed.change_options(set, reset);
+                    self.made(changed, version, Some(old), definitions, state, database).map(Some)
+                })?;
+                done()
+            }
+            Statement::Comment { kind, name, text } => {
+                catalog.define(*kind, name, |definitions, _version| {
+                    let old = definitions.get(*kind, name)?;
+                    Ok(Some(Object { comment: text.clone(), ..(**old).clone() }))
+                })?;
+                done()
+            }
+            Statement::Drop { kind, names, if_exists, cascade } => {
+                catalog.drop_objects(*kind, names, *if_exists, *cascade)?;
+                done()
+            }
+            Statement::ShowCreate { of, name } => {
+                let text = create::text(of, name, &catalog.definitions(), database)?;
+                let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
+                rows(RecordBatch::try_new(create::schema(), vec![column]))
+            }
+            Statement::ShowLineage { kind, name } => {
+                let lines = lineage::lines(*kind, name, &catalog.definitions(), database)?;
+                rows(lineage::batch(&lines))
+            }
+            Statement::EvaluateSla { .. } => Err(Error::Internal("EVALUATE is planned as a query".to_owned())),
+        }
+    }
+
+    /// The object that a definition makes, checked; `old` is the one that it replaces.
+    fn made(
+        &self,
+        definition: Definition,
+        version: u64,
+        old: Option<&Arc<Object>>,
+        definitions: &Arc<Definitions>,
+        state: &SessionState,
+        database: &Database,
+    ) -> Result<Object> {
+        let now = state.execution_props().query_execution_start_time.and_then(|now| now.timestamp_nanos_opt());
+        let mut object = Object::new(definition, version, now.unwrap_or(0), &self.actor)?;
+        object.comment = old.and_then(|old| old.comment.clone());
+        // Everything that it reads is there before it is put among the others.
+        self.lowered(definitions, state, database, |lowering| check::references(&object, lowering))?;
+        let itself = object.reference();
+        let with = Arc::new(definitions.with(object.clone()));
+        if with.depends(&itself, &itself) {
+            let message = format!("{} \"{}\" would read itself", object.kind().word(), object.name);
+            return Err(Error::definition("KP002", message));
+        }
+        self.lowered(&with, state, database, |lowering| {
+            check::meaning(&object, lowering)?;
+            object.columns = relation::columns(&object, lowering)?;
+            check::dependents(&itself, lowering)
+        })?;
+        Ok(object)
+    }
+
+    /// Does something with the means to plan over some definitions.
+    fn lowered<T>(
+        &self,
+        definitions: &Arc<Definitions>,
+        state: &SessionState,
+        database: &Database,
+        work: impl FnOnce(&Lowering<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let run = state.config().get_extension::<RunSnapshot>();
+        let run = run.ok_or_else(|| Error::Internal("a run has no snapshot".to_owned()))?;
+        work(&Lowering { settings: &self.settings, state, snapshot: &run.snapshot, definitions, database, actor: &self.actor })
+    }
+}
+
+/// Some rows as a stream.
+fn rows(batch: datafusion::arrow::error::Result<RecordBatch>) -> Result<Done> {
+    let batch = batch.map_err(datafusion::error::DataFusionError::from)?;
+    let schema = batch.schema();
+    let stream = futures::stream::iter([Ok(batch)]);
+    Ok(Done::Rows(Box::pin(RecordBatchStreamAdapter::new(schema, stream))))
+}

@@ -1,0 +1,103 @@
+//! What a definition has to satisfy beyond its grammar.
+
+use crate::analysis::calendar::Calendar;
+use crate::analysis::duration::Span;
+use crate::analysis::period::Period;
+use crate::analysis::sla::Credits;
+use crate::catalog::{Object, Reference};
+use crate::dialect::{Definition, Kind};
+use crate::lower::Lowering;
+use crate::{Error, Result, relation};
+
+/// Options that hold a length of time.
+const SPANS: [&str; 7] = ["lateness", "step", "history", "max_override", "slice", "seal_after", "max_hold"];
+
+/// Checks that all that a definition reads is there.
+///
+/// # Errors
+/// [`Error::UndefinedObject`], [`Error::UndefinedTable`].
+pub(super) fn references(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
+    for reference in &object.reads {
+        if let Reference::Object(kind, name) = reference {
+            lowering.definitions.get(*kind, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks what a definition means: lengths of time, zones, periods, and, one by one, what its kind asks for.
+///
+/// # Errors
+/// [`Error::Definition`], KP003 for a value that means nothing.
+pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
+    let definition = &object.definition;
+    let refused = |what: String| Error::definition("KP003", what);
+    for name in SPANS {
+        if let Some(text) = definition.option_text(name) {
+            span(text).map_err(|why| refused(format!("option \"{name}\": {why}")))?;
+        }
+    }
+    if let Some(text) = definition.option_text("period") {
+        Period::parse(text, "UTC", None).map_err(|why| refused(format!("option \"period\": {why}")))?;
+    }
+    match definition {
+        Definition::Service(_) => {}
+        Definition::Calendar(calendar) => {
+            Calendar::parse(&calendar.zone, &calendar.windows, Vec::new()).map_err(refused)?;
+        }
+        Definition::Kpi(_) => {}
+        Definition::Baseline(baseline) => {
+            let mut others = lowering.definitions.of_kind(Kind::Baseline);
+            let other = others.find(|other| {
+                other.name != object.name
+                    && matches!(&other.definition, Definition::Baseline(other) if other.kpi == baseline.kpi)
+            });
+            if let Some(other) = other {
+                let what = format!("KPI \"{}\" has the baseline \"{}\"", baseline.kpi, other.name);
+                return Err(Error::definition("KP005", what).hinted("A KPI has one baseline: replace or drop that one."));
+            }
+            relation::baseline_settings(baseline, lowering)?;
+        }
+        Definition::Slo(slo) => {
+            relation::slo_settings(object, slo, lowering)?;
+        }
+        Definition::Sla(sla) => {
+            let zone = relation::zone_of(sla.calendar.as_deref(), lowering)?;
+            Period::parse(&sla.period, &zone, None).map_err(refused)?;
+            if let Some(text) = definition.option_text("credits") {
+                Credits::parse(text).map_err(|why| refused(format!("option \"credits\": {why}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that what reads a definition can still be planned.
+///
+/// # Errors
+/// Those of the first that cannot, named.
+pub(super) fn dependents(of: &Reference, lowering: &Lowering<'_>) -> Result<()> {
+    for dependent in lowering.definitions.dependents_of(std::slice::from_ref(of)) {
+        let planned = match &dependent {
+            Reference::Relation(name) => match lowering.definitions.views.get(name) {
+                Some(view) => view.plan(lowering).map(|_| ()),
+                None => Ok(()),
+            },
+            Reference::Object(kind, name) => relation::source(lowering, *kind, name).map(|_| ()),
+        };
+        if let Err(error) = planned {
+            let (Reference::Relation(name) | Reference::Object(_, name)) = &dependent;
+            let what = format!("\"{name}\", which reads it, would no longer work: {error}");
+            return Err(Error::definition("KP006", what).hinted("Drop or change that one first."));
+        }
+    }
+    Ok(())
+}
+
+/// A length of time that is not nothing.
+///
+/// # Errors
+/// What is wrong with it.
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text)
+}

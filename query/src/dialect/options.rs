@@ -1,0 +1,249 @@
+//! `WITH (name = value, ...)`: which options each kind has, and of what type.
+
+use std::fmt;
+
+use super::cursor::{Cursor, listed};
+use super::lexer::{Token, TokenKind};
+use super::statement::Kind;
+use super::{SyntaxError, quoted, text_literal};
+
+type Result<T, E = SyntaxError> = std::result::Result<T, E>;
+
+/// The value of an option.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum OptionValue {
+    /// A text.
+    Text(String),
+    /// A number, as it was written.
+    Number(String),
+    /// True or false.
+    Truth(bool),
+}
+
+/// Options as they were given, by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Options(Vec<(String, OptionValue)>);
+
+/// What values an option takes.
+#[derive(Debug, Clone, Copy)]
+enum Takes {
+    Text,
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// A length of time, such as `'5 min'`.
+    Span,
+    /// A number between two.
+    Number(f64, f64),
+    Truth,
+}
+
+/// The options of a kind.
+fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
+    use Takes::{Number, Span, Text, Truth, Word};
+    match kind {
+        Kind::Service => &[
+            ("cost_per_minute", Number(0.0, f64::MAX)),
+            ("currency", Text),
+            ("match", Text),
+            ("escalation", Text),
+        ],
+        Kind::Calendar => &[("holidays", Text), ("period", Text), ("period_anchor", Text)],
+        Kind::Kpi => &[
+            ("unit", Text),
+            ("better", Word(&["low", "high"])),
+            ("kind", Word(&["leading", "lagging"])),
+            ("steward", Text),
+            ("taxonomy", Text),
+            ("period", Text),
+            ("calendar", Text),
+            ("lateness", Span),
+            ("step", Span),
+            ("min_coverage", Number(0.0, 1.0)),
+            ("counter_kpi", Text),
+        ],
+        Kind::Baseline => &[
+            ("history", Span),
+            ("method", Word(&["auto", "residual", "novelty"])),
+            ("band", Number(0.0, 1.0)),
+            ("learn_in_maintenance", Truth),
+            ("max_override", Span),
+            ("timezone", Text),
+        ],
+        Kind::Slo => &[
+            ("budgeting", Word(&["occurrences", "timeslices", "ratio_timeslices"])),
+            ("slice", Span),
+            ("slice_target", Number(0.0, 1.0)),
+            ("exclude", Word(&["maintenance"])),
+            ("on_missing", Word(&["unknown", "bad", "good"])),
+            ("min_events", Number(0.0, 1e15)),
+            ("min_coverage", Number(0.0, 1.0)),
+            ("lateness", Span),
+            ("calendar", Text),
+            ("step", Span),
+        ],
+        Kind::Sla => &[("credits", Text), ("seal_after", Span), ("min_coverage", Number(0.0, 1.0))],
+    }
+}
+
+impl Options {
+    /// The value of an option as text, however it was written.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| match value {
+            OptionValue::Text(text) | OptionValue::Number(text) => text.as_str(),
+            OptionValue::Truth(true) => "true",
+            OptionValue::Truth(false) => "false",
+        })
+    }
+
+    /// Sets some options and takes others away; those set come in their old place, new ones last.
+    pub(crate) fn change(&mut self, set: &Options, reset: &[String]) {
+        self.0.retain(|(name, _)| !reset.contains(name));
+        for (name, value) in &set.0 {
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, old)) => *old = value.clone(),
+                None => self.0.push((name.clone(), value.clone())),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn given(options: Vec<(String, OptionValue)>) -> Options {
+        Options(options)
+    }
+
+    /// Parses ` WITH (...)` if it comes next.
+    pub(super) fn parse_with(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Options> {
+        match cursor.eat("with") {
+            true => Options::parse(cursor, kind),
+            false => Ok(Options::default()),
+        }
+    }
+
+    /// Parses `(name = value, ...)`.
+    pub(super) fn parse(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Options> {
+        let mut seen: Vec<String> = Vec::new();
+        let options = cursor.list(|cursor| {
+            let (name, takes) = option_name(cursor, kind, &mut seen)?;
+            cursor.expect_sign('=')?;
+            Ok((name.clone(), value(cursor, &name, takes)?))
+        })?;
+        Ok(Options(options))
+    }
+
+    /// Parses `(name, ...)`.
+    pub(super) fn parse_names(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Vec<String>> {
+        let mut seen = Vec::new();
+        cursor.list(|cursor| Ok(option_name(cursor, kind, &mut seen)?.0))
+    }
+}
+
+fn option_name(cursor: &mut Cursor<'_>, kind: Kind, seen: &mut Vec<String>) -> Result<(String, Takes)> {
+    let token = cursor.peek().clone();
+    let name = cursor.name("the name of an option")?;
+    let Some((_, takes)) = known(kind).iter().find(|(known, _)| *known == name) else {
+        let names = || known(kind).iter().map(|(name, _)| *name);
+        let hint = match crate::functions::most_similar(&name, names()) {
+            Some(near) => format!("Did you mean \"{near}\"?"),
+            None => format!("A {kind} has the options {}.", listed(names().map(str::to_owned)).replace(" or ", " and ")),
+        };
+        return Err(cursor.error_at(&token, &format!("unrecognized option \"{name}\""), Some(hint)));
+    };
+    if seen.contains(&name) {
+        return Err(cursor.error_at(&token, &format!("option \"{name}\" is given twice"), None));
+    }
+    seen.push(name.clone());
+    Ok((name, *takes))
+}
+
+fn value(cursor: &mut Cursor<'_>, name: &str, takes: Takes) -> Result<OptionValue> {
+    let token = cursor.peek().clone();
+    let wrong = |cursor: &Cursor<'_>, hint: String| {
+        Err(cursor.error_at(&token, &format!("invalid value for option \"{name}\""), Some(hint)))
+    };
+    match takes {
+        Takes::Text | Takes::Span => match word_or_text(cursor) {
+            Some(text) => Ok(OptionValue::Text(text)),
+            None if matches!(takes, Takes::Span) => wrong(cursor, "It is a length of time such as '5 min'.".into()),
+            None => wrong(cursor, "It is a text in quotes.".into()),
+        },
+        Takes::Word(words) => match word_or_text(cursor).map(|word| word.to_lowercase()) {
+            Some(word) if words.contains(&word.as_str()) => Ok(OptionValue::Text(word)),
+            _ => wrong(cursor, format!("It is {}.", listed(words.iter().map(|word| format!("'{word}'"))))),
+        },
+        Takes::Number(least, most) => {
+            let sign = if cursor.eat_sign('-') { "-" } else { "" };
+            let found = match &cursor.peek().kind {
+                TokenKind::Number(digits) => Some(format!("{sign}{digits}")),
+                _ => None,
+            };
+            match found.filter(|digits| digits.parse().is_ok_and(|number: f64| (least..=most).contains(&number))) {
+                Some(digits) => {
+                    cursor.advance();
+                    Ok(OptionValue::Number(digits))
+                }
+                None if most >= 1e15 => wrong(cursor, "It is a number that is not negative.".into()),
+                None => wrong(cursor, format!("It is a number from {least} to {most}.")),
+            }
+        }
+        Takes::Truth => {
+            let word = word_or_text(cursor).map(|word| word.to_lowercase());
+            match word.as_deref() {
+                Some("true" | "on" | "yes") => Ok(OptionValue::Truth(true)),
+                Some("false" | "off" | "no") => Ok(OptionValue::Truth(false)),
+                _ => wrong(cursor, "It is true or false.".into()),
+            }
+        }
+    }
+}
+
+fn word_or_text(cursor: &mut Cursor<'_>) -> Option<String> {
+    let text = match &cursor.peek().kind {
+        TokenKind::Text(text) | TokenKind::Word(text) | TokenKind::Name(text) => text.clone(),
+        _ => return None,
+    };
+    cursor.advance();
+    Some(text)
+}
+
+/// Where a `WITH (` of options begins in what is left of a statement: the last one outside of all parentheses.
+pub(super) fn options_at(cursor: &Cursor<'_>) -> Option<Token> {
+    let mut depth = 0usize;
+    let mut found = None;
+    for ahead in 0.. {
+        let token = cursor.peek_at(ahead);
+        match token.kind {
+            TokenKind::End => return found,
+            TokenKind::Sign('(' | '[') => depth += 1,
+            TokenKind::Sign(')' | ']') => depth = depth.saturating_sub(1),
+            // `WITH (` begins options; a common table expression has a name between.
+            TokenKind::Word(ref word) if word == "with" && depth == 0 && ahead > 0 => {
+                if cursor.peek_at(ahead + 1).kind == TokenKind::Sign('(') {
+                    found = Some(token.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+impl fmt::Display for Options {
+    /// With a blank before, so that none print nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let option = |(name, value): &(String, OptionValue)| format!("{} = {value}", quoted(name));
+        write!(f, " WITH ({})", self.0.iter().map(option).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OptionValue::Text(text) => f.write_str(&text_literal(text)),
+            OptionValue::Number(digits) => f.write_str(digits),
+            OptionValue::Truth(truth) => write!(f, "{truth}"),
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The statements: which one a text is by its first words, and what all definitions have in common.
+
+use std::fmt;
+
+use super::cursor::Cursor;
+use super::lexer::TokenKind;
+use super::{Baseline, Calendar, Kpi, Options, Query, Service, Sla, Slo, SyntaxError, joined, quoted, text_literal};
+
+type Result<T, E = SyntaxError> = std::result::Result<T, E>;
+
+/// The kinds of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Service,
+    Calendar,
+    Kpi,
+    Baseline,
+    Slo,
+    Sla,
+}
+
+/// A statement.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Statement {
+    /// `CREATE [OR REPLACE] KIND [IF NOT EXISTS] name ...`
+    Create { or_replace: bool, if_not_exists: bool, object: Definition },
+    /// `ALTER KIND name SET (...)` and `RESET (...)`
+    AlterSet { kind: Kind, name: String, set: Options, reset: Vec<String> },
+    /// `DROP KIND [IF EXISTS] name, ... [CASCADE]`
+    Drop { kind: Kind, names: Vec<String>, if_exists: bool, cascade: bool },
+    /// `COMMENT ON KIND name IS ...`
+    Comment { kind: Kind, name: String, text: Option<String> },
+    /// `SHOW CREATE KIND name`
+    ShowCreate { of: Shown, name: String },
+    /// `SHOW LINEAGE FOR KIND name`
+    ShowLineage { kind: Kind, name: String },
+    /// `EVALUATE SLA name FOR PERIOD '...'`
+    EvaluateSla { name: String, period: String },
+}
+
+/// What `SHOW CREATE` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Object(Kind),
+    Table,
+    View,
+}
+
+/// What an object is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Definition {
+    Service(Service),
+    Calendar(Calendar),
+    Kpi(Kpi),
+    Baseline(Baseline),
+    Slo(Slo),
+    Sla(Sla),
+}
+
+/// Kinds by their word.
+const KINDS: [(&str, Kind); 6] = [
+    ("service", Kind::Service),
+    ("calendar", Kind::Calendar),
+    ("kpi", Kind::Kpi),
+    ("baseline", Kind::Baseline),
+    ("slo", Kind::Slo),
+    ("sla", Kind::Sla),
+];
+
+impl Kind {
+    /// Its word, in lower case.
+    pub(crate) fn word(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+    }
+
+    pub(crate) fn of_word(word: &str) -> Option<Kind> {
+        KINDS.iter().find(|(known, _)| *known == word).map(|(_, kind)| *kind)
+    }
+
+    /// The kind whose objects are relations of a schema.
+    pub(crate) fn of_schema(schema: &str) -> Option<Kind> {
+        Kind::of_word(schema).filter(|kind| matches!(kind, Kind::Kpi | Kind::Slo | Kind::Sla))
+    }
+
+    /// The command tags of CREATE, ALTER and DROP.
+    fn tags(self) -> [&'static str; 3] {
+        match self {
+            Kind::Service => ["CREATE SERVICE", "ALTER SERVICE", "DROP SERVICE"],
+            Kind::Calendar => ["CREATE CALENDAR", "ALTER CALENDAR", "DROP CALENDAR"],
+            Kind::Kpi => ["CREATE KPI", "ALTER KPI", "DROP KPI"],
+            Kind::Baseline => ["CREATE BASELINE", "ALTER BASELINE", "DROP BASELINE"],
+            Kind::Slo => ["CREATE SLO", "ALTER SLO", "DROP SLO"],
+            Kind::Sla => ["CREATE SLA", "ALTER SLA", "DROP SLA"],
+        }
+    }
+}
+
+impl Statement {
+    /// Its command tag.
+    pub(crate) fn tag(&self) -> &'static str {
+        match self {
+            Statement::Create { object, .. } => object.kind().tags()[0],
+            Statement::AlterSet { kind, .. } => kind.tags()[1],
+            Statement::Drop { kind, .. } => kind.tags()[2],
+            Statement::Comment { .. } => "COMMENT",
+            Statement::ShowCreate { .. } | Statement::ShowLineage { .. } => "SHOW",
+            Statement::EvaluateSla { .. } => "SELECT",
+        }
+    }
+}
+
+impl Definition {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Definition::Service(_) => Kind::Service,
+            Definition::Calendar(_) => Kind::Calendar,
+            Definition::Kpi(_) => Kind::Kpi,
+            Definition::Baseline(_) => Kind::Baseline,
+            Definition::Slo(_) => Kind::Slo,
+            Definition::Sla(_) => Kind::Sla,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Definition::Service(Service { name, .. })
+            | Definition::Calendar(Calendar { name, .. })
+            | Definition::Kpi(Kpi { name, .. })
+            | Definition::Baseline(Baseline { name, .. })
+            | Definition::Slo(Slo { name, .. })
+            | Definition::Sla(Sla { name, .. }) => name,
+        }
+    }
+
+    /// Its query, if it has one.
+    pub(crate) fn query(&self) -> Option<&Query> {
+        match self {
+            Definition::Kpi(Kpi { query, .. }) | Definition::Slo(Slo { query, .. }) => Some(query),
+            _ => None,
+        }
+    }
+
+    fn options(&self) -> &Options {
+        match self {
+            Definition::Service(Service { options, .. })
+            | Definition::Calendar(Calendar { options, .. })
+            | Definition::Kpi(Kpi { options, .. })
+            | Definition::Baseline(Baseline { options, .. })
+            | Definition::Slo(Slo { options, .. })
+            | Definition::Sla(Sla { options, .. }) => options,
+        }
+    }
+
+    /// The value of an option as text.
+    pub(crate) fn option_text(&self, name: &str) -> Option<&str> {
+        self.options().text(name)
+    }
+
+    /// Sets some options and takes others away.
+    pub(crate) fn change_options(&mut self, set: &Options, reset: &[String]) {
+        match self {
+            Definition::Service(Service { options, .. })
+            | Definition::Calendar(Calendar { options, .. })
+            | Definition::Kpi(Kpi { options, .. })
+            | Definition::Baseline(Baseline { options, .. })
+            | Definition::Slo(Slo { options, .. })
+            | Definition::Sla(Sla { options, .. }) => options.change(set, reset),
+        }
+    }
+}
+
+/// Parses a statement whose first words are the dialect's; `None` for others.
+pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
+    let mut cursor = match Cursor::new(text) {
+        Ok(cursor) => cursor,
+        Err(error) => return begins(text).then_some(Err(error)),
+    };
+    let cursor = &mut cursor;
+    match () {
+        () if cursor.eat("create") => {
+            let or_replace = cursor.eat_all(&["or", "replace"]);
+            kind(cursor).map(|kind| definition(cursor, kind, or_replace))
+        }
+        () if cursor.eat("alter") => kind(cursor).map(|kind| alter(cursor, kind)),
+        () if cursor.eat("drop") => kind(cursor).map(|kind| drop_objects(cursor, kind)),
+        () if cursor.eat_all(&["comment", "on"]) => kind(cursor).map(|kind| comment(cursor, kind)),
+        () if cursor.eat_all(&["show", "create"]) => Some(show_create(cursor)),
+        () if cursor.eat_all(&["show", "lineage"]) => Some(show_lineage(cursor)),
+        () if cursor.eat("evaluate") => Some(evaluate(cursor)),
+        () => None,
+    }
+}
+
+/// True when a text that is no row of tokens begins as a statement of the dialect.
+fn begins(text: &str) -> bool {
+    let mut words = text.split_whitespace().map(str::to_lowercase);
+    match words.next().as_deref() {
+        Some("evaluate") => true,
+        Some("create" | "alter" | "drop") => {
+            words.find(|word| word != "or" && word != "replace").is_some_and(|word| Kind::of_word(&word).is_some())
+        }
+        _ => false,
+    }
+}
+
+/// Takes the word of a kind if one comes next.
+fn kind(cursor: &mut Cursor<'_>) -> Option<Kind> {
+    let found = match &cursor.peek().kind {
+        TokenKind::Word(word) => Kind::of_word(word),
+        _ => None,
+    };
+    found.inspect(|_| drop(cursor.advance()))
+}
+
+fn definition(cursor: &mut Cursor<'_>, kind: Kind, or_replace: bool) -> Result<Statement> {
+    let if_not_exists = cursor.eat_all(&["if", "not", "exists"]);
+    if or_replace && if_not_exists {
+        let hint = "A definition is either replaced or left as it is.".to_owned();
+        return Err(cursor.error("OR REPLACE and IF NOT EXISTS exclude one another", Some(hint)));
+    }
+    let name = cursor.name(&format!("the name of a {kind}"))?;
+    let object = match kind {
+        Kind::Service => Definition::Service(Service::parse(name, cursor)?),
+        Kind::Calendar => Definition::Calendar(Calendar::parse(name, cursor)?),
+        Kind::Kpi => Definition::Kpi(Kpi::parse(name, cursor)?),
+        Kind::Baseline => Definition::Baseline(Baseline::parse(name, cursor)?),
+        Kind::Slo => Definition::Slo(Slo::parse(name, cursor)?),
+        Kind::Sla => Definition::Sla(Sla::parse(name, cursor)?),
+    };
+    Ok(Statement::Create { or_replace, if_not_exists, object })
+}
+
+fn alter(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
+    let name = cursor.name(&format!("the name of a {kind}"))?;
+    let (set, reset) = match cursor.expect_any(&["set", "reset"])? {
+        "set" => (Options::parse(cursor, kind)?, Vec::new()),
+        _ => (Options::default(), Options::parse_names(cursor, kind)?),
+    };
+    cursor.expect_end(&[])?;
+    Ok(Statement::AlterSet { kind, name, set, reset })
+}
+
+fn drop_objects(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
+    let if_exists = cursor.eat_all(&["if", "exists"]);
+    let mut names = vec![cursor.name(&format!("the name of a {kind}"))?];
+    while cursor.eat_sign(',') {
+        names.push(cursor.name(&format!("the name of a {kind}"))?);
+    }
+    let cascade = cursor.eat("cascade");
+    if !cascade {
+        cursor.eat("restrict");
+    }
+    cursor.expect_end(&["cascade", "restrict"])?;
+    Ok(Statement::Drop { kind, names, if_exists, cascade })
+}
+
+fn comment(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
+    let name = cursor.name(&format!("the name of a {kind}"))?;
+    cursor.expect("is")?;
+    let text = match cursor.eat("null") {
+        true => None,
+        false => Some(cursor.quoted_text("a text in quotes, or NULL")?),
+    };
+    cursor.expect_end(&[])?;
+    Ok(Statement::Comment { kind, name, text })
+}
+
+fn show_create(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let words = KINDS.map(|(word, _)| word);
+    let word = cursor.expect_any(&[words.as_slice(), &["table", "view"]].concat())?;
+    let of = match (word, Kind::of_word(word)) {
+        (_, Some(kind)) => Shown::Object(kind),
+        ("table", _) => Shown::Table,
+        _ => Shown::View,
+    };
+    let name = cursor.name("a name")?;
+    cursor.expect_end(&[])?;
+    Ok(Statement::ShowCreate { of, name })
+}
+
+fn show_lineage(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect("for")?;
+    let word = cursor.expect_any(&KINDS.map(|(word, _)| word))?;
+    let kind = Kind::of_word(word).ok_or_else(|| cursor.error("no such kind", None))?;
+    let name = cursor.name(&format!("the name of a {kind}"))?;
+    cursor.expect_end(&[])?;
+    Ok(Statement::ShowLineage { kind, name })
+}
+
+fn evaluate(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect("sla")?;
+    let name = cursor.name("the name of an SLA")?;
+    cursor.expect("for")?;
+    cursor.expect("period")?;
+    let period = cursor.quoted_text("a period such as '2026-10'")?;
+    cursor.expect_end(&[])?;
+    Ok(Statement::EvaluateSla { name, period })
+}
+
+/// As a message names it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Kpi | Kind::Slo | Kind::Sla => f.write_str(&self.word().to_uppercase()),
+            _ => f.write_str(self.word()),
+        }
+    }
+}
+
+/// The statement that makes it.
+impl fmt::Display for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let create = self.kind().tags()[0];
+        match self {
+            Definition::Service(service) => write!(f, "{create} {service}"),
+            Definition::Calendar(calendar) => write!(f, "{create} {calendar}"),
+            Definition::Kpi(kpi) => write!(f, "{create} {kpi}"),
+            Definition::Baseline(baseline) => write!(f, "{create} {baseline}"),
+            Definition::Slo(slo) => write!(f, "{create} {slo}"),
+            Definition::Sla(sla) => write!(f, "{create} {sla}"),
+        }
+    }
+}
+
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Statement::Create { or_replace, if_not_exists, object } => {
+                let text = object.to_string();
+                let (create, rest) = text.split_at("CREATE".len());
+                let word = object.kind().word().len() + 1;
+                let (kind, rest) = rest.split_at(word);
+                let replacing = if *or_replace { " OR REPLACE" } else { "" };
+                let unless = if *if_not_exists { " IF NOT EXISTS" } else { "" };
+                write!(f, "{create}{replacing}{kind}{unless}{rest}")
+            }
+            Statement::AlterSet { kind, name, set, reset } => {
+                write!(f, "{} {}", kind.tags()[1], quoted(name))?;
+                match reset.is_empty() {
+                    true => write!(f, "{}", set.to_string().replacen(" WITH", " SET", 1)),
+                    false => write!(f, " RESET ({})", joined(reset.iter().map(|name| quoted(name)), ", ")),
+                }
+            }
+            Statement::Drop { kind, names, if_exists, cascade } => {
+                let unless = if *if_exists { " IF EXISTS" } else { "" };
+                let cascade = if *cascade { " CASCADE" } else { "" };
+                let names = joined(names.iter().map(|name| quoted(name)), ", ");
+                write!(f, "{}{unless} {names}{cascade}", kind.tags()[2])
+            }
+            Statement::Comment { kind, name, text } => {
+                let text = text.as_ref().map_or_else(|| "NULL".to_owned(), |text| text_literal(text));
+                write!(f, "COMMENT ON {} {} IS {text}", kind.word().to_uppercase(), quoted(name))
+            }
+            Statement::ShowCreate { of, name } => {
+                let word = match of {
+                    Shown::Object(kind) => kind.word().to_uppercase(),
+                    Shown::Table => "TABLE".to_owned(),
+                    Shown::View => "VIEW".to_owned(),
+                };
+                write!(f, "SHOW CREATE {word} {}", quoted(name))
+            }
+            Statement::ShowLineage { kind, name } => {
+                write!(f, "SHOW LINEAGE FOR {} {}", kind.word().to_uppercase(), quoted(name))
+            }
+            Statement::EvaluateSla { name, period } => {
+                write!(f, "EVALUATE SLA {} FOR PERIOD {}", quoted(name), text_literal(period))
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Statements come back from their canonical text, wrong ones say where and why, and no text is too much.
+
+use std::fmt::Write as _;
+
+use expect_test::expect_file;
+use proptest::prelude::*;
+
+use super::*;
+
+fn parsed(text: &str) -> Statement {
+    match parse_statement(text) {
+        Some(Ok(statement)) => statement,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn statements_have_a_canonical_text() {
+    let cases = [
+        ("create service Checkout", "CREATE SERVICE checkout TIER 2"),
+        (
+            "CREATE SERVICE checkout TIER 0 OWNER payments_team DEPENDS ON (payments HARD, cart, \"Odd one\" SOFT)
+             WITH (cost_per_minute = 1200.50, currency = EUR, match = '{\"app\":\"checkout\"}')",
+            "CREATE SERVICE checkout TIER 0 OWNER payments_team DEPENDS ON (payments HARD, cart HARD, \"Odd one\" SOFT) \
+             WITH (cost_per_minute = 1200.50, currency = 'eur', match = '{\"app\":\"checkout\"}')",
+        ),
+        (
+            "CREATE CALENDAR support AT TIME ZONE 'Europe/Berlin' AS ('MO-FR 08:00-18:00') -- and so on",
+            "CREATE CALENDAR support AT TIME ZONE 'Europe/Berlin' AS ('MO-FR 08:00-18:00')",
+        ),
+        (
+            "/* a /* nested */ one */ CREATE OR REPLACE KPI kpi ON SERVICE service AS SELECT time, value AS value,
+             $tag$WITH (x)$tag$ FROM \"with\" WHERE note = 'it''s WITH (' WITH (unit = 'ms', better = low)",
+            "CREATE OR REPLACE KPI kpi ON SERVICE service AS SELECT time, value AS value,
+             $tag$WITH (x)$tag$ FROM \"with\" WHERE note = 'it''s WITH (' WITH (unit = 'ms', better = 'low')",
+        ),
+        (
+            "CREATE KPI k AS WITH x AS (SELECT 1 AS value) SELECT now() AS time, value FROM x",
+            "CREATE KPI k AS WITH x AS (SELECT 1 AS value) SELECT now() AS time, value FROM x",
+        ),
+        (
+            "CREATE BASELINE IF NOT EXISTS b ON KPI kpi SEASON (hour_of_week, day_of_month) WITH (band = .99)",
+            "CREATE BASELINE IF NOT EXISTS b ON KPI kpi SEASON (hour_of_week, day_of_month) WITH (band = .99)",
+        ),
+        (
+            "CREATE SLO s OBJECTIVE 99.90% OVER ROLLING '30 days' AS SELECT time, good, total FROM kpi.r",
+            "CREATE SLO s OBJECTIVE 99.9% OVER ROLLING '30 days' AS SELECT time, good, total FROM kpi.r",
+        ),
+        (
+            "CREATE SLO s ON SERVICE a OBJECTIVE 95% OVER '1 month' AT TIME ZONE 'UTC' AS SELECT 1 WITH (exclude = maintenance)",
+            "CREATE SLO s ON SERVICE a OBJECTIVE 95% OVER '1 month' AT TIME ZONE 'UTC' AS SELECT 1 WITH (exclude = 'maintenance')",
+        ),
+        (
+            "CREATE SLA gold FOR CUSTOMER 'acme' PERIOD '1 month' CALENDAR c (a >= 99.9%, b >= 95%)",
+            "CREATE SLA gold FOR CUSTOMER 'acme' PERIOD '1 month' CALENDAR c (a >= 99.9%, b >= 95%)",
+        ),
+        ("ALTER KPI k SET (lateness = '2 min')", "ALTER KPI k SET (lateness = '2 min')"),
+        ("ALTER KPI k RESET (lateness, unit)", "ALTER KPI k RESET (lateness, unit)"),
+        ("DROP SLO IF EXISTS a, \"B\" CASCADE", "DROP SLO IF EXISTS a, \"B\" CASCADE"),
+        ("DROP SLO a RESTRICT", "DROP SLO a"),
+        ("COMMENT ON SLA gold IS 'it''s'", "COMMENT ON SLA gold IS 'it''s'"),
+        ("COMMENT ON SLA gold IS NULL", "COMMENT ON SLA gold IS NULL"),
+        ("SHOW CREATE TABLE t", "SHOW CREATE TABLE t"),
+        ("SHOW LINEAGE FOR KPI k", "SHOW LINEAGE FOR KPI k"),
+        ("EVALUATE SLA gold FOR PERIOD '2026-10'", "EVALUATE SLA gold FOR PERIOD '2026-10'"),
+    ];
+    for (written, canonical) in cases {
+        let statement = parsed(written);
+        assert_eq!(statement.to_string(), canonical);
+        assert_eq!(parsed(canonical), statement);
+    }
+}
+
+#[test]
+fn other_statements_are_sql() {
+    for text in ["", "SELECT 1", "CREATE TABLE kpi (a int)", "DROP VIEW slo", "COMMENT ON TABLE t IS 'x'", "SHOW all",
+        "ALTER TABLE t SET (retention = '1 day')", "CREATE OR REPLACE VIEW v AS SELECT 1", "SELECT 'open", "create"]
+    {
+        assert_eq!(parse_statement(text), None, "{text}");
+    }
+}
+
+#[test]
+fn wrong_statements_say_where_and_why() {
+    let cases = include_str!("wrong.txt");
+    let mut shown = String::new();
+    for text in cases.lines() {
+        let Some(Err(SyntaxError { message, offset, hint })) = parse_statement(text) else { panic!("accepted: {text}") };
+        writeln!(shown, "{text}\n{:>at$}\n{message}\n{}\n", "^", hint.unwrap_or_default(), at = offset + 1).unwrap();
+    }
+    expect_file!["wrong.expected.txt"].assert_eq(&shown);
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z_][a-z0-9_]{0,8}", "(kpi|slo|with|select|on|service|season|objective)", "[A-Z \"ü.]{1,6}"]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9 '\"%\\\\-]{0,12}"
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    let texts = prop_oneof![
+        Just("SELECT time, value FROM t"),
+        Just("SELECT 'WITH (' AS a, (SELECT 1 WHERE x IN (1, 2)) FROM \"with\" WHERE b % 2 = 0"),
+        Just("WITH a AS (SELECT 1) SELECT * FROM a /* x */ ORDER BY 1"),
+    ];
+    texts.prop_map(|text| Query { text: text.to_owned(), offset: 0 })
+}
+
+fn percent() -> impl Strategy<Value = Percent> {
+    (1u32..100, 0u32..1_000_000).prop_map(|(whole, part)| Percent::read(&format!("{whole}.{part:06}")).unwrap()).prop_filter(
+        "below a hundred",
+        |percent| percent.parts() < Percent::WHOLE,
+    )
+}
+
+fn options(known: Vec<(&'static str, BoxedStrategy<OptionValue>)>) -> BoxedStrategy<Options> {
+    let maybe = |(name, value): (&'static str, BoxedStrategy<OptionValue>)| {
+        prop::option::of(value).prop_map(move |value| value.map(|value| (name.to_owned(), value)))
+    };
+    let all: Vec<_> = known.into_iter().map(maybe).collect();
+    all.prop_map(|given| Options::given(given.into_iter().flatten().collect())).boxed()
+}
+
+fn any_text() -> BoxedStrategy<OptionValue> {
+    text().prop_map(OptionValue::Text).boxed()
+}
+
+fn service() -> impl Strategy<Value = Definition> {
+    let dependency = (name(), any::<bool>()).prop_map(|(service, is_hard)| Dependency { service, is_hard });
+    let cost = (0u32..10_000, 0u32..100).prop_map(|(a, b)| OptionValue::Number(format!("{a}.{b}"))).boxed();
+    let options = options(vec![("cost_per_minute", cost), ("currency", any_text()), ("match", any_text())]);
+    (name(), 0u8..4, prop::option::of(name()), prop::collection::vec(dependency, 0..4), options).prop_map(
+        |(name, tier, owner, depends, options)| Definition::Service(Service { name, tier, owner, depends, options }),
+    )
+}
+
+fn definition() -> impl Strategy<Value = Definition> {
+    let calendar = (name(), text(), prop::collection::vec(text(), 1..4), options(vec![("holidays", any_text())]))
+        .prop_map(|(name, zone, windows, options)| Definition::Calendar(Calendar { name, zone, windows, options }));
+    let kpi = (name(), prop::option::of(name()), query(), options(vec![("unit", any_text()), ("step", any_text())]))
+        .prop_map(|(name, service, query, options)| Definition::Kpi(Kpi { name, service, query, options }));
+    let season = prop_oneof![Just(Season::HourOfWeek), Just(Season::DayOfMonth), Just(Season::None)];
+    let learns = any::<bool>().prop_map(OptionValue::Truth).boxed();
+    let baseline = (name(), name(), prop::collection::vec(season, 0..3), options(vec![("learn_in_maintenance", learns)]))
+        .prop_map(|(name, kpi, season, options)| Definition::Baseline(Baseline { name, kpi, season, options }));
+    let window = prop_oneof![
+        text().prop_map(Window::Rolling),
+        (text(), prop::option::of(text())).prop_map(|(period, zone)| Window::Calendar { period, zone }),
+    ];
+    let slo = (name(), prop::option::of(name()), percent(), window, query(), options(vec![("lateness", any_text())]))
+        .prop_map(|(name, service, objective, window, query, options)| {
+            Definition::Slo(Slo { name, service, objective, window, query, options })
+        });
+    let target = (name(), percent()).prop_map(|(slo, at_least)| Target { slo, at_least });
+    let targets = prop::collection::vec(target, 1..4).prop_filter("once each", |targets| {
+        targets.iter().enumerate().all(|(at, target)| targets[..at].iter().all(|other| other.slo != target.slo))
+    });
+    let sla = (name(), text(), text(), prop::option::of(name()), targets, options(vec![("credits", any_text())])).prop_map(
+        |(name, customer, period, calendar, targets, options)| {
+            Definition::Sla(Sla { name, customer, period, calendar, targets, options })
+        },
+    );
+    prop_oneof![service(), calendar, kpi, baseline, slo, sla]
+}
+
+fn statement() -> impl Strategy<Value = Statement> {
+    let kind = prop_oneof![Just(Kind::Service), Just(Kind::Kpi), Just(Kind::Sla)];
+    let create = (any::<bool>(), definition())
+        .prop_map(|(or_replace, object)| Statement::Create { or_replace, if_not_exists: false, object });
+    let drop = (kind.clone(), prop::collection::vec(name(), 1..3), any::<bool>(), any::<bool>())
+        .prop_map(|(kind, names, if_exists, cascade)| Statement::Drop { kind, names, if_exists, cascade });
+    let comment = (kind, name(), prop::option::of(text()))
+        .prop_map(|(kind, name, text)| Statement::Comment { kind, name, text });
+    let evaluate = (name(), text()).prop_map(|(name, period)| Statement::EvaluateSla { name, period });
+    prop_oneof![4 => create, 1 => drop, 1 => comment, 1 => evaluate]
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_parses_to_the_same(statement in statement()) {
+        let text = statement.to_string();
+        prop_assert_eq!(parse_statement(&text), Some(Ok(statement)), "{}", text);
+    }
+
+    #[test]
+    fn no_text_is_too_much(text in ".{0,200}", beginning in prop_oneof![Just("CREATE SLO a "), Just("ALTER KPI "), Just("")]) {
+        let _may_be_wrong = parse_statement(&format!("{beginning}{text}"));
+    }
+
+    #[test]
+    fn damaged_statements_do_no_harm(statement in statement(), at in any::<prop::sample::Index>(), put in ".{0,3}") {
+        let mut characters: Vec<char> = statement.to_string().chars().collect();
+        let place = at.index(characters.len());
+        characters.splice(place..(place + 1), put.chars());
+        let _may_be_wrong = parse_statement(&characters.into_iter().collect::<String>());
+    }
+}

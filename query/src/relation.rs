@@ -1,0 +1,109 @@
+//! What definitions compute, as relations: `kpi.NAME`, `slo.NAME`, `sla.NAME`, and functions that ask of them.
+//!
+//! ```text
+//! definition ─► plan of its query ─► kpi      the query's columns and more, a plan like any view
+//!                                    baseline the KPI's rows in order, scored one after the other    ┐ computed in whole
+//!                                    slo      sums over windows, exact                                ├ when they are read
+//!                                    sla      the SLOs of each reporting period                       ┘ (`Computed`)
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::view::ViewTable;
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::sql::sqlparser::ast;
+
+mod baseline;
+mod computed;
+mod functions;
+mod kpi;
+mod promise;
+mod sla;
+mod slo;
+mod step;
+
+pub(crate) use baseline::settings as baseline_settings;
+pub(crate) use functions::{SCALARS, function};
+pub(crate) use promise::{slo_settings, zone_of};
+
+use crate::catalog::{Definitions, Object, plan_query};
+use crate::dialect::{Definition, Kind, Query};
+use crate::lower::Lowering;
+use crate::{Error, OutputColumn, Result};
+use computed::Computed;
+
+/// The relation that an object is read as.
+///
+/// # Errors
+/// [`Error::UndefinedTable`] where there is none, and whatever has become wrong with its query.
+pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<Arc<dyn TableSource>> {
+    let missing = || Error::UndefinedTable { name: format!("{}.{name}", kind.word()), position: None };
+    let object = lowering.definitions.find(kind, name).ok_or_else(missing)?;
+    match &object.definition {
+        Definition::Kpi(kpi) => {
+            let (plan, shape) = kpi::plan(object, kpi, lowering)?;
+            Ok(match baseline::of(name, lowering.definitions) {
+                Some(baseline) => computed(baseline::relation(plan, &shape, kpi, baseline, lowering)?),
+                None => provider_as_source(Arc::new(ViewTable::new(plan, Some(object.text())))),
+            })
+        }
+        Definition::Slo(slo) => Ok(computed(slo::relation(object, slo, lowering)?)),
+        Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, lowering)?)),
+        Definition::Service(_) | Definition::Calendar(_) | Definition::Baseline(_) => Err(missing()),
+    }
+}
+
+/// The columns of the relation that an object is read as, without those that a baseline adds; none where it is no relation.
+///
+/// # Errors
+/// Whatever is wrong with its query.
+pub(crate) fn columns(object: &Object, lowering: &Lowering<'_>) -> Result<Vec<(String, DataType)>> {
+    let schema = match &object.definition {
+        Definition::Kpi(kpi) => kpi::plan(object, kpi, lowering)?.0.schema().inner().clone(),
+        Definition::Slo(slo) => slo::relation(object, slo, lowering)?.schema(),
+        Definition::Sla(sla) => sla::relation(object, sla, lowering)?.schema(),
+        Definition::Service(_) | Definition::Calendar(_) | Definition::Baseline(_) => return Ok(Vec::new()),
+    };
+    Ok(schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
+}
+
+/// True for a KPI that has a baseline.
+pub(crate) fn has_baseline(name: &str, kind: Kind, definitions: &Definitions) -> bool {
+    kind == Kind::Kpi && baseline::of(name, definitions).is_some()
+}
+
+/// The columns that a baseline adds to its KPI's.
+pub(crate) fn baseline_columns() -> Vec<(String, DataType)> {
+    baseline::FIELDS.iter().map(|(name, data_type)| ((*name).to_owned(), data_type.clone())).collect()
+}
+
+/// The plans that a computed relation reads.
+pub(crate) fn inputs(source: &Arc<dyn TableSource>) -> Vec<LogicalPlan> {
+    let Ok(provider) = source_as_provider(source) else { return Vec::new() };
+    let any: &dyn std::any::Any = provider.as_ref();
+    any.downcast_ref::<Computed>().map(|computed| computed.inputs().to_vec()).unwrap_or_default()
+}
+
+fn computed(relation: Computed) -> Arc<dyn TableSource> {
+    provider_as_source(Arc::new(relation))
+}
+
+/// Plans the query of a definition. Positions in errors count along the statement that defines it.
+fn plan_text(query: &Query, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
+    let planned = || {
+        let statements = crate::parse(&query.text)?;
+        match statements.as_slice() {
+            [statement] => match statement.ast() {
+                Some(ast::Statement::Query(parsed)) => {
+                    plan_query(parsed, lowering).map_err(|error| crate::lower::locate(error, &**parsed))
+                }
+                _ => Err(Error::definition("KP001", "a definition is made AS SELECT ...")),
+            },
+            _ => Err(Error::definition("KP001", "a definition has one query")),
+        }
+    };
+    planned().map_err(|error| error.shifted(query.offset))
+}

@@ -1,0 +1,199 @@
+//! The columns that a baseline adds to its KPI: what was expected, the band around it, how unlikely the value is.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Float64Builder, RecordBatch, RecordBatchOptions, StringBuilder,
+};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimestampNanosecondType};
+use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::common::Column;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+use crate::analysis::anomaly::{Method, Model, Season, Settings, Verdict};
+use crate::analysis::duration::Span;
+use crate::catalog::{Definitions, Object};
+use crate::dialect::{Baseline, Definition, Kind, Kpi};
+use crate::lower::Lowering;
+use crate::{Error, Result};
+
+use super::computed::Computed;
+use super::kpi::{Shape, TIME};
+use super::step::step_ns;
+
+/// The columns.
+pub(super) const FIELDS: [(&str, DataType); 5] = [
+    ("expected", DataType::Float64),
+    ("lower", DataType::Float64),
+    ("upper", DataType::Float64),
+    ("score", DataType::Float64),
+    ("band", DataType::Utf8),
+];
+
+/// How far back a baseline looks when it does not say.
+const HISTORY: &str = "8 weeks";
+
+/// The share of values that the band holds when the baseline does not say.
+const BAND: f64 = 0.99;
+
+/// The baseline of a KPI.
+pub(super) fn of<'a>(kpi: &str, definitions: &'a Definitions) -> Option<&'a Baseline> {
+    definitions.of_kind(Kind::Baseline).find_map(|object: &Arc<Object>| match &object.definition {
+        Definition::Baseline(baseline) if baseline.kpi == kpi => Some(baseline),
+        _ => None,
+    })
+}
+
+/// How a baseline models its KPI.
+///
+/// # Errors
+/// [`Error::Definition`], KP003 for values that mean nothing, KP007 when the width of the KPI's buckets is not known.
+pub(crate) fn settings(baseline: &Baseline, lowering: &Lowering<'_>) -> Result<Settings> {
+    let refused = |what: String| Error::definition("KP003", what);
+    let object = lowering.definitions.get(Kind::Kpi, &baseline.kpi)?;
+    let Definition::Kpi(kpi) = &object.definition else {
+        return Err(Error::Internal("a KPI that is none".to_owned()));
+    };
+    let step_ns = step_ns(kpi, lowering.definitions).ok_or_else(|| {
+        Error::definition("KP007", format!("the width of the buckets of KPI \"{}\" is not known", object.name))
+            .hinted("Give the KPI WITH (step = '1 min'), or a time_bucket of fixed width as its time.")
+    })?;
+    let history = baseline.option_text("history").unwrap_or(HISTORY);
+    let history_ns = Span::parse(history).ok().and_then(|span| span.fixed_ns()).filter(|ns| *ns > 0);
+    let history_ns = history_ns.ok_or_else(|| refused(format!("a history of '{history}' is no fixed length of time")))?;
+    let band = match baseline.option_text("band") {
+        None => BAND,
+        Some(text) => text.parse().ok().filter(|band| *band > 0.0 && *band < 1.0).ok_or_else(|| {
+            refused(format!("a band of {text} is no share of values")).hinted("It is a number between 0 and 1.")
+        })?,
+    };
+    let zone = baseline.option_text("timezone").unwrap_or("UTC");
+    let zone = zone.parse().map_err(|_| refused(format!("time zone \"{zone}\" is not known")))?;
+    let method = match baseline.option_text("method") {
+        Some("residual") => Method::Residual,
+        Some("novelty") => Method::Novelty,
+        _ => Method::Auto,
+    };
+    Ok(Settings { seasons: seasons(baseline), step_ns, history_ns, method, band, zone })
+}
+
+fn seasons(baseline: &Baseline) -> Vec<Season> {
+    use crate::dialect::Season as Written;
+    let season = |written: &Written| match written {
+        Written::HourOfWeek => Some(Season::HourOfWeek),
+        Written::HourOfDay => Some(Season::HourOfDay),
+        Written::DayOfMonth => Some(Season::DayOfMonth),
+        Written::None => None,
+    };
+    match baseline.season.is_empty() {
+        true => vec![Season::HourOfWeek],
+        false => baseline.season.iter().filter_map(season).collect(),
+    }
+}
+
+/// The KPI's rows with the columns of its baseline.
+pub(super) fn relation(
+    plan: LogicalPlan,
+    shape: &Shape,
+    kpi: &Kpi,
+    baseline: &Baseline,
+    lowering: &Lowering<'_>,
+) -> Result<Computed> {
+    let settings = settings(baseline, lowering)?;
+    let fields = plan.schema().fields().iter().cloned();
+    let added = FIELDS.iter().map(|(name, data_type)| Arc::new(Field::new(*name, data_type.clone(), true)));
+    let schema: SchemaRef = Arc::new(Schema::new(fields.chain(added).collect::<Vec<_>>()));
+    let position = |name: &str| {
+        let at = plan.schema().fields().iter().position(|field| field.name() == name);
+        at.ok_or_else(|| Error::Internal(format!("no column {name}")))
+    };
+    let keys = shape.dimensions.iter().map(|name| position(name)).collect::<Result<Vec<_>>>()?;
+    let (time, value) = (position(TIME)?, position("value")?);
+    let column = |at: &usize| Expr::Column(Column::from(plan.schema().qualified_field(*at)));
+    let order = keys.iter().chain([&time]).map(|at| column(at).sort(true, false)).collect::<Vec<_>>();
+    let sorted = LogicalPlanBuilder::from(plan.clone()).sort(order)?.build()?;
+    let scoring = Scoring { schema: schema.clone(), keys, time, value, settings };
+    let name = format!("kpi.{}", kpi.name);
+    Ok(Computed::new(name, schema, vec![sorted], shape.dimensions.clone(), move |mut inputs, _now| {
+        scoring.scored(&inputs.pop().unwrap_or_default())
+    }))
+}
+
+/// Where the columns of a KPI are, and how it is modelled.
+struct Scoring {
+    schema: SchemaRef,
+    keys: Vec<usize>,
+    time: usize,
+    value: usize,
+    settings: Settings,
+}
+
+impl Scoring {
+    /// Rows, by dimensions and time, with what the model of their dimensions says of each before it learns it.
+    fn scored(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
+        let Some(first) = batches.first() else { return Ok(RecordBatch::new_empty(self.schema.clone())) };
+        let rows = concat_batches(&first.schema(), batches).map_err(DataFusionError::from)?;
+        let times = rows.column(self.time).as_primitive::<TimestampNanosecondType>();
+        let values = rows.column(self.value).as_primitive::<Float64Type>();
+        let starts = self.series_starts(&rows)?;
+        let mut columns = Columns::with_capacity(rows.num_rows());
+        let mut model = Model::new(&self.settings);
+        for row in 0..rows.num_rows() {
+            if starts[row] && row > 0 {
+                model = Model::new(&self.settings);
+            }
+            let value = if values.is_null(row) { f64::NAN } else { values.value(row) };
+            columns.push(&model.observe(times.value(row), value, true));
+        }
+        let mut all: Vec<ArrayRef> = rows.columns().to_vec();
+        all.extend(columns.finish());
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), all, &options).map_err(DataFusionError::from)?)
+    }
+
+    /// Whether each row is the first one of its dimensions.
+    fn series_starts(&self, rows: &RecordBatch) -> Result<Vec<bool>> {
+        let mut starts = vec![false; rows.num_rows()];
+        if self.keys.is_empty() {
+            return Ok(starts);
+        }
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|at| rows.column(*at).clone()).collect();
+        let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(DataFusionError::from)?;
+        let keys = converter.convert_columns(&keys).map_err(DataFusionError::from)?;
+        for row in 1..rows.num_rows() {
+            starts[row] = keys.row(row) != keys.row(row - 1);
+        }
+        Ok(starts)
+    }
+}
+
+/// The columns as they are filled.
+struct Columns {
+    numbers: [Float64Builder; 4],
+    bands: StringBuilder,
+}
+
+impl Columns {
+    fn with_capacity(rows: usize) -> Columns {
+        let numbers = std::array::from_fn(|_| Float64Builder::with_capacity(rows));
+        Columns { numbers, bands: StringBuilder::with_capacity(rows, rows * 8) }
+    }
+
+    fn push(&mut self, verdict: &Verdict) {
+        let of = [verdict.expected, verdict.lower, verdict.upper, verdict.score];
+        for (builder, number) in self.numbers.iter_mut().zip(of) {
+            builder.append_option(number);
+        }
+        self.bands.append_value(verdict.band.word());
+    }
+
+    fn finish(mut self) -> Vec<ArrayRef> {
+        let numbers: Vec<Float64Array> = self.numbers.iter_mut().map(Float64Builder::finish).collect();
+        let mut all: Vec<ArrayRef> = numbers.into_iter().map(|array| Arc::new(array) as ArrayRef).collect();
+        all.push(Arc::new(self.bands.finish()));
+        all
+    }
+}

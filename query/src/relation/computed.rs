@@ -1,0 +1,144 @@
+//! Relations whose rows are computed in whole from those of other plans, when they are read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session as DataFusionSession, TableProvider};
+use datafusion::common::{Column, internal_datafusion_err};
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::TryStreamExt;
+
+use crate::plan::physical;
+use crate::session::blocking;
+use crate::{Error, Result};
+
+/// Makes the rows from the batches of the inputs, in their order, at the time of the statement (nanoseconds since the Unix
+/// epoch).
+pub(crate) type Compute = dyn Fn(Vec<Vec<RecordBatch>>, i64) -> Result<RecordBatch> + Send + Sync;
+
+/// Such a relation.
+pub(crate) struct Computed {
+    name: String,
+    schema: SchemaRef,
+    inputs: Vec<LogicalPlan>,
+    /// Columns that the first input has under the same names, and by which rows are computed apart from one another: what
+    /// tests only these may be tested there.
+    apart: Vec<String>,
+    compute: Arc<Compute>,
+}
+
+impl Computed {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        schema: SchemaRef,
+        inputs: Vec<LogicalPlan>,
+        apart: Vec<String>,
+        compute: impl Fn(Vec<Vec<RecordBatch>>, i64) -> Result<RecordBatch> + Send + Sync + 'static,
+    ) -> Computed {
+        Computed { name: name.into(), schema, inputs, apart, compute: Arc::new(compute) }
+    }
+
+    /// The plans that it reads.
+    pub(crate) fn inputs(&self) -> &[LogicalPlan] {
+        &self.inputs
+    }
+
+    fn is_apart(&self, filter: &Expr) -> bool {
+        let columns = filter.column_refs();
+        !columns.is_empty() && !filter.is_volatile() && columns.iter().all(|column| self.apart.contains(&column.name))
+    }
+
+    async fn rows(&self, state: &SessionState, filters: &[Expr]) -> Result<RecordBatch> {
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        let reservation = MemoryConsumer::new(self.name.clone()).register(&state.runtime_env().memory_pool);
+        for (at, input) in self.inputs.iter().enumerate() {
+            let input = match at {
+                0 => narrowed(input.clone(), filters.iter().filter(|filter| self.is_apart(filter)))?,
+                _ => input.clone(),
+            };
+            let mut stream = execute_stream(physical(input, state).await?, state.task_ctx())?;
+            let mut batches = Vec::new();
+            while let Some(batch) = stream.try_next().await? {
+                reservation.try_grow(batch.get_array_memory_size())?;
+                batches.push(batch);
+            }
+            inputs.push(batches);
+        }
+        let now_ns = state.execution_props().query_execution_start_time.and_then(|now| now.timestamp_nanos_opt());
+        let compute = self.compute.clone();
+        blocking(move || compute(inputs, now_ns.unwrap_or(0))).await
+    }
+}
+
+/// A plan with tests of its columns, which are named without their relation.
+fn narrowed<'a>(plan: LogicalPlan, filters: impl Iterator<Item = &'a Expr>) -> Result<LogicalPlan> {
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let mut builder = LogicalPlanBuilder::from(plan);
+    for filter in filters {
+        let schema = builder.schema().clone();
+        let bare = filter.clone().transform(|expr| match expr {
+            Expr::Column(column) => {
+                let (relation, field) = schema.qualified_field_with_unqualified_name(&column.name)?;
+                Ok(Transformed::yes(Expr::Column(Column::from((relation, field)))))
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        builder = builder.filter(bare.data)?;
+    }
+    Ok(builder.build()?)
+}
+
+#[async_trait]
+impl TableProvider for Computed {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::common::Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match self.is_apart(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn DataFusionSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        let any: &dyn std::any::Any = state.as_any();
+        let full = any.downcast_ref::<SessionState>();
+        let full = full.ok_or_else(|| internal_datafusion_err!("{} is read outside of a session", self.name))?;
+        let batch = Box::pin(self.rows(full, filters)).await.map_err(external)?;
+        MemTable::try_new(self.schema.clone(), vec![vec![batch]])?.scan(state, projection, &[], None).await
+    }
+}
+
+/// An error of ours on its way through DataFusion.
+pub(crate) fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl fmt::Debug for Computed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Computed").field("name", &self.name).finish_non_exhaustive()
+    }
+}
