@@ -19,8 +19,8 @@ mod store;
 mod view;
 
 pub(crate) use object::{Object, Version};
-pub(crate) use view::{plan_query, relations};
 pub use view::{View, ViewColumn};
+pub(crate) use view::{plan_query, relations};
 
 use crate::dialect::Kind;
 use crate::{Error, Result};
@@ -68,7 +68,8 @@ impl Definitions {
     pub(crate) fn get(&self, kind: Kind, name: &str) -> Result<&Arc<Object>> {
         self.find(kind, name).ok_or_else(|| {
             let names = self.of_kind(kind).map(|object| object.name.as_str());
-            let hint = crate::functions::most_similar(name, names).map(|similar| format!("Did you mean \"{similar}\"?"));
+            let hint =
+                crate::functions::most_similar(name, names).map(|similar| format!("Did you mean \"{similar}\"?"));
             Error::UndefinedObject { kind: kind.word(), name: name.to_owned(), position: None, hint }
         })
     }

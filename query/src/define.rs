@@ -38,7 +38,12 @@ pub(crate) enum Done {
 }
 
 impl Defining {
-    pub(crate) fn new(statement: &Arc<Statement>, offset: usize, settings: &Arc<Settings>, actor: &Arc<str>) -> Defining {
+    pub(crate) fn new(
+        statement: &Arc<Statement>,
+        offset: usize,
+        settings: &Arc<Settings>,
+        actor: &Arc<str>,
+    ) -> Defining {
         Defining { statement: statement.clone(), offset, settings: settings.clone(), actor: actor.clone() }
     }
 
@@ -107,7 +112,7 @@ impl Defining {
                 done()
             }
             Statement::ShowCreate { of, name } => {
-                let text = create::text(of, name, &catalog.definitions(), database)?;
+                let text = create::text(*of, name, &catalog.definitions(), database)?;
                 let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
                 rows(RecordBatch::try_new(create::schema(), vec![column]))
             }
@@ -158,7 +163,14 @@ impl Defining {
     ) -> Result<T> {
         let run = state.config().get_extension::<RunSnapshot>();
         let run = run.ok_or_else(|| Error::Internal("a run has no snapshot".to_owned()))?;
-        work(&Lowering { settings: &self.settings, state, snapshot: &run.snapshot, definitions, database, actor: &self.actor })
+        work(&Lowering {
+            settings: &self.settings,
+            state,
+            snapshot: &run.snapshot,
+            definitions,
+            database,
+            actor: &self.actor,
+        })
     }
 }
 

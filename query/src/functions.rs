@@ -10,6 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 mod average;
 mod bounded;
 mod bucket;
+mod business_time;
 mod checked;
 mod clocks;
 mod counter;
@@ -33,6 +34,7 @@ mod zone;
 
 pub(crate) use average::ExactAverages;
 pub(crate) use bucket::{Bucketing, Grid, Width};
+pub(crate) use business_time::{BUSINESS_TIME, BusinessTime};
 pub(crate) use checked::CheckedIntegers;
 pub(crate) use clocks::Clocks;
 pub(crate) use counter::{Asked, Counter, PerSecond, Step, Steps, step_name};

@@ -23,6 +23,7 @@ mod error;
 mod functions;
 mod insert;
 mod lower;
+mod ops;
 mod options;
 mod plan;
 mod relation;

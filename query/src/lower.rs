@@ -25,7 +25,7 @@ use plimsoll_engine::{Snapshot, TableSchema};
 use crate::catalog::Definitions;
 use crate::database::Settings;
 use crate::dialect::Kind;
-use crate::functions::{Missing, most_similar};
+use crate::functions::{BUSINESS_TIME, BusinessTime, Missing, most_similar};
 use crate::relation;
 use crate::source::SnapshotTable;
 use crate::system::{self, SystemSource};
@@ -173,7 +173,8 @@ impl ContextProvider for Lowering<'_> {
         if let Some(kind) = name.schema().and_then(Kind::of_schema) {
             return relation::source(self, kind, name.table()).map_err(external);
         }
-        let view = || self.definitions.views.get(name.table()).filter(|_| matches!(name.schema(), None | Some("public")));
+        let view =
+            || self.definitions.views.get(name.table()).filter(|_| matches!(name.schema(), None | Some("public")));
         match (self.table(&name), view()) {
             (Ok(table), _) => Ok(provider_as_source(Arc::new(SnapshotTable::new(table, time_zone)))),
             (Err(_), Some(view)) => {
@@ -192,7 +193,7 @@ impl ContextProvider for Lowering<'_> {
         let functions = SessionStateDefaults::default_table_functions();
         let is_estimate = name == system::estimate::NAME;
         let function = functions.into_iter().find(|f| f.name() == name);
-        if function.is_none() && !is_estimate {
+        if function.is_none() && !is_estimate && !relation::is_function(name) {
             let signature = format!("{name}()");
             let error = Error::UndefinedFunction { signature, position: None, hint: None };
             return Err(DataFusionError::External(Box::new(error)));
@@ -205,6 +206,9 @@ impl ContextProvider for Lowering<'_> {
         let schema = DFSchema::empty();
         let simplify = |arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg));
         let args = args.into_iter().map(simplify).collect::<datafusion::common::Result<Vec<_>>>()?;
+        if let Some(answer) = relation::function(name, &args, self) {
+            return answer.map(provider_as_source).map_err(|e| DataFusionError::External(Box::new(e)));
+        }
         let Some(function) = function else {
             let estimate = system::estimate::estimate(self.database, &args);
             return Ok(provider_as_source(estimate.map_err(|e| DataFusionError::External(Box::new(e)))?));
@@ -226,6 +230,11 @@ impl ContextProvider for Lowering<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let functions = &self.settings.functions;
+        if name == BUSINESS_TIME {
+            let (definitions, database) = (self.definitions.clone(), self.database.clone());
+            let find = move |name: &str| relation::calendar_of(name, &definitions, &database);
+            return Some(Arc::new(BusinessTime::over(Arc::new(find))));
+        }
         if let Some(function) = functions.scalars.get(name) {
             return Some(function.clone());
         }

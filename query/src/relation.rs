@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast;
 mod baseline;
 mod computed;
 mod functions;
+mod gaps;
 mod kpi;
 mod promise;
 mod sla;
@@ -26,8 +27,8 @@ mod slo;
 mod step;
 
 pub(crate) use baseline::settings as baseline_settings;
-pub(crate) use functions::{SCALARS, function};
-pub(crate) use promise::{slo_settings, zone_of};
+pub(crate) use functions::{SCALARS, evaluation, function, is_function};
+pub(crate) use promise::{calendar_of, check_slo, zone_of};
 
 use crate::catalog::{Definitions, Object, plan_query};
 use crate::dialect::{Definition, Kind, Query};
@@ -51,7 +52,7 @@ pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<
             })
         }
         Definition::Slo(slo) => Ok(computed(slo::relation(object, slo, lowering)?)),
-        Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, lowering)?)),
+        Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, None, lowering)?)),
         Definition::Service(_) | Definition::Calendar(_) | Definition::Baseline(_) => Err(missing()),
     }
 }
@@ -64,7 +65,7 @@ pub(crate) fn columns(object: &Object, lowering: &Lowering<'_>) -> Result<Vec<(S
     let schema = match &object.definition {
         Definition::Kpi(kpi) => kpi::plan(object, kpi, lowering)?.0.schema().inner().clone(),
         Definition::Slo(slo) => slo::relation(object, slo, lowering)?.schema(),
-        Definition::Sla(sla) => sla::relation(object, sla, lowering)?.schema(),
+        Definition::Sla(sla) => sla::relation(object, sla, None, lowering)?.schema(),
         Definition::Service(_) | Definition::Calendar(_) | Definition::Baseline(_) => return Ok(Vec::new()),
     };
     Ok(schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())

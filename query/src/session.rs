@@ -138,8 +138,14 @@ impl Session {
     ) -> Result<Prepared> {
         let state = self.state(snapshot, now_ns);
         let definitions = self.database.catalog().definitions();
-        let lowering =
-            Lowering { settings: &self.settings, state: &state, snapshot, definitions: &definitions, database: &self.database, actor: &self.user };
+        let lowering = Lowering {
+            settings: &self.settings,
+            state: &state,
+            snapshot,
+            definitions: &definitions,
+            database: &self.database,
+            actor: &self.user,
+        };
         let declared = match statement.ast() {
             Some(ast) => declared_types(ast, parameter_types),
             None => Vec::new(),

@@ -63,7 +63,16 @@ impl Object {
     pub(crate) fn new(definition: Definition, version: u64, defined_ns: i64, actor: &str) -> Result<Object> {
         let reads = reads(&definition)?;
         let name = definition.name().to_owned();
-        Ok(Object { name, definition, version, defined_ns, actor: actor.to_owned(), comment: None, columns: Vec::new(), reads })
+        Ok(Object {
+            name,
+            definition,
+            version,
+            defined_ns,
+            actor: actor.to_owned(),
+            comment: None,
+            columns: Vec::new(),
+            reads,
+        })
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -97,9 +106,8 @@ impl Object {
             _ => return Err(damaged(stored.text)),
         };
         let object = Object::new(definition, stored.version, stored.defined_ns, &stored.actor)?;
-        let column = |(name, data_type): (String, String)| {
-            Ok((name, data_type.parse().map_err(|e| damaged(format!("{e}")))?))
-        };
+        let column =
+            |(name, data_type): (String, String)| Ok((name, data_type.parse().map_err(|e| damaged(format!("{e}")))?));
         let columns = stored.columns.into_iter().map(column).collect::<Result<_>>()?;
         Ok(Object { comment: stored.comment, columns, ..object })
     }

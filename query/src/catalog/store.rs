@@ -78,7 +78,8 @@ impl Store {
         let failed = failure(&self.path, "read");
         let read = self.database()?.begin_read().map_err(|e| failed(&e))?;
         let Some(table) = existing(read.open_table(VERSIONS)).map_err(|e| failed(&e))? else { return Ok(0) };
-        let mut of_name = table.range((kind.word(), name, 0)..=(kind.word(), name, u64::MAX)).map_err(|e| failed(&e))?;
+        let mut of_name =
+            table.range((kind.word(), name, 0)..=(kind.word(), name, u64::MAX)).map_err(|e| failed(&e))?;
         let last = of_name.next_back().transpose().map_err(|e| failed(&e))?;
         Ok(last.map_or(0, |(key, _)| key.value().2))
     }

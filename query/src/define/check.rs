@@ -54,12 +54,14 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
             });
             if let Some(other) = other {
                 let what = format!("KPI \"{}\" has the baseline \"{}\"", baseline.kpi, other.name);
-                return Err(Error::definition("KP005", what).hinted("A KPI has one baseline: replace or drop that one."));
+                return Err(
+                    Error::definition("KP005", what).hinted("A KPI has one baseline: replace or drop that one.")
+                );
             }
             relation::baseline_settings(baseline, lowering)?;
         }
         Definition::Slo(slo) => {
-            relation::slo_settings(object, slo, lowering)?;
+            relation::check_slo(object, slo, lowering)?;
         }
         Definition::Sla(sla) => {
             let zone = relation::zone_of(sla.calendar.as_deref(), lowering)?;

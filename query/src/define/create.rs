@@ -48,7 +48,8 @@ fn table(schema: &TableSchema, options: &[(&'static str, String)]) -> String {
     };
     let mut lines: Vec<String> = schema.columns.iter().map(column).collect();
     let tags = schema.columns.iter().filter(|column| column.kind == ColumnKind::Tag);
-    let key: Vec<String> = std::iter::once(TableSchema::TIME.to_owned()).chain(tags.map(|tag| quoted(&tag.name))).collect();
+    let key: Vec<String> =
+        std::iter::once(TableSchema::TIME.to_owned()).chain(tags.map(|tag| quoted(&tag.name))).collect();
     lines.push(format!("  PRIMARY KEY ({})", key.join(", ")));
     let mut text = format!("CREATE TABLE {} (\n{}\n)", quoted(&schema.name), lines.join(",\n"));
     if !options.is_empty() {

@@ -67,8 +67,14 @@ fn descend(
 }
 
 fn line(at: &Reference, depth: i64, definitions: &Definitions, database: &Database) -> Line {
-    let bare = |kind, name: &str| {
-        Line { depth, kind, name: name.to_owned(), version: None, newest_ns: None, rows: None, definition: None }
+    let bare = |kind, name: &str| Line {
+        depth,
+        kind,
+        name: name.to_owned(),
+        version: None,
+        newest_ns: None,
+        rows: None,
+        definition: None,
     };
     match at {
         Reference::Object(kind, name) => match definitions.find(*kind, name) {

@@ -163,7 +163,8 @@ impl<'a> Cursor<'a> {
             TokenKind::End => Ok(()),
             _ if also.is_empty() => Err(self.unexpected("the end of the statement", &[])),
             _ => {
-                let words = listed(also.iter().map(|word| word.to_uppercase()).chain(["the end of the statement".into()]));
+                let words =
+                    listed(also.iter().map(|word| word.to_uppercase()).chain(["the end of the statement".into()]));
                 Err(self.unexpected(&words, also))
             }
         }

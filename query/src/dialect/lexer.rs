@@ -144,11 +144,8 @@ fn number(input: &str) -> IResult<&str, &str, ()> {
     let digits = || take_while1(|c: char| c.is_ascii_digit());
     let fraction = || pair(tag("."), take_while(|c: char| c.is_ascii_digit()));
     let exponent = || (one_of("eE"), opt(one_of("+-")), digits());
-    alt((
-        recognize((digits(), opt(fraction()), opt(exponent()))),
-        recognize((tag("."), digits(), opt(exponent()))),
-    ))
-    .parse(input)
+    alt((recognize((digits(), opt(fraction()), opt(exponent()))), recognize((tag("."), digits(), opt(exponent())))))
+        .parse(input)
 }
 
 /// A text between two quotes, in which a quote is written twice.
@@ -205,7 +202,8 @@ fn dollar_quoted(input: &str) -> Option<Option<(&str, &str)>> {
     let after = input.strip_prefix('$')?;
     let length = after.find('$')?;
     let label = &after[..length];
-    let is_label = label.chars().all(|c| c.is_alphanumeric() || c == '_') && !label.starts_with(|c: char| c.is_numeric());
+    let is_label =
+        label.chars().all(|c| c.is_alphanumeric() || c == '_') && !label.starts_with(|c: char| c.is_numeric());
     if !is_label {
         return None;
     }

@@ -41,12 +41,9 @@ enum Takes {
 fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
     use Takes::{Number, Span, Text, Truth, Word};
     match kind {
-        Kind::Service => &[
-            ("cost_per_minute", Number(0.0, f64::MAX)),
-            ("currency", Text),
-            ("match", Text),
-            ("escalation", Text),
-        ],
+        Kind::Service => {
+            &[("cost_per_minute", Number(0.0, f64::MAX)), ("currency", Text), ("match", Text), ("escalation", Text)]
+        }
         Kind::Calendar => &[("holidays", Text), ("period", Text), ("period_anchor", Text)],
         Kind::Kpi => &[
             ("unit", Text),
@@ -144,7 +141,9 @@ fn option_name(cursor: &mut Cursor<'_>, kind: Kind, seen: &mut Vec<String>) -> R
         let names = || known(kind).iter().map(|(name, _)| *name);
         let hint = match crate::functions::most_similar(&name, names()) {
             Some(near) => format!("Did you mean \"{near}\"?"),
-            None => format!("A {kind} has the options {}.", listed(names().map(str::to_owned)).replace(" or ", " and ")),
+            None => {
+                format!("A {kind} has the options {}.", listed(names().map(str::to_owned)).replace(" or ", " and "))
+            }
         };
         return Err(cursor.error_at(&token, &format!("unrecognized option \"{name}\""), Some(hint)));
     };

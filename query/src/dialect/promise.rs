@@ -153,7 +153,12 @@ fn target(cursor: &mut Cursor<'_>) -> Result<Target> {
 }
 
 fn percent(cursor: &mut Cursor<'_>) -> Result<Percent> {
-    let hint = || Some(format!("It is a number from 0 to 100 with at most {} digits behind the point and a %, such as 99.9%.", Percent::DIGITS));
+    let hint = || {
+        Some(format!(
+            "It is a number from 0 to 100 with at most {} digits behind the point and a %, such as 99.9%.",
+            Percent::DIGITS
+        ))
+    };
     let TokenKind::Number(digits) = &cursor.peek().kind else {
         return Err(cursor.unexpected("a percentage such as 99.9%", &[]));
     };

@@ -73,9 +73,18 @@ fn statements_have_a_canonical_text() {
 
 #[test]
 fn other_statements_are_sql() {
-    for text in ["", "SELECT 1", "CREATE TABLE kpi (a int)", "DROP VIEW slo", "COMMENT ON TABLE t IS 'x'", "SHOW all",
-        "ALTER TABLE t SET (retention = '1 day')", "CREATE OR REPLACE VIEW v AS SELECT 1", "SELECT 'open", "create"]
-    {
+    for text in [
+        "",
+        "SELECT 1",
+        "CREATE TABLE kpi (a int)",
+        "DROP VIEW slo",
+        "COMMENT ON TABLE t IS 'x'",
+        "SHOW all",
+        "ALTER TABLE t SET (retention = '1 day')",
+        "CREATE OR REPLACE VIEW v AS SELECT 1",
+        "SELECT 'open",
+        "create",
+    ] {
         assert_eq!(parse_statement(text), None, "{text}");
     }
 }
@@ -85,7 +94,9 @@ fn wrong_statements_say_where_and_why() {
     let cases = include_str!("wrong.txt");
     let mut shown = String::new();
     for text in cases.lines() {
-        let Some(Err(SyntaxError { message, offset, hint })) = parse_statement(text) else { panic!("accepted: {text}") };
+        let Some(Err(SyntaxError { message, offset, hint })) = parse_statement(text) else {
+            panic!("accepted: {text}")
+        };
         writeln!(shown, "{text}\n{:>at$}\n{message}\n{}\n", "^", hint.unwrap_or_default(), at = offset + 1).unwrap();
     }
     expect_file!["wrong.expected.txt"].assert_eq(&shown);
@@ -109,10 +120,9 @@ fn query() -> impl Strategy<Value = Query> {
 }
 
 fn percent() -> impl Strategy<Value = Percent> {
-    (1u32..100, 0u32..1_000_000).prop_map(|(whole, part)| Percent::read(&format!("{whole}.{part:06}")).unwrap()).prop_filter(
-        "below a hundred",
-        |percent| percent.parts() < Percent::WHOLE,
-    )
+    (1u32..100, 0u32..1_000_000)
+        .prop_map(|(whole, part)| Percent::read(&format!("{whole}.{part:06}")).unwrap())
+        .prop_filter("below a hundred", |percent| percent.parts() < Percent::WHOLE)
 }
 
 fn options(known: Vec<(&'static str, BoxedStrategy<OptionValue>)>) -> BoxedStrategy<Options> {
@@ -143,8 +153,9 @@ fn definition() -> impl Strategy<Value = Definition> {
         .prop_map(|(name, service, query, options)| Definition::Kpi(Kpi { name, service, query, options }));
     let season = prop_oneof![Just(Season::HourOfWeek), Just(Season::DayOfMonth), Just(Season::None)];
     let learns = any::<bool>().prop_map(OptionValue::Truth).boxed();
-    let baseline = (name(), name(), prop::collection::vec(season, 0..3), options(vec![("learn_in_maintenance", learns)]))
-        .prop_map(|(name, kpi, season, options)| Definition::Baseline(Baseline { name, kpi, season, options }));
+    let baseline =
+        (name(), name(), prop::collection::vec(season, 0..3), options(vec![("learn_in_maintenance", learns)]))
+            .prop_map(|(name, kpi, season, options)| Definition::Baseline(Baseline { name, kpi, season, options }));
     let window = prop_oneof![
         text().prop_map(Window::Rolling),
         (text(), prop::option::of(text())).prop_map(|(period, zone)| Window::Calendar { period, zone }),
@@ -157,22 +168,24 @@ fn definition() -> impl Strategy<Value = Definition> {
     let targets = prop::collection::vec(target, 1..4).prop_filter("once each", |targets| {
         targets.iter().enumerate().all(|(at, target)| targets[..at].iter().all(|other| other.slo != target.slo))
     });
-    let sla = (name(), text(), text(), prop::option::of(name()), targets, options(vec![("credits", any_text())])).prop_map(
-        |(name, customer, period, calendar, targets, options)| {
+    let sla = (name(), text(), text(), prop::option::of(name()), targets, options(vec![("credits", any_text())]))
+        .prop_map(|(name, customer, period, calendar, targets, options)| {
             Definition::Sla(Sla { name, customer, period, calendar, targets, options })
-        },
-    );
+        });
     prop_oneof![service(), calendar, kpi, baseline, slo, sla]
 }
 
 fn statement() -> impl Strategy<Value = Statement> {
     let kind = prop_oneof![Just(Kind::Service), Just(Kind::Kpi), Just(Kind::Sla)];
-    let create = (any::<bool>(), definition())
-        .prop_map(|(or_replace, object)| Statement::Create { or_replace, if_not_exists: false, object });
+    let create = (any::<bool>(), definition()).prop_map(|(or_replace, object)| Statement::Create {
+        or_replace,
+        if_not_exists: false,
+        object,
+    });
     let drop = (kind.clone(), prop::collection::vec(name(), 1..3), any::<bool>(), any::<bool>())
         .prop_map(|(kind, names, if_exists, cascade)| Statement::Drop { kind, names, if_exists, cascade });
-    let comment = (kind, name(), prop::option::of(text()))
-        .prop_map(|(kind, name, text)| Statement::Comment { kind, name, text });
+    let comment =
+        (kind, name(), prop::option::of(text())).prop_map(|(kind, name, text)| Statement::Comment { kind, name, text });
     let evaluate = (name(), text()).prop_map(|(name, period)| Statement::EvaluateSla { name, period });
     prop_oneof![4 => create, 1 => drop, 1 => comment, 1 => evaluate]
 }

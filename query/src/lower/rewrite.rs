@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg,
+    self, BinaryOperator, CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, LimitClause,
     ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
     TableAlias, TableAliasColumnDef, TableFactor, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec,
@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::asof::{nest_asof_joins, nest_asof_joins_in};
 use super::names::{body_names, folded, item_name, last_part};
 use crate::functions::{Asked, Functions, argument_names, most_similar, parse_interval, step_name};
+use crate::relation::SCALARS;
 use crate::{Error, Result};
 
 /// Separates a name from the number that makes it unique; no one writes this character in a name.
@@ -114,6 +115,10 @@ impl VisitorMut for Rewriter<'_> {
                 *expr = bigint(expr.clone());
                 Ok(None)
             }
+            Expr::Function(function) if asks_for_a_number(function) => answer_of(function).map(|query| {
+                *expr = Expr::Subquery(query);
+                None
+            }),
             Expr::Function(function) => function_call(function, self.functions).map(|new| new.map(|f| *expr = f)),
             Expr::Interval(interval) => literal_interval(interval).map(Some),
             Expr::BinaryOp { op, right, .. } if is_regex(op) => {
@@ -336,6 +341,33 @@ fn function_call(function: &mut Function, functions: &Functions) -> Result<Optio
         "date_trunc" => Ok(date_trunc_in_zone(arguments)),
         _ => Ok(None),
     }
+}
+
+/// True for a call of a function that asks of what is defined and gives one number.
+fn asks_for_a_number(function: &Function) -> bool {
+    let name = last_part(&function.name).map(folded);
+    function.name.0.len() == 1 && function.over.is_none() && name.is_some_and(|name| SCALARS.contains(&name.as_str()))
+}
+
+/// `sli(...)` as `(SELECT * FROM sli(...))`.
+fn answer_of(function: &mut Function) -> Result<Box<Query>> {
+    let FunctionArguments::List(arguments) = &mut function.args else {
+        let signature = format!("{}()", function.name);
+        return Err(Error::UndefinedFunction { signature, position: None, hint: None });
+    };
+    let statements = crate::parse("SELECT * FROM f()")?;
+    let Some(ast::Statement::Query(query)) = statements.first().and_then(crate::Statement::ast) else {
+        return Err(Error::Internal("no query".to_owned()));
+    };
+    let mut query = query.clone();
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(table) = select.from.first_mut()
+        && let TableFactor::Table { name, args: Some(given), .. } = &mut table.relation
+    {
+        *name = function.name.clone();
+        given.args = std::mem::take(&mut arguments.args);
+    }
+    Ok(query)
 }
 
 /// `increase(v ORDER BY time)` is `increase(v, time)`. With OVER it is the function of windows, whose rows come in the order of

@@ -62,7 +62,8 @@ pub(crate) fn settings(baseline: &Baseline, lowering: &Lowering<'_>) -> Result<S
     })?;
     let history = baseline.option_text("history").unwrap_or(HISTORY);
     let history_ns = Span::parse(history).ok().and_then(|span| span.fixed_ns()).filter(|ns| *ns > 0);
-    let history_ns = history_ns.ok_or_else(|| refused(format!("a history of '{history}' is no fixed length of time")))?;
+    let history_ns =
+        history_ns.ok_or_else(|| refused(format!("a history of '{history}' is no fixed length of time")))?;
     let band = match baseline.option_text("band") {
         None => BAND,
         Some(text) => text.parse().ok().filter(|band| *band > 0.0 && *band < 1.0).ok_or_else(|| {

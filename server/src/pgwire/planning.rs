@@ -33,7 +33,12 @@ pub(super) fn plan(
     if let Some(ast) = statement.ast() {
         if system::concerns(ast) {
             let (parameters, columns) = system::describe(session, ast, &text, declared, times)?;
-            return Ok(Planned { text, plan: Plan::Catalog(Box::new(ast.clone())), parameters, columns: Some(columns) });
+            return Ok(Planned {
+                text,
+                plan: Plan::Catalog(Box::new(ast.clone())),
+                parameters,
+                columns: Some(columns),
+            });
         }
         if let Some(target) = session.query.copy_in(ast)? {
             return Ok(Planned { text, plan: Plan::Copy(Box::new(target)), parameters: Vec::new(), columns: None });

@@ -69,9 +69,9 @@ impl Planned {
                 Some(ast::Statement::Query(_)) => "select",
                 Some(ast::Statement::Insert(_)) => "insert",
                 Some(ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. }) => "explain",
-                Some(
-                    ast::Statement::CreateTable(_) | ast::Statement::CreateView(_) | ast::Statement::Drop { .. },
-                ) => "ddl",
+                Some(ast::Statement::CreateTable(_) | ast::Statement::CreateView(_) | ast::Statement::Drop { .. }) => {
+                    "ddl"
+                }
                 _ => "other",
             },
         }

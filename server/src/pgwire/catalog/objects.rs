@@ -10,8 +10,17 @@ use super::{
 use std::{collections::HashMap, sync::LazyLock};
 
 /// Schemas and their oids.
-pub(crate) const NAMESPACES: &[(u32, &str)] =
-    &[(11, "pg_catalog"), (99, "pg_toast"), (2200, "public"), (13207, "information_schema"), (13299, "sys"), (13297, "kpi"), (13296, "slo"), (13295, "sla"), (13294, "ops")];
+pub(crate) const NAMESPACES: &[(u32, &str)] = &[
+    (11, "pg_catalog"),
+    (99, "pg_toast"),
+    (2200, "public"),
+    (13207, "information_schema"),
+    (13299, "sys"),
+    (13297, "kpi"),
+    (13296, "slo"),
+    (13295, "sla"),
+    (13294, "ops"),
+];
 
 /// Oid of the connected role, the superuser.
 pub(crate) const ROLE: u32 = 10;

@@ -1,0 +1,362 @@
+//! Baselines and anomaly scores of one series: what was expected, the band around it, how unlikely the value is.
+//!
+//! ```text
+//! point ─► expected, band       from the usual course of the season and the level beside it
+//!       ─► features             residuals (fast, slow, of the season); novelty (of the value, the residual, the recent mean)
+//!       ─► calibration          each feature's own past: minus the logarithm of the probability of as much
+//!       ─► fusion               half of the largest and half of the mean
+//!       ─► learning             after scoring, residuals clipped
+//! ```
+//!
+//! A model is O(1) for a point. The same points in the same order give the same bits. `docs/detection.md` tells how well it does.
+
+use chrono_tz::Tz;
+
+mod calibration;
+mod novelty;
+mod saved;
+mod season;
+
+#[cfg(test)]
+mod gates;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use saved::Corrupt;
+
+use calibration::{Calibration, SCORE_MAX};
+use novelty::Seen;
+use season::{Place, Seasons, points_per_slot};
+
+/// What a value depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Season {
+    HourOfWeek,
+    HourOfDay,
+    DayOfMonth,
+}
+
+/// Which features make the score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// All of them.
+    Auto,
+    /// Spikes, dips and steps.
+    Residual,
+    /// Values that were never seen.
+    Novelty,
+}
+
+/// How a series is modelled.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) seasons: Vec<Season>,
+    /// Time between two points.
+    pub(crate) step_ns: i64,
+    /// For how long a point counts.
+    pub(crate) history_ns: i64,
+    pub(crate) method: Method,
+    /// The share of values that the band holds.
+    pub(crate) band: f64,
+    /// The zone in which days begin.
+    pub(crate) zone: Tz,
+}
+
+/// What is said of a point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) expected: Option<f64>,
+    pub(crate) lower: Option<f64>,
+    pub(crate) upper: Option<f64>,
+    /// Minus the decimal logarithm of the probability of a point as strange; `None` while learning.
+    pub(crate) score: Option<f64>,
+    pub(crate) band: Band,
+}
+
+/// How much attention a point deserves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Band {
+    Normal,
+    Warn,
+    Critical,
+    Learning,
+    NoData,
+}
+
+impl Band {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Band::Normal => "normal",
+            Band::Warn => "warn",
+            Band::Critical => "critical",
+            Band::Learning => "learning",
+            Band::NoData => "no_data",
+        }
+    }
+}
+
+/// Scores from which a point is to be looked at, and to be acted on.
+pub(crate) const WARN: f64 = 2.5;
+pub(crate) const CRITICAL: f64 = 4.0;
+
+/// Points before the first score.
+const POINTS_MIN: u64 = 100;
+
+/// Points before calibrations learn.
+const SETTLED: u64 = 20;
+
+/// How fast levels follow.
+const FAST: f64 = 0.3;
+const SLOW: f64 = 0.05;
+
+/// How fast the usual deviation follows.
+const DEVIATION: f64 = 0.01;
+
+/// The share of the deviation of a long time that the usual one is at least, and how fast that one follows.
+const LONG: f64 = 0.2;
+const LONG_MEMORY: f64 = 2e-5;
+
+/// Residuals beyond this many usual deviations are learned as that many.
+const CLIP: f64 = 6.0;
+
+/// Points in the recent mean.
+const RECENT: usize = 30;
+
+/// Bins per unit of the inverse hyperbolic sine.
+const RESOLUTION: f64 = 500.0;
+
+const FEATURES: usize = 6;
+
+/// A level that follows a series, and how far points usually are from it.
+#[derive(Debug, Clone, PartialEq)]
+struct Level {
+    alpha: f64,
+    level: f64,
+    /// Of late, large ones clipped.
+    deviation: f64,
+    /// Of a long time, as it was.
+    long: f64,
+    count: u64,
+}
+
+impl Level {
+    fn new(alpha: f64) -> Level {
+        Level { alpha, level: 0.0, deviation: 0.0, long: 0.0, count: 0 }
+    }
+
+    fn residual(&self, value: f64) -> f64 {
+        if self.count == 0 { 0.0 } else { value - self.level }
+    }
+
+    /// The residual by the usual deviation.
+    fn nonconformity(&self, value: f64) -> f64 {
+        self.residual(value).abs() / self.scale()
+    }
+
+    /// The usual deviation. What is calm now is measured by what it was in a long time as well, and by a billionth of the level.
+    fn scale(&self) -> f64 {
+        self.deviation.max(LONG * self.long).max(self.level.abs() * 1e-9 + 1e-12)
+    }
+
+    fn learn(&mut self, value: f64) {
+        let residual = self.residual(value);
+        self.count += 1;
+        if self.count == 1 {
+            self.level = value;
+            return;
+        }
+        let weight = DEVIATION.max(1.0 / self.count as f64);
+        let bound =
+            if self.count < 20 { residual.abs() } else { CLIP * self.deviation.max(1e-12 + self.level.abs() * 1e-9) };
+        self.long += LONG_MEMORY.max(1.0 / self.count as f64) * (residual.abs() - self.long);
+        self.deviation += weight * (residual.abs().min(bound) - self.deviation);
+        self.level += self.alpha.max(1.0 / self.count as f64) * residual;
+    }
+}
+
+/// What is known of a series.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Model {
+    settings: Settings,
+    first_ns: Option<i64>,
+    last_ns: i64,
+    count: u64,
+    seasons: Seasons,
+    fast: Level,
+    slow: Level,
+    /// Of what is left when the season is taken away.
+    apart: Level,
+    /// Of the same, for the band.
+    course: Level,
+    recent: Vec<f64>,
+    seen: [Seen; 3],
+    /// The range of the first values, by which the recent mean is looked at more or less finely.
+    low: f64,
+    high: f64,
+    calibrations: [Calibration; FEATURES],
+    /// How far points are from what was expected, in usual deviations.
+    widths: Calibration,
+}
+
+impl Model {
+    pub(crate) fn new(settings: &Settings) -> Model {
+        Model {
+            settings: settings.clone(),
+            first_ns: None,
+            last_ns: 0,
+            count: 0,
+            seasons: Seasons::new(&settings.seasons),
+            fast: Level::new(FAST),
+            slow: Level::new(SLOW),
+            apart: Level::new(FAST),
+            course: Level::new(SLOW),
+            recent: Vec::with_capacity(RECENT),
+            seen: [Seen::new(RESOLUTION), Seen::new(RESOLUTION), Seen::new(1_000.0)],
+            low: f64::INFINITY,
+            high: f64::NEG_INFINITY,
+            calibrations: std::array::from_fn(|_| Calibration::new()),
+            widths: Calibration::new(),
+        }
+    }
+
+    /// Says what it thinks of a point by what it learned before, then learns it, if `learn`. Points come in the order of time; a
+    /// value that is not finite is missing.
+    pub(crate) fn observe(&mut self, time_ns: i64, value: f64, learn: bool) -> Verdict {
+        let place = Place::of(time_ns, self.settings.zone);
+        let days = self.first_ns.map_or(0, |first| time_ns.saturating_sub(first) / 86_400_000_000_000);
+        let usual = self.seasons.usual(place, days);
+        let is_learning = self.is_learning(time_ns);
+        let expected = self.expected(usual);
+        let width = self.course.scale() * self.widths.quantile(self.settings.band);
+        let bounds = expected.filter(|_| !is_learning).map(|expected| (expected - width, expected + width));
+        let known = Verdict {
+            expected: expected.filter(|_| !is_learning),
+            lower: bounds.map(|(lower, _)| lower),
+            upper: bounds.map(|(_, upper)| upper),
+            score: None,
+            band: Band::NoData,
+        };
+        if !value.is_finite() {
+            return known;
+        }
+        let features = self.features(value, usual);
+        let score = self.fused(&features);
+        if learn {
+            self.learn(time_ns, place, value, usual, expected, &features);
+        }
+        if is_learning {
+            return Verdict { band: Band::Learning, ..known };
+        }
+        let band = match score {
+            score if score >= CRITICAL => Band::Critical,
+            score if score >= WARN => Band::Warn,
+            _ => Band::Normal,
+        };
+        Verdict { score: Some(score), band, ..known }
+    }
+
+    /// Until a hundred points and half a day, where days matter.
+    fn is_learning(&self, time_ns: i64) -> bool {
+        const HALF_A_DAY_NS: i64 = 43_200_000_000_000;
+        let least = if self.settings.seasons.is_empty() { 0 } else { HALF_A_DAY_NS };
+        self.count < POINTS_MIN || self.first_ns.is_none_or(|first| time_ns.saturating_sub(first) < least)
+    }
+
+    /// The usual course, moved to where the series is of late; the slow level without one.
+    fn expected(&self, usual: Option<f64>) -> Option<f64> {
+        match usual {
+            _ if self.count == 0 => None,
+            Some(usual) => Some(usual + self.course.level),
+            None => Some(self.slow.level),
+        }
+    }
+
+    /// How strange a value is in each respect.
+    fn features(&self, value: f64, usual: Option<f64>) -> [f64; FEATURES] {
+        let mean = self.recent_with(value);
+        let apart = usual.map_or(value - self.slow.level, |usual| value - usual);
+        [
+            self.fast.nonconformity(value),
+            self.slow.nonconformity(value),
+            usual.map_or_else(|| self.fast.nonconformity(value), |usual| self.apart.nonconformity(value - usual)),
+            self.seen[0].distance(value.asinh()),
+            self.seen[1].distance(apart.asinh()),
+            if self.count >= POINTS_MIN { self.seen[2].distance(self.in_range(mean)) } else { 0.0 },
+        ]
+    }
+
+    /// A value by the range of the first ones.
+    fn in_range(&self, value: f64) -> f64 {
+        (value - self.low) / (self.high - self.low).max(self.high.abs() * 1e-9 + 1e-12)
+    }
+
+    fn recent_with(&self, value: f64) -> f64 {
+        let skip = usize::from(self.recent.len() >= RECENT);
+        let rest = &self.recent[skip..];
+        (rest.iter().sum::<f64>() + value) / (rest.len() + 1) as f64
+    }
+
+    fn fused(&self, features: &[f64; FEATURES]) -> f64 {
+        let scores: [f64; FEATURES] = std::array::from_fn(|at| self.calibrations[at].score(features[at]));
+        let of = |scores: &[f64]| {
+            let largest = scores.iter().copied().fold(0.0, f64::max);
+            let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+            (0.5 * largest + 0.5 * mean).min(SCORE_MAX)
+        };
+        match self.settings.method {
+            Method::Residual => of(&scores[..3]),
+            Method::Novelty => of(&scores[3..]),
+            Method::Auto => of(&scores),
+        }
+    }
+
+    fn learn(
+        &mut self,
+        time_ns: i64,
+        place: Place,
+        value: f64,
+        usual: Option<f64>,
+        expected: Option<f64>,
+        features: &[f64; FEATURES],
+    ) {
+        // The first deviations are of too few points to go by.
+        if self.count >= SETTLED {
+            for (calibration, feature) in self.calibrations.iter_mut().zip(features) {
+                calibration.learn(*feature);
+            }
+        }
+        if let Some(expected) = expected.filter(|_| self.count >= SETTLED) {
+            self.widths.learn((value - expected).abs() / self.course.scale());
+        }
+        let step = time_ns.saturating_div(self.settings.step_ns.max(1));
+        self.seen[0].learn(value.asinh(), step);
+        self.seen[1].learn(usual.map_or(value - self.slow.level, |usual| value - usual).asinh(), step);
+        if self.count >= POINTS_MIN {
+            self.seen[2].learn(self.in_range(self.recent_with(value)), step);
+        } else {
+            (self.low, self.high) = (self.low.min(value), self.high.max(value));
+        }
+        if self.recent.len() >= RECENT {
+            self.recent.remove(0);
+        }
+        self.recent.push(value);
+        self.fast.learn(value);
+        self.slow.learn(value);
+        if let Some(usual) = usual {
+            self.apart.learn(value - usual);
+        }
+        self.course.learn(value - usual.unwrap_or(self.slow.level));
+        let days_of_history = self.settings.history_ns as f64 / 86_400e9;
+        self.seasons.learn(place, value, days_of_history, points_per_slot(self.settings.step_ns));
+        self.first_ns.get_or_insert(time_ns);
+        self.last_ns = time_ns;
+        self.count += 1;
+    }
+}
+
+/// What is said of each point of a series, in the order of time.
+#[cfg(test)]
+pub(crate) fn score_series(times_ns: &[i64], values: &[f64], settings: &Settings) -> Vec<Verdict> {
+    let mut model = Model::new(settings);
+    times_ns.iter().zip(values).map(|(time, value)| model.observe(*time, *value, true)).collect()
+}

@@ -1,0 +1,305 @@
+//! Functions that ask of what is defined: `sli`, `burn_rate`, `error_budget`, `slo_report`, `sla_report`, `coverage`, `gaps`.
+//!
+//! Each is a table function. Those that give one number stand for it in expressions as well: there a call is read as
+//! `(SELECT * FROM function(...))`.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Expr;
+use datafusion::sql::sqlparser::ast::{self, Query};
+
+use crate::analysis::duration::Span;
+use crate::analysis::period::Period;
+use crate::analysis::sli::{Tallies, WHOLE, number_of};
+use crate::dialect::{self, Definition, Kind, quoted};
+use crate::lower::Lowering;
+use crate::{Error, Result};
+
+use super::computed::Computed;
+use super::promise::{Extent, Settings, events_plan, settings, tallies};
+use super::slo::RECENT_NS;
+use super::{gaps, sla};
+
+/// Functions that give one number.
+pub(crate) const SCALARS: [&str; 3] = ["burn_rate", "coverage", "sli"];
+
+/// Each function, and what its arguments are.
+const SIGNATURES: [(&str, &str); 7] = [
+    ("burn_rate", "burn_rate(slo, length of time [, at])"),
+    ("coverage", "coverage(kpi, from, to)"),
+    ("error_budget", "error_budget(slo [, at])"),
+    ("gaps", "gaps(kpi, from, to)"),
+    ("sla_report", "sla_report(sla, period)"),
+    ("sli", "sli(slo, from, to)"),
+    ("slo_report", "slo_report(slo, period)"),
+];
+
+/// True for the name of one of these functions.
+pub(crate) fn is_function(name: &str) -> bool {
+    SIGNATURES.iter().any(|(known, _)| *known == name)
+}
+
+/// The answer of a function; `None` when it is none of these.
+///
+/// # Errors
+/// [`Error::UndefinedFunction`] for other arguments, [`Error::UndefinedObject`], and whatever is wrong with the definitions.
+pub(crate) fn function(
+    name: &str,
+    arguments: &[Expr],
+    lowering: &Lowering<'_>,
+) -> Option<Result<Arc<dyn TableProvider>>> {
+    let (name, signature) = SIGNATURES.iter().find(|(known, _)| *known == name)?;
+    let arguments = Arguments { name, signature, given: arguments, lowering };
+    let answer = match *name {
+        "burn_rate" => burn_rate(&arguments),
+        "coverage" => gaps::coverage(&arguments),
+        "error_budget" => error_budget(&arguments),
+        "gaps" => gaps::gaps(&arguments),
+        "sla_report" => sla_report(&arguments),
+        "sli" => sli(&arguments),
+        _ => slo_report(&arguments),
+    };
+    Some(answer.map(|computed| Arc::new(computed) as Arc<dyn TableProvider>))
+}
+
+/// `EVALUATE SLA` as a query.
+///
+/// # Errors
+/// None for a statement that the dialect's parser gave.
+pub(crate) fn evaluation(statement: &dialect::Statement) -> Result<Query> {
+    let dialect::Statement::EvaluateSla { name, period } = statement else {
+        return Err(Error::Internal("no statement that is a query".to_owned()));
+    };
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let text = format!("SELECT * FROM sla_report({}, {})", literal(name), literal(period));
+    match crate::parse(&text)?.first().and_then(crate::Statement::ast) {
+        Some(ast::Statement::Query(query)) => Ok((**query).clone()),
+        _ => Err(Error::Internal(format!("no query: {text}"))),
+    }
+}
+
+/// The arguments of a call.
+pub(super) struct Arguments<'a> {
+    name: &'static str,
+    signature: &'static str,
+    given: &'a [Expr],
+    pub(super) lowering: &'a Lowering<'a>,
+}
+
+impl Arguments<'_> {
+    fn refused(&self) -> Error {
+        let hint = Some(format!("It is called as {}.", self.signature));
+        Error::UndefinedFunction { signature: format!("{}()", self.name), position: None, hint }
+    }
+
+    /// # Errors
+    /// For another number of arguments.
+    pub(super) fn check_count(&self, least: usize, most: usize) -> Result<()> {
+        if (least..=most).contains(&self.given.len()) { Ok(()) } else { Err(self.refused()) }
+    }
+
+    fn literal(&self, at: usize) -> Result<&ScalarValue> {
+        match self.given.get(at) {
+            Some(Expr::Literal(value, _)) => Ok(value),
+            Some(other) => {
+                let what = format!("the arguments of {} are constants, and {other} is none", self.name);
+                Err(Error::Unsupported { what, position: None, hint: None })
+            }
+            None => Err(self.refused()),
+        }
+    }
+
+    pub(super) fn text(&self, at: usize) -> Result<&str> {
+        match self.literal(at)? {
+            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {
+                Ok(text)
+            }
+            _ => Err(self.refused()),
+        }
+    }
+
+    /// An instant, in nanoseconds since the Unix epoch.
+    pub(super) fn instant(&self, at: usize) -> Result<i64> {
+        let zone = self.lowering.settings.time_zone.clone();
+        let value = self.literal(at)?.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)));
+        match value {
+            Ok(ScalarValue::TimestampNanosecond(Some(ns), _)) => Ok(ns),
+            Ok(_) => Err(self.refused()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A length of time in nanoseconds.
+    fn length_ns(&self, at: usize) -> Result<i64> {
+        let refused = |what: String| Error::InvalidParameter { name: self.name.to_owned(), message: what };
+        let length = match self.literal(at)? {
+            ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => i64::from(interval.days)
+                .checked_mul(86_400_000_000_000)
+                .and_then(|ns| ns.checked_add(interval.nanoseconds)),
+            ScalarValue::IntervalMonthDayNano(_) => None,
+            _ => Span::parse(self.text(at)?).map_err(refused)?.fixed_ns(),
+        };
+        length
+            .filter(|ns| *ns > 0)
+            .ok_or_else(|| refused("it takes a fixed length of time, such as '1 hour'".to_owned()))
+    }
+
+    /// An instant that may be left out: then it is the time of the statement.
+    fn optional_instant(&self, at: usize) -> Result<Option<i64>> {
+        if at < self.given.len() { self.instant(at).map(Some) } else { Ok(None) }
+    }
+
+    /// A relation computed from the events of the SLO that the first argument names.
+    fn of_slo(
+        &self,
+        schema: SchemaRef,
+        compute: impl Fn(&Tallies, &Settings, i64) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
+    ) -> Result<Computed> {
+        let object = self.lowering.definitions.get(Kind::Slo, self.text(0)?)?;
+        let Definition::Slo(slo) = &object.definition else {
+            return Err(Error::Internal("an SLO that is none".to_owned()));
+        };
+        let settings = settings(object, slo, self.lowering)?;
+        let plan = events_plan(slo, self.lowering)?;
+        Ok(Computed::new(self.name, schema.clone(), vec![plan], Vec::new(), move |inputs, now_ns| {
+            let columns = compute(&tallies(&inputs[0], &settings, now_ns)?, &settings, now_ns)?;
+            Ok(RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?)
+        }))
+    }
+
+    pub(super) fn zone(&self) -> Arc<str> {
+        self.lowering.settings.time_zone.clone()
+    }
+}
+
+pub(super) fn number(value: Option<f64>) -> ArrayRef {
+    Arc::new(Float64Array::from(vec![value]))
+}
+
+fn instant(value: Option<i64>, zone: &Arc<str>) -> ArrayRef {
+    Arc::new(TimestampNanosecondArray::from(vec![value]).with_timezone(zone.clone()))
+}
+
+fn text(value: &str) -> ArrayRef {
+    Arc::new(StringArray::from(vec![value]))
+}
+
+pub(super) fn numbers(names: &[&str]) -> Vec<Field> {
+    names.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect()
+}
+
+pub(super) fn time_field(name: &str, zone: &Arc<str>) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.clone())), true)
+}
+
+/// The share of good ones between two instants.
+fn sli(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(3, 3)?;
+    let (start, end) = (arguments.instant(1)?, arguments.instant(2)?);
+    let schema = Arc::new(Schema::new(numbers(&["sli"])));
+    arguments
+        .of_slo(schema, move |tallies, settings, _| Ok(vec![number(settings.rules.sli(&tallies.between(start, end)))]))
+}
+
+/// How many times as fast as it lasts the budget was spent in the time before a moment.
+fn burn_rate(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(2, 3)?;
+    let (length, at) = (arguments.length_ns(1)?, arguments.optional_instant(2)?);
+    let schema = Arc::new(Schema::new(numbers(&["burn_rate"])));
+    arguments.of_slo(schema, move |tallies, settings, now| {
+        let at = at.unwrap_or(now);
+        Ok(vec![number(settings.rules.burn_rate(&tallies.between(at.saturating_sub(length), at)))])
+    })
+}
+
+/// What is left to spend at a moment, and until when it lasts.
+fn error_budget(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(1, 2)?;
+    let (at, zone) = (arguments.optional_instant(1)?, arguments.zone());
+    let mut fields = numbers(&["allowed", "spent", "remaining"]);
+    fields.push(time_field("exhausted_at", &zone));
+    arguments.of_slo(Arc::new(Schema::new(fields)), move |tallies, settings, now| {
+        let (at, rules) = (at.unwrap_or(now), &settings.rules);
+        let (window, recent) = settings.counts_at(tallies, at);
+        Ok(vec![
+            number(Some(rules.allowed(&window))),
+            number(Some(number_of(window.total - window.good))),
+            number(rules.remaining(&window)),
+            instant(rules.exhausted_at(&window, &recent, RECENT_NS, at), &zone),
+        ])
+    })
+}
+
+/// What an SLO came to in a period: one of its own, or one of the calendar for a rolling one.
+fn slo_report(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(2, 2)?;
+    let (name, label, zone) = (arguments.text(0)?.to_owned(), arguments.text(1)?.to_owned(), arguments.zone());
+    let mut fields = vec![Field::new("slo", DataType::Utf8, false)];
+    fields.extend([time_field("period_start", &zone), time_field("period_end", &zone)]);
+    fields.extend(numbers(&[
+        "good",
+        "total",
+        "sli",
+        "objective",
+        "budget_allowed",
+        "budget_spent",
+        "budget_remaining",
+    ]));
+    fields.extend([Field::new("status", DataType::Utf8, false), Field::new("coverage", DataType::Float64, true)]);
+    arguments.of_slo(Arc::new(Schema::new(fields)), move |tallies, settings, now| {
+        let refused = |what: String| Error::definition("KP003", what);
+        let period = match &settings.extent {
+            Extent::Calendar(period) => period.clone(),
+            Extent::Rolling(_) => Period::parse(length_of(&label), &zone, None).map_err(refused)?,
+        };
+        let (range, rules) = (period.named(&label).map_err(refused)?, &settings.rules);
+        let count = tallies.between(range.start, range.end.min(now.max(range.start)));
+        let is_met = crate::analysis::sli::reaches(count.good, count.total, rules.objective);
+        let status = match () {
+            () if rules.is_unknown(&count) => "unknown",
+            () if is_met => "met",
+            () => "breach",
+        };
+        Ok(vec![
+            text(&name),
+            instant(Some(range.start), &zone),
+            instant(Some(range.end), &zone),
+            number(Some(number_of(count.good))),
+            number(Some(number_of(count.total))),
+            number(rules.sli(&count)),
+            number(Some(rules.objective as f64 / WHOLE as f64)),
+            number(Some(rules.allowed(&count))),
+            number(Some(number_of(count.total - count.good))),
+            number(rules.remaining(&count)),
+            text(status),
+            number(count.coverage),
+        ])
+    })
+}
+
+/// The length of the period that a name names: `2026` a year, `2026-Q3` a quarter, `2026-W40` a week, `2026-10-05` a day.
+fn length_of(label: &str) -> &'static str {
+    let rest = label.trim().split_once('-').map(|(_, rest)| rest);
+    match rest {
+        None => "1 year",
+        Some(rest) if rest.starts_with(['Q', 'q']) => "1 quarter",
+        Some(rest) if rest.starts_with(['W', 'w']) => "1 week",
+        Some(rest) if rest.contains('-') => "1 day",
+        Some(_) => "1 month",
+    }
+}
+
+/// What an SLA came to in a period.
+fn sla_report(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(2, 2)?;
+    let object = arguments.lowering.definitions.get(Kind::Sla, arguments.text(0)?)?;
+    match &object.definition {
+        Definition::Sla(sla) => sla::relation(object, sla, Some(arguments.text(1)?), arguments.lowering),
+        _ => Err(Error::Internal(format!("{} is no SLA", quoted(&object.name)))),
+    }
+}
