@@ -22,6 +22,7 @@ use crate::functions::{
     CheckedIntegers, ExactAverages, ExactSums, Functions, IntegersByRounding, IntervalsByLength, OrderedFloats,
     TextAsPostgres,
 };
+use crate::ops::Ops;
 use crate::running::Running;
 use crate::{Error, Result, Session};
 
@@ -66,6 +67,7 @@ pub struct Database {
     options: Arc<DatabaseOptions>,
     settings: Arc<Settings>,
     catalog: Arc<Catalog>,
+    ops: Arc<Ops>,
     running: Arc<Running>,
 }
 
@@ -79,7 +81,8 @@ impl Database {
         let options = Arc::new(options.clone());
         let settings = Arc::new(Settings::new(&runtime, &options, TIME_ZONE)?);
         let catalog = Arc::new(Catalog::open(engine.dir())?);
-        Ok(Database { engine, runtime, options, settings, catalog, running: Arc::default() })
+        let ops = Arc::new(Ops::open(engine.dir())?);
+        Ok(Database { engine, runtime, options, settings, catalog, ops, running: Arc::default() })
     }
 
     /// The engine underneath, to write and to maintain.
@@ -115,6 +118,10 @@ impl Database {
 
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    pub(crate) fn ops(&self) -> &Ops {
+        &self.ops
     }
 
     pub(crate) fn running(&self) -> &Arc<Running> {

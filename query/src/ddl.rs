@@ -172,6 +172,12 @@ pub(crate) fn table_name(name: &ObjectName) -> Result<String> {
             let what = format!("\"{schema}.{table}\" is a system table: it can be read and not changed");
             Err(Error::Unsupported { what, position: span_position(name.span()), hint: None })
         }
+        Some(schema) if schema == crate::ops::SCHEMA => {
+            let what = format!("\"{schema}.{table}\" is no table that this statement can work on");
+            let hint = "Tables of the schema ops are built in: their rows can be inserted, updated and deleted.";
+            let position = span_position(name.span());
+            Err(Error::Unsupported { what, position, hint: Some(hint.to_owned()) })
+        }
         Some(schema) if schema != "public" => {
             let what = format!("schema \"{schema}\" does not exist");
             let hint = Some("Tables live in the schema public.".to_owned());

@@ -12,6 +12,7 @@ use crate::catalog::{Definitions, Object};
 use crate::database::Settings;
 use crate::dialect::{Definition, Statement};
 use crate::lower::Lowering;
+use crate::plan::now_ns;
 use crate::session::blocking;
 use crate::source::RunSnapshot;
 use crate::stack::on_deep_stack;
@@ -134,8 +135,7 @@ impl Defining {
         state: &SessionState,
         database: &Database,
     ) -> Result<Object> {
-        let now = state.execution_props().query_execution_start_time.and_then(|now| now.timestamp_nanos_opt());
-        let mut object = Object::new(definition, version, now.unwrap_or(0), &self.actor)?;
+        let mut object = Object::new(definition, version, now_ns(state), &self.actor)?;
         object.comment = old.and_then(|old| old.comment.clone());
         // Everything that it reads is there before it is put among the others.
         self.lowered(definitions, state, database, |lowering| check::references(&object, lowering))?;

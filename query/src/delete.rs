@@ -100,7 +100,7 @@ fn unsupported(what: &str) -> Error {
 }
 
 /// A query whose parts are to be filled in.
-fn empty_query() -> Result<Query> {
+pub(crate) fn empty_query() -> Result<Query> {
     let statements = crate::parse("SELECT 1")?;
     match statements.first().and_then(crate::Statement::ast) {
         Some(ast::Statement::Query(query)) => Ok((**query).clone()),

@@ -22,9 +22,15 @@ mod tests;
 
 pub(crate) use calendar::Calendar;
 pub(crate) use indicator::{Baseline, Kpi, Query, Season};
-pub(crate) use options::{OptionValue, Options};
-pub(crate) use promise::{Percent, Sla, Slo, Target, Window};
-pub(crate) use service::{Dependency, Service};
+#[cfg(test)]
+use options::OptionValue;
+pub(crate) use options::Options;
+#[cfg(test)]
+use promise::Target;
+pub(crate) use promise::{Percent, Sla, Slo, Window};
+#[cfg(test)]
+use service::Dependency;
+pub(crate) use service::Service;
 pub(crate) use statement::{Definition, Kind, Shown, Statement};
 
 /// What is wrong with a text.

@@ -177,6 +177,24 @@ pub enum Error {
         /// The table.
         table: String,
     },
+    /// Fix the value: it is none that the column takes (23514).
+    #[error("new row for relation \"{table}\" violates check constraint of column \"{column}\"")]
+    Check {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What it takes.
+        hint: String,
+    },
+    /// Use another key, or say ON CONFLICT: another row has it (23505).
+    #[error("duplicate key value violates unique constraint of relation \"{table}\"")]
+    DuplicateKey {
+        /// The table.
+        table: String,
+        /// The columns of the key.
+        columns: String,
+    },
     /// Fix the value: a setting, an argument or a parameter is out of its range (22023).
     #[error("{message}")]
     InvalidParameter {
@@ -285,6 +303,7 @@ impl Error {
             | Error::Type { hint, .. }
             | Error::InvalidOption { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
+            Error::Check { hint, .. } => Some(hint),
             Error::DuplicateObject { .. } => Some("CREATE OR REPLACE makes a new version of it."),
             Error::Dependents { .. } => Some("Use DROP ... CASCADE to drop the dependent objects too."),
             _ => None,
@@ -295,6 +314,7 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Error::Dependents { dependents, .. } => Some(dependents.join("\n")),
+            Error::DuplicateKey { columns, .. } => Some(format!("The key is ({columns}).")),
             _ => None,
         }
     }

@@ -24,6 +24,7 @@ mod lengths;
 mod missing;
 mod named;
 mod percentile;
+mod process;
 mod round;
 mod similar;
 mod sum;
@@ -114,6 +115,7 @@ impl Functions {
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::First))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::Last))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(ApproxPercentile::new())));
+        process::aggregates().for_each(|aggregate| functions.add_aggregate(Arc::new(aggregate)));
         functions.add_aggregate(Arc::new(AggregateUDF::from(TimeWeightedAverage::new())));
         for asked in Asked::ALL {
             functions.add_aggregate(Arc::new(AggregateUDF::from(Counter::new(asked))));

@@ -14,6 +14,7 @@ use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, Point, SchemaError,
 
 use crate::ddl::table_name;
 use crate::lower::{Lowering, Parameters, dotted, folded, rewrite};
+use crate::ops;
 use crate::statement::span_position;
 use crate::{Error, Result};
 
@@ -23,8 +24,40 @@ const POINTS_PER_WRITE: usize = 4_096;
 /// A planned INSERT: the query that gives its rows, in the order and types of the target columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Insert {
-    pub(crate) target: Target,
+    pub(crate) into: Into,
     pub(crate) rows: LogicalPlan,
+}
+
+/// What a statement inserts into.
+#[derive(Debug, Clone)]
+pub(crate) enum Into {
+    /// A table of time series.
+    Table(Target),
+    /// A table of the schema `ops`.
+    Ops(ops::Writer),
+}
+
+impl Into {
+    /// Names and types of the columns.
+    fn columns(&self, time_zone: &Arc<str>) -> Vec<Field> {
+        let field = |name: &str, data_type| Field::new(name, data_type, true);
+        match self {
+            Into::Table(target) => {
+                target.columns.iter().map(|column| field(&column.name, arrow(column.kind, time_zone))).collect()
+            }
+            Into::Ops(writer) => {
+                let columns = writer.columns.iter().map(|at| &writer.table.columns[*at]);
+                columns.map(|column| field(column.name, column.data_type.arrow(time_zone))).collect()
+            }
+        }
+    }
+
+    fn truncate(&mut self, width: usize) {
+        match self {
+            Into::Table(target) => target.columns.truncate(width),
+            Into::Ops(writer) => writer.columns.truncate(width),
+        }
+    }
 }
 
 /// Where rows go.
@@ -42,10 +75,12 @@ impl Insert {
     pub(crate) fn plan(insert: &ast::Insert, lowering: &Lowering<'_>, parameters: &mut Parameters) -> Result<Insert> {
         let mut query = source(insert)?.clone();
         let integers = rewrite(&mut query, &lowering.settings.functions)?;
-        let (table, columns) = target_columns(insert, lowering)?;
+        let mut into = target(insert, lowering)?;
         let width = width(&query, lowering, parameters)?;
-        let columns = fit(columns, width, insert.columns.is_empty())?;
-        let schema = target_schema(&columns, &lowering.settings.time_zone)?;
+        let time_zone = &lowering.settings.time_zone;
+        let most = into.columns(time_zone).len();
+        into.truncate(fit(most, width, insert.columns.is_empty())?);
+        let schema: DFSchemaRef = Arc::new(DFSchema::try_from(Schema::new(into.columns(time_zone)))?);
         suggest(&query, &schema, parameters)?;
         let values = matches!(*query.body, SetExpr::Values(_)).then(|| schema.clone());
         let mut plan = lowering.query(&query, parameters, values.clone())?;
@@ -55,7 +90,7 @@ impl Insert {
             plan = lowering.query(&query, parameters, values)?;
         }
         let rows = lowering.analyze(cast_to_target(plan, &schema)?)?;
-        Ok(Insert { target: Target { table, columns }, rows })
+        Ok(Insert { into, rows })
     }
 }
 
@@ -178,11 +213,6 @@ impl<'a> Cells<'a> {
 
 fn source(insert: &ast::Insert) -> Result<&Query> {
     let refused = [
-        (
-            insert.on.is_some(),
-            "INSERT ... ON CONFLICT",
-            "A row of the same tags and time is merged field by field anyway.",
-        ),
         (insert.returning.is_some(), "INSERT ... RETURNING", "Read the rows back with SELECT."),
         (
             insert.overwrite || insert.replace_into || insert.or.is_some() || insert.ignore,
@@ -207,6 +237,84 @@ fn source(insert: &ast::Insert) -> Result<&Query> {
 }
 
 /// The table and the columns that the statement names, or all of them.
+fn target(insert: &ast::Insert, lowering: &Lowering<'_>) -> Result<Into> {
+    if let TableObject::TableName(name) = &insert.table
+        && let Some(table) = ops::named(name)?
+    {
+        let mut columns = Vec::new();
+        for name in &insert.columns {
+            let at = ops::column_of(table, name)?;
+            if columns.contains(&at) {
+                return Err(twice(table.columns[at].name, span_position(name.span())));
+            }
+            columns.push(at);
+        }
+        if columns.is_empty() {
+            columns = (0..table.columns.len()).collect();
+        }
+        let conflict = conflict(insert, table)?;
+        return Ok(Into::Ops(ops::Writer { table, columns, conflict, actor: lowering.actor.clone() }));
+    }
+    if insert.on.is_some() {
+        let what = "INSERT ... ON CONFLICT is not supported".to_owned();
+        let hint = Some("A row of the same tags and time is merged field by field anyway.".to_owned());
+        return Err(Error::Unsupported { what, position: None, hint });
+    }
+    let (table, columns) = target_columns(insert, lowering)?;
+    Ok(Into::Table(Target { table, columns }))
+}
+
+/// `ON CONFLICT (key) DO UPDATE SET column = EXCLUDED.column, ...` and `DO NOTHING`.
+fn conflict(insert: &ast::Insert, table: &'static ops::Table) -> Result<Option<ops::Conflict>> {
+    let unsupported = || Error::Unsupported {
+        what: "this form of ON CONFLICT is not supported".to_owned(),
+        position: None,
+        hint: Some("ON CONFLICT (key) DO NOTHING is, and DO UPDATE SET column = EXCLUDED.column, ...".to_owned()),
+    };
+    let on = match &insert.on {
+        None => return Ok(None),
+        Some(ast::OnInsert::OnConflict(on)) => on,
+        Some(_) => return Err(unsupported()),
+    };
+    let position = |ident: &ast::Ident| ops::column_of(table, &ast::ObjectName::from(vec![ident.clone()]));
+    let key = match &on.conflict_target {
+        None => Vec::new(),
+        Some(ast::ConflictTarget::Columns(columns)) => columns.iter().map(position).collect::<Result<Vec<_>>>()?,
+        Some(_) => return Err(unsupported()),
+    };
+    let names: Vec<&str> = key.iter().map(|at| table.columns[*at].name).collect();
+    if !key.is_empty() && !table.unique.contains(&names.as_slice()) {
+        let message = "there is no unique constraint matching the ON CONFLICT specification".to_owned();
+        return Err(Error::Type { message, position: None, hint: None });
+    }
+    let ast::OnConflictAction::DoUpdate(update) = &on.action else {
+        return Ok(Some(ops::Conflict { key, set: Vec::new() }));
+    };
+    if update.selection.is_some() || key.is_empty() {
+        return Err(unsupported());
+    }
+    let mut set = Vec::new();
+    for assignment in &update.assignments {
+        let ast::AssignmentTarget::ColumnName(name) = &assignment.target else { return Err(unsupported()) };
+        let at = ops::column_of(table, name)?;
+        match &assignment.value {
+            ast::Expr::CompoundIdentifier(parts)
+                if matches!(parts.as_slice(), [of, column]
+                    if folded(of) == "excluded" && folded(column) == table.columns[at].name) =>
+            {
+                set.push(at);
+            }
+            _ => return Err(unsupported()),
+        }
+    }
+    Ok(Some(ops::Conflict { key, set }))
+}
+
+fn twice(column: &str, position: Option<usize>) -> Error {
+    let message = format!("column \"{column}\" specified more than once");
+    Error::Syntax { message, position: position.unwrap_or(1), hint: None }
+}
+
 fn target_columns(insert: &ast::Insert, lowering: &Lowering<'_>) -> Result<(Arc<TableSchema>, Vec<Column>)> {
     let TableObject::TableName(name) = &insert.table else {
         let what = "INSERT INTO a function is not supported".to_owned();
@@ -225,8 +333,7 @@ fn target_columns(insert: &ast::Insert, lowering: &Lowering<'_>) -> Result<(Arc<
             return Err(Error::UndefinedColumn { name: ident, position, hint: None });
         };
         if columns.iter().any(|c| c.name == ident) {
-            let message = format!("column \"{ident}\" specified more than once");
-            return Err(Error::Syntax { message, position: position.unwrap_or(1), hint: None });
+            return Err(twice(&ident, position));
         }
         columns.push(table.columns[at].clone());
     }
@@ -242,26 +349,26 @@ fn width(query: &Query, lowering: &Lowering<'_>, parameters: &Parameters) -> Res
 }
 
 /// As in PostgreSQL, columns that are not named may be fewer than the table's.
-fn fit(mut columns: Vec<Column>, width: usize, unnamed: bool) -> Result<Vec<Column>> {
-    let message = match width.cmp(&columns.len()) {
+fn fit(columns: usize, width: usize, unnamed: bool) -> Result<usize> {
+    let message = match width.cmp(&columns) {
         std::cmp::Ordering::Greater => "INSERT has more expressions than target columns",
         std::cmp::Ordering::Less if !unnamed => "INSERT has more target columns than expressions",
-        _ => {
-            columns.truncate(width);
-            return Ok(columns);
-        }
+        _ => return Ok(width),
     };
     Err(Error::Syntax { message: message.to_owned(), position: 1, hint: None })
 }
 
 /// The types that rows are cast to. Nothing is NOT NULL here: rows are checked when they are written.
 pub(crate) fn target_schema(columns: &[Column], time_zone: &Arc<str>) -> Result<DFSchemaRef> {
-    let data_type = |kind: ColumnKind| match kind {
+    let fields: Vec<_> = columns.iter().map(|c| Field::new(&c.name, arrow(c.kind, time_zone), true)).collect();
+    Ok(Arc::new(DFSchema::try_from(Schema::new(fields))?))
+}
+
+fn arrow(kind: ColumnKind, time_zone: &Arc<str>) -> DataType {
+    match kind {
         ColumnKind::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some(time_zone.clone())),
         other => other.arrow(),
-    };
-    let fields: Vec<_> = columns.iter().map(|c| Field::new(&c.name, data_type(c.kind), true)).collect();
-    Ok(Arc::new(DFSchema::try_from(Schema::new(fields))?))
+    }
 }
 
 /// A parameter that stands for a whole column value has the type of the column.

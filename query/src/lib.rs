@@ -5,6 +5,9 @@
 //!         parse        Session::prepare, Session::run, over a snapshot of the engine
 //! ```
 //!
+//! Beside SQL there are statements of our own, the dialect, which define services, KPIs, baselines, SLOs and SLAs; what they define is
+//! read as relations.
+//!
 //! SQL is PostgreSQL's as far as it goes, planned and executed by DataFusion over `plimsoll_engine`. Time is always an
 //! argument: `now()` is the `now_ns` that the caller hands in.
 
@@ -40,6 +43,7 @@ pub use catalog::{View, ViewColumn};
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use database::{Database, DatabaseOptions, DefinedRelation};
 pub use error::{Error, Result};
+pub use ops::{OpsColumn, OpsTable, ops_tables};
 pub use session::{Command, Outcome, OutputColumn, Prepared, Session};
 pub use statement::{Statement, parse};
 pub use system::{SystemColumn, SystemTable, system_tables};

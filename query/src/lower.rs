@@ -26,6 +26,7 @@ use crate::catalog::Definitions;
 use crate::database::Settings;
 use crate::dialect::Kind;
 use crate::functions::{BUSINESS_TIME, BusinessTime, Missing, most_similar};
+use crate::ops::{self, OpsSource};
 use crate::relation;
 use crate::source::SnapshotTable;
 use crate::system::{self, SystemSource};
@@ -44,10 +45,11 @@ mod rewrite;
 use asof::{RELATIONS, narrow_asof_joins};
 use counters::lower_counters;
 use gapfill::lower_gaps;
-use minutes::add_seconds;
+use minutes::{add_seconds, add_seconds_to};
 
 pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
+pub(crate) use minutes::complete as with_seconds;
 pub(crate) use names::{folded, item_name, output_names};
 pub(crate) use parameters::{Parameters, bind};
 pub(crate) use rewrite::{DOT_IS_ANY, HIDDEN, rewrite};
@@ -165,10 +167,14 @@ impl ContextProvider for Lowering<'_> {
     fn get_table_source(&self, name: TableReference) -> datafusion::common::Result<Arc<dyn TableSource>> {
         let external = |e| DataFusionError::External(Box::new(e));
         let time_zone = &self.settings.time_zone;
-        if name.schema() == Some(system::SCHEMA)
-            && let Some(table) = system::find(name.table())
-        {
+        if let Some(table) = name.schema().and_then(|schema| system::find(schema, name.table())) {
             return Ok(provider_as_source(Arc::new(SystemSource::new(table, self.database, time_zone))));
+        }
+        if let Some(schema @ (ops::SCHEMA | ops::WITH_ID)) = name.schema()
+            && let Some(table) = ops::find(name.table())
+        {
+            let with_id = schema == ops::WITH_ID;
+            return Ok(provider_as_source(Arc::new(OpsSource::new(table, with_id, self.database, time_zone))));
         }
         if let Some(kind) = name.schema().and_then(Kind::of_schema) {
             return relation::source(self, kind, name.table()).map_err(external);
@@ -204,7 +210,7 @@ impl ContextProvider for Lowering<'_> {
             .build();
         let simplifier = ExprSimplifier::new(context);
         let schema = DFSchema::empty();
-        let simplify = |arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg));
+        let simplify = |arg| simplifier.coerce(add_seconds_to(arg)?, &schema).and_then(|arg| simplifier.simplify(arg));
         let args = args.into_iter().map(simplify).collect::<datafusion::common::Result<Vec<_>>>()?;
         if let Some(answer) = relation::function(name, &args, self) {
             return answer.map(provider_as_source).map_err(|e| DataFusionError::External(Box::new(e)));

@@ -1,10 +1,197 @@
-//! Facts that operations teams enter.
-use crate::Database;
-use crate::analysis::recurrence::Recurring;
+//! Facts that operations teams enter and services write: the tables of the schema `ops`.
+//!
+//! They are small, their rows change, and they have keys: what tables of time series are not. Rows are kept in one `redb` file and
+//! in memory; readers take an immutable list of a table's rows.
+//!
+//! Invariants
+//! - A row is in a list only after it is durable; a statement changes all of its rows or none.
+//! - Rows are changed one statement at a time; whoever changes them holds the store.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
 use chrono::NaiveDate;
-pub(crate) fn maintenance(_database: &Database, _service: &str, _affects: &str) -> Vec<Recurring> {
-    Vec::new()
+use datafusion::arrow::datatypes::DataType;
+
+mod change;
+mod dml;
+mod schema;
+mod source;
+mod store;
+
+pub(crate) use change::{Conflict, Writer};
+pub(crate) use dml::{Deleting, Updating, column_of, named};
+pub(crate) use schema::{Column, SCHEMA, TABLES, Table, Type, find};
+pub(crate) use source::{OpsSource, WITH_ID};
+
+use crate::analysis::recurrence::Recurring;
+use crate::{Database, Error, Result};
+use store::Store;
+
+/// A table of the schema `ops`, as a catalogue lists it.
+#[derive(Debug, Clone)]
+pub struct OpsTable {
+    /// Its name in the schema `ops`.
+    pub name: &'static str,
+    /// What a row of it is.
+    pub about: &'static str,
+    /// Its columns.
+    pub columns: Vec<OpsColumn>,
 }
-pub(crate) fn holidays(_database: &Database, _calendar: &str) -> Vec<NaiveDate> {
-    Vec::new()
+
+/// A column of such a table.
+#[derive(Debug, Clone)]
+pub struct OpsColumn {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub data_type: DataType,
+    /// What it tells.
+    pub about: &'static str,
+}
+
+/// All tables of the schema `ops` whose rows can be changed.
+pub fn ops_tables() -> impl Iterator<Item = OpsTable> {
+    let zone = "UTC".into();
+    TABLES.iter().map(move |table| {
+        let column = |column: &Column| OpsColumn {
+            name: column.name,
+            data_type: column.data_type.arrow(&zone),
+            about: column.about,
+        };
+        OpsTable { name: table.name, about: table.about, columns: table.columns.iter().map(column).collect() }
+    })
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Value {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    /// Nanoseconds since the Unix epoch.
+    Time(i64),
+}
+
+/// The values of a row, in the order of the table's columns; rows that are older than a column are shorter.
+pub(crate) type Row = Vec<Option<Value>>;
+
+/// Rows by their number, which never changes and is never used again.
+pub(crate) type Rows = BTreeMap<u64, Row>;
+
+/// The tables of one database.
+pub(crate) struct Ops {
+    store: Mutex<Store>,
+    tables: RwLock<BTreeMap<&'static str, Arc<Rows>>>,
+}
+
+impl Ops {
+    /// Opens the tables of a data directory. Nothing is written until a row is.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`] when the file is there and cannot be read.
+    pub(crate) fn open(dir: &Path) -> Result<Ops> {
+        let mut store = Store::new(dir);
+        let mut tables = BTreeMap::new();
+        for table in TABLES {
+            let rows = match store.load(table)? {
+                Some(rows) => rows,
+                None => (0..).zip(table.at_first()).collect(),
+            };
+            tables.insert(table.name, Arc::new(rows));
+        }
+        Ok(Ops { store: Mutex::new(store), tables: RwLock::new(tables) })
+    }
+
+    /// The rows of a table now.
+    pub(crate) fn rows(&self, table: &Table) -> Arc<Rows> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.get(table.name).cloned().unwrap_or_default()
+    }
+
+    /// Changes rows of a table: `change` gets those there are and gives those that there shall be, and what it is asked for.
+    ///
+    /// # Errors
+    /// Those of `change`, and [`Error::Catalog`]; then nothing has changed.
+    pub(crate) fn change<T>(
+        &self,
+        table: &'static Table,
+        change: impl FnOnce(&Rows) -> Result<(Rows, T)>,
+    ) -> Result<T> {
+        let mut store = self.store();
+        let old = self.rows(table);
+        let (new, answer) = change(&old)?;
+        store.replace(table, &old, &new)?;
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        tables.insert(table.name, Arc::new(new));
+        Ok(answer)
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Ops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ops").finish_non_exhaustive()
+    }
+}
+
+/// A row of a table, read by the names of its columns.
+pub(crate) struct Named<'a> {
+    table: &'static Table,
+    row: &'a Row,
+}
+
+impl<'a> Named<'a> {
+    fn value(&self, column: &str) -> Option<&'a Value> {
+        self.row.get(self.table.position(column)?)?.as_ref()
+    }
+
+    pub(crate) fn text(&self, column: &str) -> Option<&'a str> {
+        match self.value(column)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn time_ns(&self, column: &str) -> Option<i64> {
+        match self.value(column)? {
+            Value::Time(ns) => Some(*ns),
+            _ => None,
+        }
+    }
+}
+
+/// The windows of maintenance of a service that affect something: `budget`, `alert`, `baseline` or `availability_report`.
+pub(crate) fn maintenance(database: &Database, service: &str, affects: &str) -> Vec<Recurring> {
+    let Some(table) = find("maintenance") else { return Vec::new() };
+    let rows = database.ops().rows(table);
+    let window = |row: &Row| {
+        let row = Named { table, row };
+        let of_service = row.text("service") == Some(service);
+        let applies = row.text("affects").is_some_and(|all| all.split(',').any(|one| one.trim() == affects));
+        let zone = row.text("zone").and_then(|zone| zone.parse().ok()).unwrap_or(chrono_tz::UTC);
+        let (start_ns, end_ns) = (row.time_ns("starts_at")?, row.time_ns("ends_at")?);
+        let rule = row.text("rrule").map(str::to_owned);
+        (of_service && applies).then_some(Recurring { start_ns, end_ns, rule, zone })
+    };
+    rows.values().filter_map(window).collect()
+}
+
+/// The holidays of a calendar.
+pub(crate) fn holidays(database: &Database, calendar: &str) -> Vec<NaiveDate> {
+    let Some(table) = find("holiday") else { return Vec::new() };
+    let rows = database.ops().rows(table);
+    let named = rows.values().map(|row| Named { table, row });
+    let of_calendar = named.filter(|row| row.text("calendar") == Some(calendar));
+    of_calendar.filter_map(|row| row.text("day")?.parse().ok()).collect()
+}
+
+/// The error for a table that there is not.
+pub(crate) fn undefined(name: &str, position: Option<usize>) -> Error {
+    Error::UndefinedTable { name: format!("{SCHEMA}.{name}"), position }
 }

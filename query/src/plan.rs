@@ -21,8 +21,9 @@ use crate::define::{Defining, Done};
 use crate::delete::Delete;
 use crate::dialect;
 use crate::direct::{Direct, Means};
-use crate::insert::Insert;
+use crate::insert::{self, Insert};
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
+use crate::ops;
 use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::source::{Pushing, RunSnapshot};
@@ -52,9 +53,13 @@ pub(crate) enum Plan {
         analyze: bool,
     },
     /// INSERT.
-    Insert(Insert, Reading),
+    Insert(Box<Insert>, Reading),
     /// DELETE, with the query of the points to be deleted.
     Delete(Delete, Reading),
+    /// UPDATE of a table of the schema `ops`, with the query of its rows.
+    UpdateOps(ops::Updating, Reading),
+    /// DELETE from a table of the schema `ops`, with the query of its rows.
+    DeleteOps(ops::Deleting, Reading),
     /// CREATE TABLE.
     CreateTable(NewTable),
     /// ALTER TABLE ... SET (...).
@@ -102,6 +107,17 @@ impl Reading {
         Ok(state.optimizer().optimize(plan, state, |_, _| {})?)
     }
 
+    /// All rows, over the snapshot in `state`.
+    async fn batches(
+        &self,
+        prepared: &Prepared,
+        parameters: &[ScalarValue],
+        state: &SessionState,
+    ) -> Result<Vec<RecordBatch>> {
+        let physical = self.physical(prepared, parameters, state).await?;
+        Ok(execute_stream(physical, state.task_ctx())?.try_collect().await?)
+    }
+
     /// The steps that give the rows, over the snapshot in `state`.
     async fn physical(
         &self,
@@ -111,6 +127,11 @@ impl Reading {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         steps(self.optimized(prepared, parameters, state)?, state).await
     }
+}
+
+/// The time of a statement, in nanoseconds since the Unix epoch.
+pub(crate) fn now_ns(state: &SessionState) -> i64 {
+    state.execution_props().query_execution_start_time.and_then(|now| now.timestamp_nanos_opt()).unwrap_or(0)
 }
 
 /// The steps that give the rows of an analysed plan without parameters, over the snapshot in `state`.
@@ -216,7 +237,16 @@ impl Plan {
             ast::Statement::Insert(insert) => {
                 let insert = Insert::plan(insert, lowering, &mut parameters)?;
                 let reading = Reading::new(insert.rows.clone())?;
-                (Plan::Insert(insert, reading), Vec::new())
+                (Plan::Insert(Box::new(insert), reading), Vec::new())
+            }
+            ast::Statement::Update(update) => match ops::Updating::read(update)? {
+                Some((updating, rows)) => {
+                    (Plan::UpdateOps(updating, read(&rows, lowering, &mut parameters)?), Vec::new())
+                }
+                None => return Err(unsupported(&kind(statement.text()))),
+            },
+            ast::Statement::Delete(delete) if let Some((deleting, rows)) = ops::Deleting::read(delete)? => {
+                (Plan::DeleteOps(deleting, read(&rows, lowering, &mut parameters)?), Vec::new())
             }
             ast::Statement::Delete(delete) => {
                 let (delete, points) = Delete::read(delete, lowering)?;
@@ -266,10 +296,14 @@ impl Plan {
         match self {
             Plan::Rows(reading) | Plan::Explain { reading, .. } => reading.fits(snapshot),
             Plan::Direct(direct) | Plan::ExplainDirect { direct, .. } => direct.fits(snapshot),
-            Plan::Insert(insert, reading) => {
-                let table = &insert.target.table;
-                reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
-            }
+            Plan::Insert(insert, reading) => match &insert.into {
+                insert::Into::Table(target) => {
+                    let table = &target.table;
+                    reading.fits(snapshot) && snapshot.table(&table.name).is_some_and(|now| now.id == table.id)
+                }
+                insert::Into::Ops(_) => reading.fits(snapshot),
+            },
+            Plan::UpdateOps(_, reading) | Plan::DeleteOps(_, reading) => reading.fits(snapshot),
             Plan::Delete(delete, reading) => {
                 reading.fits(snapshot) && snapshot.table(&delete.table.name).is_some_and(|now| now == delete.table)
             }
@@ -318,14 +352,35 @@ impl Plan {
                 Err(Error::Internal("a direct plan has a door of its own".to_owned()))
             }
             Plan::Insert(insert, reading) => {
+                let target = match &insert.into {
+                    insert::Into::Table(target) => target,
+                    insert::Into::Ops(writer) => {
+                        let batches = reading.batches(prepared, parameters, state).await?;
+                        let (writer, database, now_ns) = (writer.clone(), database.clone(), now_ns(state));
+                        let rows = blocking(move || writer.insert(&batches, &database, now_ns)).await?;
+                        return Ok(Outcome::Done(Command::Insert { rows }));
+                    }
+                };
                 let physical = reading.physical(prepared, parameters, state).await?;
                 let mut stream = execute_stream(physical, state.task_ctx())?;
                 let mut rows = 0;
                 while let Some(batch) = stream.try_next().await? {
-                    let (engine, target) = (engine.clone(), insert.target.clone());
+                    let (engine, target) = (engine.clone(), target.clone());
                     rows += blocking(move || target.write(&engine, &batch)).await?;
                 }
                 Ok(Outcome::Done(Command::Insert { rows }))
+            }
+            Plan::UpdateOps(updating, reading) => {
+                let batches = reading.batches(prepared, parameters, state).await?;
+                let (updating, database) = (updating.clone(), database.clone());
+                let rows = blocking(move || updating.run(&batches, &database)).await?;
+                Ok(Outcome::Done(Command::Update { rows }))
+            }
+            Plan::DeleteOps(deleting, reading) => {
+                let batches = reading.batches(prepared, parameters, state).await?;
+                let (deleting, database) = (deleting.clone(), database.clone());
+                let rows = blocking(move || deleting.run(&batches, &database)).await?;
+                Ok(Outcome::Done(Command::Delete { rows }))
             }
             Plan::Delete(delete, reading) => {
                 let points = reading.optimized(prepared, parameters, state)?;
@@ -343,8 +398,7 @@ impl Plan {
                 Ok(Outcome::Done(Command::CreateView))
             }
             Plan::Vacuum(vacuum) => {
-                let now_ns = state.execution_props().query_execution_start_time.and_then(|t| t.timestamp_nanos_opt());
-                Ok(Outcome::Done(vacuum.clone().run(database.engine().clone(), now_ns.unwrap_or(0)).await?))
+                Ok(Outcome::Done(vacuum.clone().run(database.engine().clone(), now_ns(state)).await?))
             }
             Plan::Define(defining) => Ok(match defining.run(state, database).await? {
                 Done::Command(command) => Outcome::Done(command),

@@ -342,6 +342,11 @@ pub enum Command {
     Vacuum,
     /// A change of what is defined, by its tag: `CREATE KPI`, `DROP SLO`, `COMMENT`.
     Define(&'static str),
+    /// `UPDATE rows`
+    Update {
+        /// Rows changed.
+        rows: u64,
+    },
     /// `DELETE rows`
     Delete {
         /// Rows deleted.
@@ -365,6 +370,7 @@ impl fmt::Display for Command {
             Command::Vacuum => f.write_str("VACUUM"),
             Command::Define(tag) => f.write_str(tag),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
+            Command::Update { rows } => write!(f, "UPDATE {rows}"),
             Command::Delete { rows } => write!(f, "DELETE {rows}"),
         }
     }

@@ -30,7 +30,9 @@ pub(crate) const SCHEMA: &str = "sys";
 /// A system table.
 #[derive(Clone, Copy)]
 pub struct SystemTable {
-    /// Its name in the schema `sys`.
+    /// The schema that it is in: `sys`, or `ops` for what operations teams ask for.
+    pub schema: &'static str,
+    /// Its name there.
     pub name: &'static str,
     /// What a row of it is.
     pub about: &'static str,
@@ -71,12 +73,12 @@ enum Cell {
 
 /// All system tables, by name.
 pub fn system_tables() -> impl Iterator<Item = &'static SystemTable> {
-    storage::TABLES.iter().chain(statements::TABLES).chain(definitions::TABLES)
+    storage::TABLES.iter().chain(statements::TABLES).chain(definitions::TABLES).chain(definitions::OPS_TABLES)
 }
 
-/// The system table of a name.
-pub(crate) fn find(name: &str) -> Option<&'static SystemTable> {
-    system_tables().find(|table| table.name == name)
+/// The system table of a name in a schema.
+pub(crate) fn find(schema: &str, name: &str) -> Option<&'static SystemTable> {
+    system_tables().find(|table| table.schema == schema && table.name == name)
 }
 
 impl SystemColumn {

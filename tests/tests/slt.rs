@@ -8,7 +8,8 @@
 //! - `.memory 8388608` opens it again with that many bytes for queries.
 //! - `.zone Europe/Berlin` sets the time zone of the session.
 //!
-//! The examples of `docs/sql.md` are run as well, one after the other over one database; what they answer is for its readers.
+//! The examples of some pages of `docs` are run as well, one after the other over a database for each page; what they answer is
+//! for their readers.
 //!
 //! Arguments choose scripts by a part of their name; `--complete` writes what came out into the scripts as expected.
 
@@ -60,7 +61,7 @@ fn scripts() -> io::Result<Vec<PathBuf>> {
     let mut scripts: Vec<PathBuf> =
         std::fs::read_dir(here.join("slt"))?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     scripts.retain(|path| path.extension().is_some_and(|extension| extension == "slt"));
-    scripts.push(here.join("../docs/sql.md"));
+    scripts.extend(["dialect", "ops", "sql"].map(|page| here.join(format!("../docs/{page}.md"))));
     scripts.sort();
     Ok(scripts)
 }

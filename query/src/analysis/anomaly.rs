@@ -14,6 +14,7 @@ use chrono_tz::Tz;
 
 mod calibration;
 mod novelty;
+#[cfg_attr(not(test), allow(dead_code, reason = "states are saved once baselines are kept up continuously"))]
 mod saved;
 mod season;
 
@@ -21,8 +22,6 @@ mod season;
 mod gates;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use saved::Corrupt;
 
 use calibration::{Calibration, SCORE_MAX};
 use novelty::Seen;
@@ -113,7 +112,7 @@ const SLOW: f64 = 0.05;
 const DEVIATION: f64 = 0.01;
 
 /// The share of the deviation of a long time that the usual one is at least, and how fast that one follows.
-const LONG: f64 = 0.2;
+const LONG: f64 = 0.5;
 const LONG_MEMORY: f64 = 2e-5;
 
 /// Residuals beyond this many usual deviations are learned as that many.
@@ -126,6 +125,16 @@ const RECENT: usize = 30;
 const RESOLUTION: f64 = 500.0;
 
 const FEATURES: usize = 6;
+
+/// Scales of the tail that nonconformities are learned as at most: residuals, novelties, and distances from what was expected.
+const CLIP_RESIDUALS: f64 = 2.0;
+const CLIP_NOVELTIES: f64 = 12.0;
+const CLIP_WIDTHS: f64 = 12.0;
+
+/// That of a feature.
+fn clip_of(feature: usize) -> f64 {
+    if feature < 3 { CLIP_RESIDUALS } else { CLIP_NOVELTIES }
+}
 
 /// A level that follows a series, and how far points usually are from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -214,8 +223,8 @@ impl Model {
             seen: [Seen::new(RESOLUTION), Seen::new(RESOLUTION), Seen::new(1_000.0)],
             low: f64::INFINITY,
             high: f64::NEG_INFINITY,
-            calibrations: std::array::from_fn(|_| Calibration::new()),
-            widths: Calibration::new(),
+            calibrations: std::array::from_fn(|at| Calibration::new(clip_of(at))),
+            widths: Calibration::new(CLIP_WIDTHS),
         }
     }
 

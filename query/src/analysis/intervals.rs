@@ -19,10 +19,6 @@ impl Intervals {
         Intervals(joined)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, i64)> {
         self.0.iter().copied()
     }

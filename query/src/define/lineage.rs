@@ -18,7 +18,6 @@ pub(super) struct Line {
     version: Option<i64>,
     /// When it was defined, or, for a table, the time of its newest row.
     newest_ns: Option<i64>,
-    rows: Option<i64>,
     definition: Option<String>,
 }
 
@@ -30,7 +29,6 @@ pub(super) fn schema() -> SchemaRef {
         Field::new("object", DataType::Utf8, false),
         Field::new("version", DataType::Int64, true),
         Field::new("data_until", time, true),
-        Field::new("rows", DataType::Int64, true),
         Field::new("definition", DataType::Utf8, true),
     ]))
 }
@@ -73,7 +71,6 @@ fn line(at: &Reference, depth: i64, definitions: &Definitions, database: &Databa
         name: name.to_owned(),
         version: None,
         newest_ns: None,
-        rows: None,
         definition: None,
     };
     match at {
@@ -103,7 +100,6 @@ pub(super) fn batch(lines: &[Line]) -> datafusion::arrow::error::Result<RecordBa
         Arc::new(lines.iter().map(|line| Some(&line.name)).collect::<StringArray>()),
         Arc::new(lines.iter().map(|line| line.version).collect::<Int64Array>()),
         Arc::new(lines.iter().map(|line| line.newest_ns).collect::<TimestampNanosecondArray>().with_timezone("UTC")),
-        Arc::new(lines.iter().map(|line| line.rows).collect::<Int64Array>()),
         Arc::new(lines.iter().map(|line| line.definition.as_ref()).collect::<StringArray>()),
     ];
     RecordBatch::try_new(schema(), columns)

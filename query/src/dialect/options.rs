@@ -215,10 +215,13 @@ pub(super) fn options_at(cursor: &Cursor<'_>) -> Option<Token> {
             TokenKind::Sign('(' | '[') => depth += 1,
             TokenKind::Sign(')' | ']') => depth = depth.saturating_sub(1),
             // `WITH (` begins options; a common table expression has a name between.
-            TokenKind::Word(ref word) if word == "with" && depth == 0 && ahead > 0 => {
-                if cursor.peek_at(ahead + 1).kind == TokenKind::Sign('(') {
-                    found = Some(token.clone());
-                }
+            TokenKind::Word(ref word)
+                if word == "with"
+                    && depth == 0
+                    && ahead > 0
+                    && cursor.peek_at(ahead + 1).kind == TokenKind::Sign('(') =>
+            {
+                found = Some(token.clone());
             }
             _ => {}
         }

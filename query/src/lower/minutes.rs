@@ -21,13 +21,21 @@ pub(super) fn add_seconds(plan: LogicalPlan) -> Result<LogicalPlan> {
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = names.save(&expr);
-            let added = expr.transform_up(|inner| {
-                Ok(match with_seconds(&inner) {
-                    Some(added) => Transformed::yes(added),
-                    None => Transformed::no(inner),
-                })
-            })?;
-            Ok(added.update_data(|expr| name.restore(expr)))
+            Ok(Transformed::yes(name.restore(add_seconds_to(expr)?)))
+        })
+    })?;
+    Ok(added.data)
+}
+
+/// An expression with the seconds added to such literals.
+///
+/// # Errors
+/// None that an expression of the planner's can cause.
+pub(super) fn add_seconds_to(expr: Expr) -> Result<Expr> {
+    let added = expr.transform_up(|inner| {
+        Ok(match with_seconds(&inner) {
+            Some(added) => Transformed::yes(added),
+            None => Transformed::no(inner),
         })
     })?;
     Ok(added.data)
@@ -45,7 +53,7 @@ fn with_seconds(expr: &Expr) -> Option<Expr> {
 }
 
 /// `2024-01-01 00:01+02` as `2024-01-01 00:01:00+02`; `None` for text of any other form.
-fn complete(text: &str) -> Option<String> {
+pub(crate) fn complete(text: &str) -> Option<String> {
     const FORM: &[u8] = b"dddd-dd-dd dd:dd";
     let (start, zone) = text.split_at_checked(FORM.len())?;
     let fits = |(byte, form): (u8, &u8)| match form {

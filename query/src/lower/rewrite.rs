@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::asof::{nest_asof_joins, nest_asof_joins_in};
 use super::names::{body_names, folded, item_name, last_part};
 use crate::functions::{Asked, Functions, argument_names, most_similar, parse_interval, step_name};
-use crate::relation::SCALARS;
+use crate::relation::{SCALARS, is_function};
 use crate::{Error, Result};
 
 /// Separates a name from the number that makes it unique; no one writes this character in a name.
@@ -92,6 +92,9 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
         name_series_column(factor);
+        if let Err(error) = tell_calls_apart(factor) {
+            return ControlFlow::Break(Box::new(error));
+        }
         self.asof_joins += usize::from(nest_asof_joins_in(factor));
         if self.asof_joins > ASOF_JOINS_MAX {
             let hint = format!("A statement may have {ASOF_JOINS_MAX}; INSERT what some of them give into a table.");
@@ -289,9 +292,41 @@ fn expression_key(expr: &Expr) -> Option<(Option<String>, String)> {
             let (last, qualifier) = parts.split_last()?;
             Some((Some(qualifier.iter().map(folded).collect::<Vec<_>>().join(".")), folded(last)))
         }
+        Expr::Subquery(_) => Some((None, "(<subquery>)".to_owned())),
         // A cast is called what its inside is called.
         Expr::Cast { expr, .. } | Expr::Nested(expr) => expression_key(expr),
         other => Some((None, other.to_string().to_lowercase())),
+    }
+}
+
+/// `sla_report('a', 'b')` as a subquery over the call under a name with its arguments in it: the planner takes two scans of one
+/// name for the same.
+fn tell_calls_apart(factor: &mut TableFactor) -> Result<()> {
+    let TableFactor::Table { name, alias, args: Some(given), .. } = factor else { return Ok(()) };
+    let Some(function) = last_part(name).cloned() else { return Ok(()) };
+    if !is_function(&folded(&function)) || alias.as_ref().is_some_and(|alias| alias.name.value.contains(HIDDEN)) {
+        return Ok(());
+    }
+    let mut query = parsed("SELECT * FROM f()")?;
+    let named = |name| TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+    let outer = alias.take().unwrap_or_else(|| named(function.clone()));
+    let arguments: Vec<String> = given.args.iter().map(ToString::to_string).collect();
+    let inner = format!("{}{HIDDEN}{}", folded(&function), arguments.join(","));
+    *alias = Some(named(Ident::with_quote('"', inner)));
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(table) = select.from.first_mut()
+    {
+        table.relation = factor.clone();
+    }
+    *factor = TableFactor::Derived { lateral: false, subquery: query, alias: Some(outer), sample: None };
+    Ok(())
+}
+
+/// A query that is written here.
+fn parsed(text: &str) -> Result<Box<Query>> {
+    match crate::parse(text)?.first().and_then(crate::Statement::ast) {
+        Some(ast::Statement::Query(query)) => Ok(query.clone()),
+        _ => Err(Error::Internal(format!("no query: {text}"))),
     }
 }
 
@@ -349,23 +384,22 @@ fn asks_for_a_number(function: &Function) -> bool {
     function.name.0.len() == 1 && function.over.is_none() && name.is_some_and(|name| SCALARS.contains(&name.as_str()))
 }
 
-/// `sli(...)` as `(SELECT * FROM sli(...))`.
+/// `sli(...)` as `(SELECT sli FROM sli(...))`.
 fn answer_of(function: &mut Function) -> Result<Box<Query>> {
     let FunctionArguments::List(arguments) = &mut function.args else {
         let signature = format!("{}()", function.name);
         return Err(Error::UndefinedFunction { signature, position: None, hint: None });
     };
-    let statements = crate::parse("SELECT * FROM f()")?;
-    let Some(ast::Statement::Query(query)) = statements.first().and_then(crate::Statement::ast) else {
-        return Err(Error::Internal("no query".to_owned()));
-    };
-    let mut query = query.clone();
+    let mut query = parsed("SELECT x FROM f()")?;
+    let column = function.name.0.last().and_then(ObjectNamePart::as_ident).cloned();
     if let SetExpr::Select(select) = query.body.as_mut()
         && let Some(table) = select.from.first_mut()
         && let TableFactor::Table { name, args: Some(given), .. } = &mut table.relation
     {
         *name = function.name.clone();
+        select.projection = column.map(Expr::Identifier).map(SelectItem::UnnamedExpr).into_iter().collect();
         given.args = std::mem::take(&mut arguments.args);
+        tell_calls_apart(&mut table.relation)?;
     }
     Ok(query)
 }

@@ -14,10 +14,11 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use crate::analysis::anomaly::{Method, Model, Season, Settings, Verdict};
 use crate::analysis::duration::Span;
+use crate::analysis::intervals::Intervals;
 use crate::catalog::{Definitions, Object};
 use crate::dialect::{Baseline, Definition, Kind, Kpi};
 use crate::lower::Lowering;
-use crate::{Error, Result};
+use crate::{Database, Error, Result};
 
 use super::computed::Computed;
 use super::kpi::{Shape, TIME};
@@ -61,7 +62,7 @@ pub(crate) fn settings(baseline: &Baseline, lowering: &Lowering<'_>) -> Result<S
             .hinted("Give the KPI WITH (step = '1 min'), or a time_bucket of fixed width as its time.")
     })?;
     let history = baseline.option_text("history").unwrap_or(HISTORY);
-    let history_ns = Span::parse(history).ok().and_then(|span| span.fixed_ns()).filter(|ns| *ns > 0);
+    let history_ns = Span::parse(history).ok().and_then(Span::fixed_ns).filter(|ns| *ns > 0);
     let history_ns =
         history_ns.ok_or_else(|| refused(format!("a history of '{history}' is no fixed length of time")))?;
     let band = match baseline.option_text("band") {
@@ -115,7 +116,10 @@ pub(super) fn relation(
     let column = |at: &usize| Expr::Column(Column::from(plan.schema().qualified_field(*at)));
     let order = keys.iter().chain([&time]).map(|at| column(at).sort(true, false)).collect::<Vec<_>>();
     let sorted = LogicalPlanBuilder::from(plan.clone()).sort(order)?.build()?;
-    let scoring = Scoring { schema: schema.clone(), keys, time, value, settings };
+    // Maintenance is not what is normal, unless it is said to be.
+    let learns = baseline.option_text("learn_in_maintenance") == Some("true");
+    let unlearned = kpi.service.clone().filter(|_| !learns).map(|service| (lowering.database.clone(), service));
+    let scoring = Scoring { schema: schema.clone(), keys, time, value, settings, unlearned };
     let name = format!("kpi.{}", kpi.name);
     Ok(Computed::new(name, schema, vec![sorted], shape.dimensions.clone(), move |mut inputs, _now| {
         scoring.scored(&inputs.pop().unwrap_or_default())
@@ -129,6 +133,8 @@ struct Scoring {
     time: usize,
     value: usize,
     settings: Settings,
+    /// The service whose maintenance is not learned.
+    unlearned: Option<(Database, String)>,
 }
 
 impl Scoring {
@@ -139,19 +145,30 @@ impl Scoring {
         let times = rows.column(self.time).as_primitive::<TimestampNanosecondType>();
         let values = rows.column(self.value).as_primitive::<Float64Type>();
         let starts = self.series_starts(&rows)?;
+        let maintenance = self.maintenance(times.values());
         let mut columns = Columns::with_capacity(rows.num_rows());
         let mut model = Model::new(&self.settings);
-        for row in 0..rows.num_rows() {
-            if starts[row] && row > 0 {
+        for (row, is_start) in starts.iter().enumerate() {
+            if *is_start && row > 0 {
                 model = Model::new(&self.settings);
             }
             let value = if values.is_null(row) { f64::NAN } else { values.value(row) };
-            columns.push(&model.observe(times.value(row), value, true));
+            let time_ns = times.value(row);
+            columns.push(&model.observe(time_ns, value, !maintenance.contains(time_ns)));
         }
         let mut all: Vec<ArrayRef> = rows.columns().to_vec();
         all.extend(columns.finish());
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), all, &options).map_err(DataFusionError::from)?)
+    }
+
+    /// When the service is worked on, as far as that matters to rows of these times.
+    fn maintenance(&self, times: &[i64]) -> Intervals {
+        let Some((database, service)) = &self.unlearned else { return Intervals::default() };
+        let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { return Intervals::default() };
+        let windows = crate::ops::maintenance(database, service, "baseline");
+        let windows = windows.iter().filter_map(|window| window.between(*first, last.saturating_add(1)).ok());
+        windows.fold(Intervals::default(), |all, window| all.union(&window))
     }
 
     /// Whether each row is the first one of its dimensions.
@@ -164,8 +181,8 @@ impl Scoring {
         let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
         let converter = RowConverter::new(fields).map_err(DataFusionError::from)?;
         let keys = converter.convert_columns(&keys).map_err(DataFusionError::from)?;
-        for row in 1..rows.num_rows() {
-            starts[row] = keys.row(row) != keys.row(row - 1);
+        for (row, is_start) in starts.iter_mut().enumerate().skip(1) {
+            *is_start = keys.row(row) != keys.row(row - 1);
         }
         Ok(starts)
     }

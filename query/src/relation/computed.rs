@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProvi
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::TryStreamExt;
 
-use crate::plan::physical;
+use crate::plan::{now_ns, physical};
 use crate::session::blocking;
 use crate::{Error, Result};
 
@@ -72,9 +72,8 @@ impl Computed {
             }
             inputs.push(batches);
         }
-        let now_ns = state.execution_props().query_execution_start_time.and_then(|now| now.timestamp_nanos_opt());
-        let compute = self.compute.clone();
-        blocking(move || compute(inputs, now_ns.unwrap_or(0))).await
+        let (compute, now_ns) = (self.compute.clone(), now_ns(state));
+        blocking(move || compute(inputs, now_ns)).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Functions that ask of what is defined: `sli`, `burn_rate`, `error_budget`, `slo_report`, `sla_report`, `coverage`, `gaps`.
 //!
 //! Each is a table function. Those that give one number stand for it in expressions as well: there a call is read as
-//! `(SELECT * FROM function(...))`.
+//! `(SELECT function FROM function(...))`.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::analysis::duration::Span;
 use crate::analysis::period::Period;
 use crate::analysis::sli::{Tallies, WHOLE, number_of};
 use crate::dialect::{self, Definition, Kind, quoted};
-use crate::lower::Lowering;
+use crate::lower::{Lowering, with_seconds};
 use crate::{Error, Result};
 
 use super::computed::Computed;
@@ -126,7 +126,9 @@ impl Arguments<'_> {
     /// An instant, in nanoseconds since the Unix epoch.
     pub(super) fn instant(&self, at: usize) -> Result<i64> {
         let zone = self.lowering.settings.time_zone.clone();
-        let value = self.literal(at)?.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)));
+        let given = self.literal(at)?;
+        let completed = self.text(at).ok().and_then(with_seconds).map(|text| ScalarValue::Utf8(Some(text)));
+        let value = completed.as_ref().unwrap_or(given).cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)));
         match value {
             Ok(ScalarValue::TimestampNanosecond(Some(ns), _)) => Ok(ns),
             Ok(_) => Err(self.refused()),

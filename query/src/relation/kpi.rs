@@ -79,13 +79,21 @@ impl Shape {
                 let message = format!("the column \"{name}\" cannot be a dimension of a KPI");
                 return Err(Error::definition("KP004", message).hinted("Give the column another name with AS."));
             }
-            if !matches!(column.data_type, DataType::Utf8 | DataType::Boolean) && !column.data_type.is_integer() {
+            if !can_be_dimension(&column.data_type) {
                 let message = format!("the dimension \"{name}\" of a KPI is neither text nor boolean nor an integer");
                 return Err(Error::definition("KP004", message).hinted("Cast it to text, or leave it out."));
             }
             dimensions.push(column.name.clone());
         }
         Ok(Shape { measure, dimensions })
+    }
+}
+
+fn can_be_dimension(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => can_be_dimension(values),
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Boolean => true,
+        other => other.is_integer(),
     }
 }
 

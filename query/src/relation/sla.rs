@@ -9,7 +9,7 @@ use datafusion::error::DataFusionError;
 use crate::analysis::duration::Span;
 use crate::analysis::period::{Instants, Period};
 use crate::analysis::sla::{Credits, Status};
-use crate::analysis::sli::WHOLE;
+use crate::analysis::sli::{Tallies, WHOLE};
 use crate::catalog::Object;
 use crate::dialect::{Definition, Kind, Percent, Sla};
 use crate::lower::Lowering;
@@ -105,7 +105,7 @@ impl Agreement {
         for (target, batches) in self.targets.iter().zip(inputs) {
             tallied.push(tallies(batches, &target.settings, now_ns)?);
         }
-        let extents = || tallied.iter().filter_map(|tallies| tallies.extent());
+        let extents = || tallied.iter().filter_map(Tallies::extent);
         let periods = match (&self.only, extents().map(|(start, _)| start).min()) {
             (Some(only), _) => vec![only.clone()],
             (None, None) => Vec::new(),

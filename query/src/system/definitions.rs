@@ -2,10 +2,12 @@
 
 use super::{Cell, Kind, Row, SystemColumn, SystemTable};
 use crate::catalog::Object;
+use crate::dialect::{Definition, Kind as DialectKind};
 use crate::{Database, Result};
 
 pub(super) const TABLES: &[SystemTable] = &[
     SystemTable {
+        schema: super::SCHEMA,
         name: "objects",
         about: "a service, calendar, KPI, baseline, SLO or SLA",
         columns: &[
@@ -20,6 +22,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: objects,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "versions",
         about: "a definition that holds or once held",
         columns: &[
@@ -33,6 +36,74 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: versions,
     },
 ];
+
+/// What `CREATE SERVICE` defines, as operations teams ask for it.
+pub(super) const OPS_TABLES: &[SystemTable] = &[
+    SystemTable {
+        schema: crate::ops::SCHEMA,
+        name: "service",
+        about: "a service that is defined",
+        columns: &[
+            SystemColumn::new("name", Kind::Text, "its name"),
+            SystemColumn::new("tier", Kind::Integer, "how important it is, 0 is the most"),
+            SystemColumn::new("owner", Kind::Text, "who answers for it"),
+            SystemColumn::new("cost_per_minute", Kind::Text, "what it costs when it does not work"),
+            SystemColumn::new("currency", Kind::Text, "in what that is counted"),
+            SystemColumn::new("match", Kind::Text, "which series belong to it"),
+            SystemColumn::new("escalation", Kind::Text, "who is told when it does not work"),
+            SystemColumn::new("comment", Kind::Text, "what COMMENT ON says of it"),
+        ],
+        rows: services,
+    },
+    SystemTable {
+        schema: crate::ops::SCHEMA,
+        name: "service_edge",
+        about: "a service that another one uses",
+        columns: &[
+            SystemColumn::new("service", Kind::Text, "the one that uses"),
+            SystemColumn::new("depends_on", Kind::Text, "the one that is used"),
+            SystemColumn::new("kind", Kind::Text, "hard or soft"),
+            SystemColumn::new("is_defined", Kind::Boolean, "whether that one is defined"),
+        ],
+        rows: edges,
+    },
+];
+
+fn services(database: &Database) -> Result<Vec<Row>> {
+    let definitions = database.catalog().definitions();
+    let row = |object: &std::sync::Arc<Object>| {
+        let Definition::Service(service) = &object.definition else { return None };
+        let option = |name: &str| Cell::Text(service.options.text(name).map(str::to_owned));
+        Some(vec![
+            Cell::text(&service.name),
+            Cell::count(service.tier),
+            Cell::Text(service.owner.clone()),
+            option("cost_per_minute"),
+            option("currency"),
+            option("match"),
+            option("escalation"),
+            Cell::Text(object.comment.clone()),
+        ])
+    };
+    Ok(definitions.of_kind(DialectKind::Service).filter_map(row).collect())
+}
+
+fn edges(database: &Database) -> Result<Vec<Row>> {
+    let definitions = database.catalog().definitions();
+    let mut rows = Vec::new();
+    for object in definitions.of_kind(DialectKind::Service) {
+        let Definition::Service(service) = &object.definition else { continue };
+        for dependency in &service.depends {
+            rows.push(vec![
+                Cell::text(&service.name),
+                Cell::text(&dependency.service),
+                Cell::text(if dependency.is_hard { "hard" } else { "soft" }),
+                Cell::Boolean(definitions.find(DialectKind::Service, &dependency.service).is_some()),
+            ]);
+        }
+    }
+    Ok(rows)
+}
 
 fn objects(database: &Database) -> Result<Vec<Row>> {
     let row = |object: &std::sync::Arc<Object>| {

@@ -5,6 +5,7 @@ use crate::{Database, Result};
 
 pub(super) const TABLES: &[SystemTable] = &[
     SystemTable {
+        schema: super::SCHEMA,
         name: "queries",
         about: "a statement that is running",
         columns: &[
@@ -20,6 +21,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: queries,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "views",
         about: "a view",
         columns: &[

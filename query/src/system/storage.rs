@@ -7,6 +7,7 @@ use crate::{Database, Result};
 
 pub(super) const TABLES: &[SystemTable] = &[
     SystemTable {
+        schema: super::SCHEMA,
         name: "tables",
         about: "a table",
         columns: &[
@@ -26,6 +27,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: tables,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "columns",
         about: "a column of a table",
         columns: &[
@@ -38,6 +40,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: columns,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "rollups",
         about: "the rollups of a table at one width",
         columns: &[
@@ -53,6 +56,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: rollups,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "tags",
         about: "a tag of a table",
         columns: &[
@@ -63,6 +67,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: tags,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "segments",
         about: "a segment file",
         columns: &[
@@ -80,6 +85,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: segments,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "encodings",
         about: "a column of a segment and a way in which vectors of it are encoded",
         columns: &[
@@ -93,6 +99,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: encodings,
     },
     SystemTable {
+        schema: super::SCHEMA,
         name: "wal",
         about: "the log (one row)",
         columns: &[

@@ -165,6 +165,8 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         Error::NumericRange { .. } => code::NUMERIC_RANGE,
         Error::DivisionByZero => "22012",
         Error::NotNull { .. } => "23502",
+        Error::Check { .. } => "23514",
+        Error::DuplicateKey { .. } => "23505",
         Error::InvalidParameter { .. } | Error::InvalidOption { .. } => code::INVALID_PARAMETER_VALUE,
         Error::Unsupported { .. } => code::FEATURE_NOT_SUPPORTED,
         Error::OutOfMemory { .. } => "53200",

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::Statement;
 use plimsoll_engine::{ColumnKind, TableSchema};
-use plimsoll_query::{DefinedRelation, SystemTable, View, system_tables};
+use plimsoll_query::{DefinedRelation, OpsTable, SystemTable, View, ops_tables, system_tables};
 
 use super::catalog::{self, Answer, Context, Datum, Table, TableColumn};
 use super::columns::Format;
@@ -25,6 +25,9 @@ const FIRST_VIEW_OID: u32 = 1 << 31;
 
 /// Where ours of system tables begin, below those of users.
 const FIRST_SYSTEM_OID: u32 = 13_300;
+
+/// Where ours of the tables of the schema `ops` begin.
+const FIRST_OPS_OID: u32 = 13_500;
 
 /// When a statement runs, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +122,7 @@ fn relations(session: &Session) -> Vec<Table> {
     let ours = tables.iter().map(|schema| table(schema)).chain(views.iter().map(|defined| view(defined)));
     let defined = session.database.relations();
     let ours = ours.chain(defined.iter().map(defined_relation));
+    let ours = ours.chain(ops_tables().zip(FIRST_OPS_OID..).map(|(known, oid)| ops_table(&known, oid)));
     ours.chain(system_tables().zip(FIRST_SYSTEM_OID..).map(|(known, oid)| system_table(known, oid))).collect()
 }
 
@@ -161,6 +165,17 @@ fn oid_of_name(name: &str) -> u32 {
     FIRST_VIEW_OID | hasher.finish() as u32
 }
 
+fn ops_table(table: &OpsTable, oid: u32) -> Table {
+    let column = |column: &plimsoll_query::OpsColumn| TableColumn {
+        name: column.name.to_owned(),
+        type_oid: column_oid(&column.data_type),
+        not_null: false,
+        comment: Some(column.about.to_owned()),
+    };
+    let columns = table.columns.iter().map(column).collect();
+    Table { schema: "ops", definition: None, oid, name: table.name.to_owned(), columns }
+}
+
 fn system_table(table: &SystemTable, oid: u32) -> Table {
     let zone = "UTC".into();
     let column = |column: &plimsoll_query::SystemColumn| TableColumn {
@@ -170,7 +185,7 @@ fn system_table(table: &SystemTable, oid: u32) -> Table {
         comment: Some(column.about.to_owned()),
     };
     Table {
-        schema: "sys",
+        schema: table.schema,
         definition: Some(format!("built in: {}", table.about)),
         oid,
         name: table.name.to_owned(),

@@ -18,10 +18,12 @@ const TAIL: f64 = 0.015;
 const REFIT: u32 = 50;
 
 /// Points after which the histogram has forgotten a third of what it knew.
-const MEMORY: f64 = 30_000.0;
+const MEMORY: f64 = 100_000.0;
 
-/// Scales beyond the threshold that a nonconformity is learned as at most.
-const CLIP: f64 = 12.0;
+/// By how much an event beyond the known tail stretches it, how fast that is forgotten, and points that are one event.
+const STRETCH: f64 = 1.2;
+const RELAX: f64 = 1e-4;
+const BURST: u32 = 50;
 
 /// The largest score.
 pub(super) const SCORE_MAX: f64 = 12.0;
@@ -32,6 +34,11 @@ pub(super) struct Calibration {
     counts: Vec<f32>,
     total: f64,
     since_fit: u32,
+    /// Scales beyond the threshold that a nonconformity is learned as at most.
+    clip: f64,
+    /// By how much that is stretched, because events beyond it come again and again.
+    stretch: f64,
+    since_stretch: u32,
     /// Where the tail begins, the share beyond it, its shape and its scale.
     threshold: f64,
     share: f64,
@@ -56,11 +63,14 @@ fn middle(bin: usize) -> f64 {
 }
 
 impl Calibration {
-    pub(super) fn new() -> Calibration {
+    pub(super) fn new(clip: f64) -> Calibration {
         Calibration {
             counts: vec![0.0; BINS],
             total: 0.0,
             since_fit: REFIT,
+            clip,
+            stretch: 1.0,
+            since_stretch: BURST,
             threshold: 0.0,
             share: 1.0,
             shape: 0.0,
@@ -95,8 +105,18 @@ impl Calibration {
 
     /// Learns a nonconformity.
     pub(super) fn learn(&mut self, nonconformity: f64) {
-        // What is far out of the tail that is known says that the tail is longer, and no more.
-        let known = if self.total < f64::from(REFIT) { f64::INFINITY } else { self.threshold + CLIP * self.scale };
+        // What is far out of the tail that is known says that the tail is longer, and no more: an anomaly is not the rule.
+        // Where it is, event after event, more of it is believed.
+        let mut known = f64::INFINITY;
+        self.since_stretch = self.since_stretch.saturating_add(1);
+        self.stretch += (1.0 - self.stretch) * RELAX;
+        if self.total >= f64::from(REFIT) {
+            known = self.threshold + self.clip * self.stretch * self.scale;
+            if nonconformity > known && self.since_stretch >= BURST {
+                self.stretch = (self.stretch * STRETCH).min(1e12);
+                self.since_stretch = 0;
+            }
+        }
         self.counts[bin(nonconformity.min(known))] += 1.0;
         self.total += 1.0;
         self.since_fit += 1;
@@ -153,15 +173,28 @@ impl Calibration {
         self.scale = (mean * (1.0 - self.shape)).max(least);
     }
 
-    pub(super) fn parts(&self) -> (&[f32], [f64; 5], u32) {
-        (&self.counts, [self.total, self.threshold, self.share, self.shape, self.scale], self.since_fit)
+    pub(super) fn parts(&self) -> (&[f32], [f64; 6], [u32; 2]) {
+        let numbers = [self.total, self.threshold, self.share, self.shape, self.scale, self.stretch];
+        (&self.counts, numbers, [self.since_fit, self.since_stretch])
     }
 
     /// From what [`Calibration::parts`] gave; `None` when that is not what it could have given.
-    pub(super) fn from_parts(counts: Vec<f32>, numbers: [f64; 5], since_fit: u32) -> Option<Calibration> {
-        let [total, threshold, share, shape, scale] = numbers;
+    pub(super) fn from_parts(counts: Vec<f32>, numbers: [f64; 6], since: [u32; 2], clip: f64) -> Option<Calibration> {
+        let [total, threshold, share, shape, scale, stretch] = numbers;
+        let [since_fit, since_stretch] = since;
         let fits = counts.len() == BINS && numbers.iter().all(|number| number.is_finite()) && scale > 0.0;
-        fits.then_some(Calibration { counts, total, since_fit, threshold, share, shape, scale })
+        fits.then_some(Calibration {
+            counts,
+            total,
+            since_fit,
+            clip,
+            stretch,
+            since_stretch,
+            threshold,
+            share,
+            shape,
+            scale,
+        })
     }
 }
 
@@ -171,7 +204,7 @@ mod tests {
 
     #[test]
     fn scores_are_how_rare_a_point_is() {
-        let mut calibration = Calibration::new();
+        let mut calibration = Calibration::new(1e3);
         // Exponential: of the quantiles of a regular grid, in an order that is none.
         let quantile = |n: u32| -(1.0 - (f64::from(n * 7919 % 10_000) + 0.5) / 10_000.0).ln();
         (0..10_000).for_each(|n| calibration.learn(quantile(n)));
@@ -186,7 +219,7 @@ mod tests {
 
     #[test]
     fn scores_never_fall() {
-        let mut calibration = Calibration::new();
+        let mut calibration = Calibration::new(1e3);
         (0..5_000u32).for_each(|n| calibration.learn(f64::from(n * 37 % 101) * if n % 500 == 0 { 20.0 } else { 0.1 }));
         let scores: Vec<f64> = (0..4_000).map(|n| calibration.score(f64::from(n) * 0.5)).collect();
         assert!(scores.windows(2).all(|pair| pair[0] <= pair[1] + 0.2), "{scores:?}");

@@ -2,6 +2,8 @@
 //!
 //! The data is found by the environment variable `PLIMSOLL_DATA`; where it is not there, a gate says so and passes.
 
+#![expect(clippy::print_stderr, reason = "the figures are what whoever runs a gate wants to see")]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -163,9 +165,9 @@ fn counts(scores: &[f64], labels: &[bool], threshold: f64) -> (usize, usize, usi
         let end = labels[at..].iter().position(|label| !label).map_or(labels.len(), |length| at + length);
         let in_time = scores[at..end.min(at + DELAY + 1)].iter().any(|score| *score >= threshold);
         if in_time {
-            found += end - at
+            found += end - at;
         } else {
-            missed += end - at
+            missed += end - at;
         }
         at = end;
     }
@@ -223,34 +225,6 @@ fn all_methods() {
         for set in ["aiops_kpi", "mscloud"] {
             let (pooled, fixed, at) = delayed(set, method, WARN).unwrap_or_default();
             eprintln!("{method:?}: {set} {pooled:.3} at {at:.1}, {fixed:.3} at {WARN}");
-        }
-    }
-}
-
-#[test]
-#[ignore = "debug"]
-fn debug_each() {
-    for set in ["aiops_kpi", "mscloud"] {
-        for (n, series) in labelled(set).unwrap().into_iter().enumerate() {
-            let scores = onsets(&scores(&series.times_ns, &series.values, Method::Residual));
-            let (s, l) = (&scores[series.judged_from..], &series.labels[series.judged_from..]);
-            let one = vec![(s.to_vec(), l.to_vec())];
-            let best = (5..100)
-                .map(|n| f64::from(n) * 0.1)
-                .map(|t| (f1(&one, t), t))
-                .fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a });
-            let c = counts(s, l, 2.5);
-            eprintln!(
-                "{set} {n} rows {} step {} labels {} best {:.3} at {:.1} | at 2.5 {:?} {:.3}; 4: {:?}",
-                s.len(),
-                step_of(&series.times_ns) / 1_000_000_000,
-                l.iter().filter(|x| **x).count(),
-                best.0,
-                best.1,
-                c,
-                f1(&one, 2.5),
-                counts(s, l, 4.0)
-            );
         }
     }
 }

@@ -49,11 +49,6 @@ impl Seen {
         }
     }
 
-    /// Forgets what was last seen before a time.
-    pub(super) fn forget(&mut self, before: i64) {
-        self.bins.retain(|_, time| *time >= before);
-    }
-
     pub(super) fn parts(&self) -> (f64, impl ExactSizeIterator<Item = (i64, i64)>) {
         (self.resolution, self.bins.iter().map(|(bin, time)| (*bin, *time)))
     }
@@ -79,8 +74,6 @@ mod tests {
         assert_eq!(seen.distance(1.25), 0.25);
         assert_eq!(seen.distance(3.0), 1.0);
         assert_eq!(seen.distance(-1.0), 2.0);
-        seen.forget(2);
-        assert_eq!(seen.distance(1.0), 1.0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::calibration::Calibration;
 use super::novelty::Seen;
 use super::season::Slots;
-use super::{FEATURES, Level, Model, RECENT, Settings};
+use super::{CLIP_WIDTHS, FEATURES, Level, Model, RECENT, Settings, clip_of};
 
 /// The bytes are not those of a model of these settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,20 +73,21 @@ fn level(bytes: &mut In<'_>) -> Result<Level, Corrupt> {
 }
 
 fn put_calibration(out: &mut Out, calibration: &Calibration) {
-    let (counts, numbers, since_fit) = calibration.parts();
+    let (counts, numbers, since) = calibration.parts();
     out.singles(counts);
     numbers.iter().for_each(|number| out.float(*number));
-    out.int(i64::from(since_fit));
+    since.iter().for_each(|points| out.int(i64::from(*points)));
 }
 
-fn calibration(bytes: &mut In<'_>) -> Result<Calibration, Corrupt> {
+fn calibration(bytes: &mut In<'_>, clip: f64) -> Result<Calibration, Corrupt> {
     let counts = bytes.many(In::single)?;
-    let mut numbers = [0.0; 5];
+    let mut numbers = [0.0; 6];
     for number in &mut numbers {
         *number = bytes.float()?;
     }
-    let since_fit = u32::try_from(bytes.int()?).map_err(|_| Corrupt)?;
-    Calibration::from_parts(counts, numbers, since_fit).ok_or(Corrupt)
+    let mut points = || u32::try_from(bytes.int()?).map_err(|_| Corrupt);
+    let since = [points()?, points()?];
+    Calibration::from_parts(counts, numbers, since, clip).ok_or(Corrupt)
 }
 
 fn put_slots(out: &mut Out, slots: Option<&Slots>) {
@@ -169,9 +170,9 @@ impl Model {
         }
         (model.low, model.high) = (bytes.float()?, bytes.float()?);
         for at in 0..FEATURES {
-            model.calibrations[at] = calibration(&mut bytes)?;
+            model.calibrations[at] = calibration(&mut bytes, clip_of(at))?;
         }
-        model.widths = calibration(&mut bytes)?;
+        model.widths = calibration(&mut bytes, CLIP_WIDTHS)?;
         if bytes.0.is_empty() && model.recent.len() <= RECENT { Ok(model) } else { Err(Corrupt) }
     }
 }

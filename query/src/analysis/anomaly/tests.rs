@@ -1,5 +1,6 @@
 //! What a model says of made-up series.
 
+use super::saved::Corrupt;
 use super::*;
 
 const MINUTE: i64 = 60_000_000_000;
@@ -80,7 +81,9 @@ fn what_is_not_to_be_learned_leaves_no_trace() {
     let (times, values) = daily();
     let settings = settings(&[Season::HourOfDay], Method::Auto, 10 * MINUTE);
     let mut model = Model::new(&settings);
-    times.iter().zip(&values).for_each(|(time, value)| drop(model.observe(*time, *value, true)));
+    times.iter().zip(&values).for_each(|(time, value)| {
+        model.observe(*time, *value, true);
+    });
     let before = model.clone();
     model.observe(times[times.len() - 1] + 10 * MINUTE, 1e9, false);
     assert_eq!(model, before);
@@ -91,7 +94,9 @@ fn missing_values_have_an_expectation_and_no_score() {
     let (times, values) = daily();
     let settings = settings(&[Season::HourOfDay], Method::Auto, 10 * MINUTE);
     let mut model = Model::new(&settings);
-    times.iter().zip(&values).for_each(|(time, value)| drop(model.observe(*time, *value, true)));
+    times.iter().zip(&values).for_each(|(time, value)| {
+        model.observe(*time, *value, true);
+    });
     for missing in [f64::NAN, f64::INFINITY] {
         let verdict = model.observe(times[times.len() - 1] + 10 * MINUTE, missing, true);
         assert!(verdict.expected.is_some() && verdict.score.is_none() && verdict.band == Band::NoData);

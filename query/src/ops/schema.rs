@@ -1,0 +1,417 @@
+//! Which tables there are, and what their columns hold.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+
+use super::{Row, Value};
+
+/// The schema that they live in.
+pub(crate) const SCHEMA: &str = "ops";
+
+/// A table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// What a row of it is.
+    pub(crate) about: &'static str,
+    pub(crate) columns: &'static [Column],
+    /// Columns that no two rows have the same values of; the first is the key.
+    pub(crate) unique: &'static [&'static [&'static str]],
+    /// The rows that it begins with, as numbers.
+    first: &'static [&'static [f64]],
+}
+
+/// A column.
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) data_type: Type,
+    pub(crate) default: Default,
+    pub(crate) check: Check,
+    pub(crate) about: &'static str,
+}
+
+/// The types that columns have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    Text,
+    Integer,
+    Float,
+    Boolean,
+    Time,
+}
+
+/// What a column holds that an INSERT does not name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Default {
+    Null,
+    /// NULL is refused.
+    Required,
+    /// One more than the largest there is.
+    NextId,
+    /// The time of the statement.
+    Now,
+    /// Who is at work.
+    Actor,
+    Text(&'static str),
+    Integer(i64),
+}
+
+/// What the values of a column have to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Check {
+    Any,
+    OneOf(&'static [&'static str]),
+    /// Some of these, with commas between.
+    SomeOf(&'static [&'static str]),
+    Between(i64, i64),
+    /// Not before the time in another column.
+    NotBefore(&'static str),
+    Json,
+    Zone,
+    Day,
+    /// A rule of RFC 5545.
+    Recurrence,
+}
+
+impl Type {
+    /// The Arrow type; an instant carries the zone given.
+    pub(crate) fn arrow(self, time_zone: &Arc<str>) -> DataType {
+        match self {
+            Type::Text => DataType::Utf8,
+            Type::Integer => DataType::Int64,
+            Type::Float => DataType::Float64,
+            Type::Boolean => DataType::Boolean,
+            Type::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some(time_zone.clone())),
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|known| known.name == column)
+    }
+
+    /// The rows that it begins with.
+    pub(super) fn at_first(&self) -> Vec<Row> {
+        let value = |(column, number): (&Column, &f64)| match column.data_type {
+            Type::Integer => Some(Value::Integer(*number as i64)),
+            Type::Float => Some(Value::Float(*number)),
+            _ => None,
+        };
+        self.first.iter().map(|row| self.columns.iter().zip(*row).map(value).collect()).collect()
+    }
+}
+
+/// The table of a name.
+pub(crate) fn find(name: &str) -> Option<&'static Table> {
+    TABLES.iter().find(|table| table.name == name)
+}
+
+const fn column(name: &'static str, data_type: Type, default: Default, check: Check, about: &'static str) -> Column {
+    Column { name, data_type, default, check, about }
+}
+
+const fn text(name: &'static str, about: &'static str) -> Column {
+    column(name, Type::Text, Default::Null, Check::Any, about)
+}
+
+const fn needed(name: &'static str, about: &'static str) -> Column {
+    column(name, Type::Text, Default::Required, Check::Any, about)
+}
+
+const fn time(name: &'static str, about: &'static str) -> Column {
+    column(name, Type::Time, Default::Null, Check::Any, about)
+}
+
+const fn after(name: &'static str, first: &'static str, about: &'static str) -> Column {
+    column(name, Type::Time, Default::Null, Check::NotBefore(first), about)
+}
+
+const fn integer(name: &'static str, about: &'static str) -> Column {
+    column(name, Type::Integer, Default::Null, Check::Any, about)
+}
+
+const fn id(about: &'static str) -> Column {
+    column("id", Type::Integer, Default::NextId, Check::Any, about)
+}
+
+const fn at(name: &'static str, about: &'static str) -> Column {
+    column(name, Type::Time, Default::Now, Check::Any, about)
+}
+
+const fn actor(about: &'static str) -> Column {
+    column("actor", Type::Text, Default::Actor, Check::Any, about)
+}
+
+const fn rank(name: &'static str, about: &'static str) -> Column {
+    column(name, Type::Integer, Default::Null, Check::Between(1, 5), about)
+}
+
+/// What maintenance can affect.
+const AFFECTS: &[&str] = &["budget", "alert", "baseline", "availability_report"];
+
+const INCIDENT_STATES: &[&str] = &[
+    "new",
+    "acknowledged",
+    "in_progress",
+    "awaiting_user",
+    "awaiting_vendor",
+    "awaiting_problem",
+    "awaiting_change",
+    "resolved",
+    "closed",
+    "reopened",
+];
+
+/// All tables.
+pub(crate) const TABLES: &[Table] = &[
+    Table {
+        name: "maintenance",
+        about: "a window of planned work on a service, once or by a rule",
+        columns: &[
+            id("its number"),
+            needed("service", "the service that is worked on"),
+            column("starts_at", Type::Time, Default::Required, Check::Any, "when the first window begins"),
+            column("ends_at", Type::Time, Default::Required, Check::NotBefore("starts_at"), "when it ends"),
+            column("rrule", Type::Text, Default::Null, Check::Recurrence, "how it comes again, by RFC 5545"),
+            text("reason", "what is done"),
+            text("change_id", "the change that it is for"),
+            column(
+                "affects",
+                Type::Text,
+                Default::Text("budget,alert,baseline"),
+                Check::SomeOf(AFFECTS),
+                "what leaves it out: budget, alert, baseline, availability_report",
+            ),
+            column("zone", Type::Text, Default::Text("UTC"), Check::Zone, "by whose clocks it comes again"),
+            actor("who entered it"),
+            at("entered_at", "when it was entered"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "holiday",
+        about: "a day on which nobody of a calendar is at work",
+        columns: &[
+            needed("calendar", "the calendar"),
+            column("day", Type::Text, Default::Required, Check::Day, "the day, as 2026-12-25"),
+            text("name", "what is celebrated"),
+        ],
+        unique: &[&["calendar", "day"]],
+        first: &[],
+    },
+    Table {
+        name: "change",
+        about: "a change to a service: a deployment, a new configuration",
+        columns: &[
+            needed("id", "its name"),
+            needed("service", "the service"),
+            at("starts_at", "when it begins"),
+            after("ends_at", "starts_at", "when it is done"),
+            text("kind", "deployment, configuration, ..."),
+            column(
+                "risk",
+                Type::Text,
+                Default::Null,
+                Check::OneOf(&["low", "medium", "high"]),
+                "how much it may break",
+            ),
+            text("description", "what is changed"),
+            actor("who makes it"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "incident",
+        about: "something that is broken, and how far it is mended",
+        columns: &[
+            id("its number"),
+            text("external_id", "its name at the service desk"),
+            text("key", "what it is told from others by"),
+            text("service", "the service"),
+            text("title", "what is broken"),
+            column("state", Type::Text, Default::Text("new"), Check::OneOf(INCIDENT_STATES), "how far it is"),
+            rank("priority", "1 is the highest"),
+            rank("impact", "1 is the highest"),
+            rank("urgency", "1 is the highest"),
+            at("opened_at", "when it began"),
+            after("acknowledged_at", "opened_at", "when somebody took it up"),
+            after("resolved_at", "opened_at", "when the service worked again"),
+            after("closed_at", "opened_at", "when it was done with"),
+            column(
+                "reopened",
+                Type::Integer,
+                Default::Integer(0),
+                Check::Between(0, i64::MAX),
+                "how often it came back",
+            ),
+            column("made_sla", Type::Boolean, Default::Null, Check::Any, "whether it was resolved as soon as promised"),
+            text("assignee", "who works on it"),
+            at("ingested_at", "when it was entered"),
+        ],
+        unique: &[&["id"], &["external_id"]],
+        first: &[],
+    },
+    Table {
+        name: "incident_event",
+        about: "a step in the course of an incident",
+        columns: &[
+            id("its number"),
+            column("incident_id", Type::Integer, Default::Required, Check::Any, "the incident"),
+            needed("event", "what happened"),
+            at("at", "when it happened"),
+            at("ingested_at", "when it was entered"),
+            actor("who did it"),
+            text("detail", "what there is to say of it"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "problem",
+        about: "what makes incidents come again",
+        columns: &[
+            id("its number"),
+            needed("title", "what it is"),
+            text("service", "the service"),
+            column(
+                "state",
+                Type::Text,
+                Default::Text("open"),
+                Check::OneOf(&["open", "known_error", "proposed_to_cab", "resolved", "closed"]),
+                "how far it is",
+            ),
+            at("opened_at", "when it was found"),
+            after("resolved_at", "opened_at", "when it was mended"),
+            actor("who opened it"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "known_error",
+        about: "an error that has a workaround",
+        columns: &[
+            id("its number"),
+            needed("title", "what it is"),
+            column("signature", Type::Text, Default::Null, Check::Json, "what it is known by, as JSON"),
+            text("workaround", "what helps meanwhile"),
+            integer("problem_id", "the problem behind it"),
+            column(
+                "state",
+                Type::Text,
+                Default::Text("open"),
+                Check::OneOf(&["open", "retired"]),
+                "whether it is still there",
+            ),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "rca",
+        about: "why an incident happened",
+        columns: &[
+            id("its number"),
+            integer("incident_id", "the incident"),
+            integer("problem_id", "the problem"),
+            needed("cause", "why"),
+            text("category", "what kind of cause it is"),
+            at("at", "when it was found"),
+            actor("who found it"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "review",
+        about: "what was learned from an incident",
+        columns: &[
+            id("its number"),
+            integer("incident_id", "the incident"),
+            needed("summary", "what happened, and what is to be done"),
+            at("at", "when it was held"),
+            actor("who held it"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "action_plan",
+        about: "what somebody has to do so that a promise is kept again",
+        columns: &[
+            id("its number"),
+            text("service", "the service"),
+            text("kpi", "what was missed"),
+            text("owner", "who has to act"),
+            text("plan", "what is to be done"),
+            column(
+                "state",
+                Type::Text,
+                Default::Text("open"),
+                Check::OneOf(&["open", "submitted", "done", "withdrawn"]),
+                "how far it is",
+            ),
+            time("due_at", "until when"),
+            at("opened_at", "when it was asked for"),
+            text("reason", "why it was withdrawn"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
+        name: "priority_matrix",
+        about: "the priority of an incident by its impact and urgency",
+        columns: &[
+            rank("impact", "1 is the highest"),
+            rank("urgency", "1 is the highest"),
+            rank("priority", "1 is the highest"),
+        ],
+        unique: &[&["impact", "urgency"]],
+        first: &[
+            &[1.0, 1.0, 1.0],
+            &[1.0, 2.0, 2.0],
+            &[2.0, 1.0, 2.0],
+            &[2.0, 2.0, 3.0],
+            &[1.0, 3.0, 3.0],
+            &[3.0, 1.0, 3.0],
+            &[2.0, 3.0, 4.0],
+            &[3.0, 2.0, 4.0],
+            &[3.0, 3.0, 4.0],
+        ],
+    },
+    Table {
+        name: "tier_policy",
+        about: "how soon something is wrong, by the tier of the service",
+        columns: &[
+            column("tier", Type::Integer, Default::Required, Check::Between(0, 3), "the tier, 0 is the most important"),
+            column("score", Type::Float, Default::Required, Check::Any, "the anomaly score from which a point counts"),
+            column(
+                "for_seconds",
+                Type::Integer,
+                Default::Required,
+                Check::Between(0, i64::MAX),
+                "for how long it has to",
+            ),
+            column(
+                "evaluate_seconds",
+                Type::Integer,
+                Default::Required,
+                Check::Between(0, i64::MAX),
+                "how often it is looked at; 0 for each bucket",
+            ),
+            rank("max_priority", "the highest priority that comes of it"),
+        ],
+        unique: &[&["tier"]],
+        first: &[
+            &[0.0, 2.1, 120.0, 0.0, 1.0],
+            &[1.0, 2.5, 300.0, 0.0, 1.0],
+            &[2.0, 3.0, 600.0, 60.0, 2.0],
+            &[3.0, 3.5, 1_800.0, 300.0, 3.0],
+        ],
+    },
+];
