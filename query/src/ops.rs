@@ -16,6 +16,8 @@ use datafusion::arrow::datatypes::DataType;
 
 mod change;
 mod dml;
+#[cfg(test)]
+mod itsm;
 mod schema;
 mod source;
 mod store;

@@ -103,6 +103,7 @@ const POINTS_MIN: u64 = 100;
 
 /// Points before calibrations learn.
 const SETTLED: u64 = 20;
+const SETTLED_NOVELTIES: u64 = 300;
 
 /// How fast levels follow.
 const FAST: f64 = 0.3;
@@ -113,13 +114,13 @@ const DEVIATION: f64 = 0.01;
 
 /// The share of the deviation of a long time that the usual one is at least, and how fast that one follows.
 const LONG: f64 = 0.5;
-const LONG_MEMORY: f64 = 2e-5;
+const LONG_MEMORY: f64 = 1e-4;
 
 /// Residuals beyond this many usual deviations are learned as that many.
 const CLIP: f64 = 6.0;
 
 /// Points in the recent mean.
-const RECENT: usize = 30;
+const RECENT: usize = 20;
 
 /// Bins per unit of the inverse hyperbolic sine.
 const RESOLUTION: f64 = 500.0;
@@ -127,7 +128,7 @@ const RESOLUTION: f64 = 500.0;
 const FEATURES: usize = 6;
 
 /// Scales of the tail that nonconformities are learned as at most: residuals, novelties, and distances from what was expected.
-const CLIP_RESIDUALS: f64 = 2.0;
+const CLIP_RESIDUALS: f64 = 1.5;
 const CLIP_NOVELTIES: f64 = 12.0;
 const CLIP_WIDTHS: f64 = 12.0;
 
@@ -234,6 +235,7 @@ impl Model {
         let place = Place::of(time_ns, self.settings.zone);
         let days = self.first_ns.map_or(0, |first| time_ns.saturating_sub(first) / 86_400_000_000_000);
         let usual = self.seasons.usual(place, days);
+        let early = self.seasons.early(place, days);
         let is_learning = self.is_learning(time_ns);
         let expected = self.expected(usual);
         let width = self.course.scale() * self.widths.quantile(self.settings.band);
@@ -248,10 +250,10 @@ impl Model {
         if !value.is_finite() {
             return known;
         }
-        let features = self.features(value, usual);
+        let features = self.features(value, usual, early);
         let score = self.fused(&features);
         if learn {
-            self.learn(time_ns, place, value, usual, expected, &features);
+            self.learn(time_ns, place, value, [usual, early, expected], &features);
         }
         if is_learning {
             return Verdict { band: Band::Learning, ..known };
@@ -281,9 +283,9 @@ impl Model {
     }
 
     /// How strange a value is in each respect.
-    fn features(&self, value: f64, usual: Option<f64>) -> [f64; FEATURES] {
+    fn features(&self, value: f64, usual: Option<f64>, early: Option<f64>) -> [f64; FEATURES] {
         let mean = self.recent_with(value);
-        let apart = usual.map_or(value - self.slow.level, |usual| value - usual);
+        let apart = early.map_or(value - self.slow.level, |early| value - early);
         [
             self.fast.nonconformity(value),
             self.slow.nonconformity(value),
@@ -324,13 +326,12 @@ impl Model {
         time_ns: i64,
         place: Place,
         value: f64,
-        usual: Option<f64>,
-        expected: Option<f64>,
+        [usual, early, expected]: [Option<f64>; 3],
         features: &[f64; FEATURES],
     ) {
-        // The first deviations are of too few points to go by.
-        if self.count >= SETTLED {
-            for (calibration, feature) in self.calibrations.iter_mut().zip(features) {
+        // The first deviations are of too few points to go by, and at first everything is new.
+        for (at, (calibration, feature)) in self.calibrations.iter_mut().zip(features).enumerate() {
+            if self.count >= if at < 3 { SETTLED } else { SETTLED_NOVELTIES } {
                 calibration.learn(*feature);
             }
         }
@@ -339,7 +340,7 @@ impl Model {
         }
         let step = time_ns.saturating_div(self.settings.step_ns.max(1));
         self.seen[0].learn(value.asinh(), step);
-        self.seen[1].learn(usual.map_or(value - self.slow.level, |usual| value - usual).asinh(), step);
+        self.seen[1].learn(early.map_or(value - self.slow.level, |early| value - early).asinh(), step);
         if self.count >= POINTS_MIN {
             self.seen[2].learn(self.in_range(self.recent_with(value)), step);
         } else {

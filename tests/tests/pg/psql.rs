@@ -170,3 +170,66 @@ async fn check_script(server: &PgServer, script: &str, expected: &str) {
     std::fs::write(file.path(), script).unwrap();
     check(server, &["-f", &file.path().display().to_string()], expected).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_are_tables() {
+    let server = PgServer::with_cpu().await;
+    let define = [
+        "CREATE SERVICE web TIER 1 OWNER ops DEPENDS ON (db HARD)",
+        "CREATE KPI usage ON SERVICE web AS SELECT time_bucket('1 min', time) AS time, host, avg(usage) AS value \
+         FROM cpu GROUP BY 1, 2 WITH (unit = 'percent', better = 'low', steward = 'alice')",
+        "CREATE BASELINE usage_b ON KPI usage",
+        "COMMENT ON KPI usage IS 'how busy a host is'",
+    ];
+    let arguments: Vec<&str> = define.iter().flat_map(|statement| ["-c", statement]).collect();
+    check(&server, &arguments, "CREATE SERVICE\nCREATE KPI\nCREATE BASELINE\nCOMMENT").await;
+    let expected = "
+                         View \"kpi.usage\"
+  Column  |           Type           | Collation | Nullable | Default
+----------+--------------------------+-----------+----------+---------
+ time     | timestamp with time zone |           |          |
+ host     | text                     |           |          |
+ value    | double precision         |           |          |
+ coverage | double precision         |           |          |
+ quality  | text                     |           |          |
+ version  | bigint                   |           |          |
+ expected | double precision         |           |          |
+ lower    | double precision         |           |          |
+ upper    | double precision         |           |          |
+ score    | double precision         |           |          |
+ band     | text                     |           |          |
+";
+    check(&server, &["-c", "\\d kpi.usage"], expected).await;
+    let expected = "
+ host | value |   band
+------+-------+----------
+ a    |   0.5 | learning
+(1 row)
+";
+    check(&server, &["-c", "SELECT host, value, band FROM kpi.usage ORDER BY time, host LIMIT 1"], expected).await;
+    let expected = "
+ERROR:  unrecognized option \"stewart\"
+LINE 1: ALTER KPI usage SET (stewart = 'bob')
+                             ^
+HINT:  Did you mean \"steward\"?
+ERROR:  cannot drop kpi usage because other objects depend on it
+DETAIL:  baseline usage_b depends on kpi usage
+HINT:  Use DROP ... CASCADE to drop the dependent objects too.
+";
+    check(&server, &["-c", "ALTER KPI usage SET (stewart = 'bob')", "-c", "DROP KPI usage"], expected).await;
+    let expected = "
+ service | depends_on | kind | is_defined
+---------+------------+------+------------
+ web     | db         | hard | f
+(1 row)
+";
+    check(&server, &["-c", "SELECT * FROM ops.service_edge"], expected).await;
+    let expected = "INSERT 0 1\nUPDATE 1\nDELETE 1";
+    let statements = [
+        "INSERT INTO ops.change (id, service) VALUES ('CHG-1', 'web')",
+        "UPDATE ops.change SET risk = 'low' WHERE id = 'CHG-1' AND actor = 'postgres'",
+        "DELETE FROM ops.change WHERE risk = 'low'",
+    ];
+    let arguments: Vec<&str> = statements.iter().flat_map(|statement| ["-c", statement]).collect();
+    check(&server, &arguments, expected).await;
+}

@@ -101,11 +101,20 @@ impl Seasons {
 
     /// What is usual at a place, once that is known from the days of data there are.
     pub(super) fn usual(&self, place: Place, days: i64) -> Option<f64> {
+        self.course(place, days, DAYS_MIN)
+    }
+
+    /// The same as soon as there is a day of data, for what does not need to be right.
+    pub(super) fn early(&self, place: Place, days: i64) -> Option<f64> {
+        self.course(place, days, 1)
+    }
+
+    fn course(&self, place: Place, days: i64, days_min: i64) -> Option<f64> {
         let of = |slots: &Option<Slots>, slot: usize, is_known: bool| {
             slots.as_ref().filter(|_| is_known).and_then(|slots| slots.mean(slot))
         };
         let course =
-            of(&self.week, place.week, days >= WEEKS_MIN * 7).or_else(|| of(&self.day, place.day, days >= DAYS_MIN));
+            of(&self.week, place.week, days >= WEEKS_MIN * 7).or_else(|| of(&self.day, place.day, days >= days_min));
         // The day of the month moves the course of the day by as much as that day usually is off.
         let by_month = of(&self.month, place.month, days >= MONTHS_MIN * 30);
         match (course, by_month) {
