@@ -7,5 +7,6 @@ pub(crate) mod duration;
 pub(crate) mod intervals;
 pub(crate) mod period;
 pub(crate) mod recurrence;
+pub(crate) mod robust;
 pub(crate) mod sla;
 pub(crate) mod sli;

@@ -7,6 +7,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+mod anomaly;
 mod average;
 mod bounded;
 mod bucket;
@@ -24,6 +25,7 @@ mod lengths;
 mod missing;
 mod named;
 mod percentile;
+mod period_detect;
 mod process;
 mod round;
 mod similar;
@@ -115,8 +117,12 @@ impl Functions {
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::First))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(FirstLast::new(End::Last))));
         functions.add_aggregate(Arc::new(AggregateUDF::from(ApproxPercentile::new())));
+        functions.add_aggregate(Arc::new(AggregateUDF::from(period_detect::PeriodDetect::new())));
         process::aggregates().for_each(|aggregate| functions.add_aggregate(Arc::new(aggregate)));
         functions.add_aggregate(Arc::new(AggregateUDF::from(TimeWeightedAverage::new())));
+        for window in anomaly::windows() {
+            functions.windows.insert(window.name().to_owned(), Arc::new(window));
+        }
         for asked in Asked::ALL {
             functions.add_aggregate(Arc::new(AggregateUDF::from(Counter::new(asked))));
             functions.windows.insert(step_name(asked).to_owned(), Arc::new(Steps::new(Step::From(asked)).into()));

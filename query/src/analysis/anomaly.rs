@@ -316,7 +316,8 @@ impl Model {
         };
         match self.settings.method {
             Method::Residual => of(&scores[..3]),
-            Method::Novelty => of(&scores[3..]),
+            // New in one respect alone is seldom wrong: all of them count alike.
+            Method::Novelty => scores[3..].iter().sum::<f64>() / 3.0,
             Method::Auto => of(&scores),
         }
     }

@@ -82,6 +82,9 @@ impl Window {
             "24:00" => Ok(NaiveTime::MIN),
             text => NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| wrong(&format!("'{text}' is no time of day"))),
         };
+        if from.trim() == "24:00" {
+            return Err(wrong("it begins at 24:00, which is 00:00 of the next day"));
+        }
         let (from, to) = (time(from)?, time(to)?);
         let mut on = [false; 7];
         let day = |name: &str| {
@@ -162,6 +165,8 @@ mod tests {
         assert_eq!(why("MO-FR"), format!("'MO-FR' {end}: it has no hours"));
         assert_eq!(why("MO-FR 8"), format!("'MO-FR 8' {end}: its hours have no end"));
         assert_eq!(why("MO 08:00-25:00"), format!("'MO 08:00-25:00' {end}: '25:00' is no time of day"));
+        let midnight = "it begins at 24:00, which is 00:00 of the next day";
+        assert_eq!(why("MO 24:00-06:00"), format!("'MO 24:00-06:00' {end}: {midnight}"));
         let days = "MO, TU, WE, TH, FR, SA, SU";
         assert_eq!(why("XX 08:00-18:00"), format!("'XX 08:00-18:00' {end}: 'XX' is no day: they are {days}"));
         assert_eq!(Calendar::parse("Mars/Base", &[], Vec::new()).unwrap_err(), "time zone \"Mars/Base\" is not known");
@@ -183,7 +188,8 @@ mod tests {
             let (start, end) = (start * MINUTE, (start + length) * MINUTE);
             let open = (start..end).step_by(MINUTE as usize).filter(|ns| {
                 let local = DateTime::from_timestamp_nanos(*ns).with_timezone(&calendar.zone).naive_local();
-                let works = |day: NaiveDate| day.weekday() != Weekday::Tue && day.weekday().num_days_from_monday() < 5;
+                let is_holiday = |day: NaiveDate| calendar.holidays.contains(&day);
+                let works = |day: NaiveDate| day.weekday() != Weekday::Tue && day.weekday().num_days_from_monday() < 5 && !is_holiday(day);
                 let yesterday = local.date().pred_opt().unwrap();
                 match from < to {
                     true => works(local.date()) && (from..to).contains(&local.hour()),

@@ -91,11 +91,14 @@ impl Period {
     /// is named.
     ///
     /// # Errors
-    /// A sentence that says what is wrong.
+    /// A sentence that says what is wrong, also when the name is that of a longer time than a period: it holds several.
     pub(crate) fn named(&self, name: &str) -> Result<Instants, String> {
         let wrong =
             || format!("'{name}' is no period such as '2026-10', '2026-W40', '2026-Q3', '2026' or '2026-10-05'");
-        let day = first_day(name.trim()).ok_or_else(wrong)?;
+        let (day, named) = first_day(name.trim()).ok_or_else(wrong)?;
+        if named.days() > self.length.days() {
+            return Err(format!("'{name}' is longer than the period: name one of the periods in it"));
+        }
         // A name of a shorter time than the period's names the period that it lies in.
         let noon = instant(day.and_time(NaiveTime::MIN) + TimeDelta::hours(12), self.zone).ok_or_else(wrong)?;
         self.containing(noon).ok_or_else(wrong)
@@ -117,26 +120,42 @@ impl Period {
     }
 }
 
-/// The first day of what a name names.
-fn first_day(name: &str) -> Option<NaiveDate> {
+impl Length {
+    /// About how many days.
+    fn days(self) -> u32 {
+        match self {
+            Length::Months(months) => months.saturating_mul(30),
+            Length::Days(days) => days,
+        }
+    }
+}
+
+/// The first day of what a name names, and how long that is.
+fn first_day(name: &str) -> Option<(NaiveDate, Length)> {
     let (year, rest) = match name.split_once('-') {
         Some((year, rest)) => (year, Some(rest)),
         None => (name, None),
     };
     let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
     let year: i32 = year.parse().ok().filter(|_| is_year)?;
-    match rest {
-        None => NaiveDate::from_ymd_opt(year, 1, 1),
+    let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let (day, length) = match rest {
+        None => (NaiveDate::from_ymd_opt(year, 1, 1), Length::Months(12)),
         Some(rest) => match (rest.strip_prefix(['Q', 'q']), rest.strip_prefix(['W', 'w']), rest.split_once('-')) {
             (Some(quarter), ..) => {
-                let quarter: u32 = quarter.parse().ok().filter(|quarter| (1..=4).contains(quarter))?;
-                NaiveDate::from_ymd_opt(year, quarter * 3 - 2, 1)
+                let quarter = number(quarter).filter(|quarter| (1..=4).contains(quarter))?;
+                (NaiveDate::from_ymd_opt(year, quarter * 3 - 2, 1), Length::Months(3))
             }
-            (_, Some(week), _) => NaiveDate::from_isoywd_opt(year, week.parse().ok()?, chrono::Weekday::Mon),
-            (_, _, Some((month, day))) => NaiveDate::from_ymd_opt(year, month.parse().ok()?, day.parse().ok()?),
-            _ => NaiveDate::from_ymd_opt(year, rest.parse().ok()?, 1),
+            (_, Some(week), _) => {
+                (NaiveDate::from_isoywd_opt(year, number(week)?, chrono::Weekday::Mon), Length::Days(7))
+            }
+            (_, _, Some((month, day))) => {
+                (NaiveDate::from_ymd_opt(year, number(month)?, number(day)?), Length::Days(1))
+            }
+            _ => (NaiveDate::from_ymd_opt(year, number(rest)?, 1), Length::Months(1)),
         },
-    }
+    };
+    Some((day?, length))
 }
 
 #[cfg(test)]
@@ -168,10 +187,14 @@ mod tests {
         }
         let period = Period::parse("1 month", "UTC", NaiveDate::from_ymd_opt(2026, 1, 15)).unwrap();
         assert_eq!(shown(&period.named("2026-10").unwrap(), "UTC"), "2026-09-15 00:00:00 to 2026-10-15 00:00:00");
-        for wrong in ["", "soon", "2026-13", "2026-Q5", "2026-W60", "26", "2026-02-30", "+026"] {
+        for wrong in ["", "soon", "2026-13", "2026-Q5", "2026-W60", "26", "2026-02-30", "+026", "2026-+1"] {
             assert!(period.named(wrong).is_err(), "{wrong}");
         }
         assert!(Period::parse("5 hours", "UTC", None).is_err());
+        for longer in ["2026", "2026-Q3"] {
+            let why = format!("'{longer}' is longer than the period: name one of the periods in it");
+            assert_eq!(period.named(longer), Err(why));
+        }
     }
 
     proptest! {

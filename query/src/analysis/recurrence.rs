@@ -6,8 +6,11 @@ use rrule::{Frequency, RRule, RRuleSet, Unvalidated};
 
 use super::intervals::Intervals;
 
-/// Most times that a window is followed; it ends there.
-const TIMES_MAX: usize = 50_000;
+/// Most times that a window comes in a day.
+const TIMES_A_DAY: usize = 24;
+
+/// Most times that a window is followed; it ends there, after more than a hundred years of the most there are in a day.
+const TIMES_MAX: usize = 1_000_000;
 
 /// A window, and how it comes again.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,19 +41,33 @@ impl Recurring {
     /// # Errors
     /// A sentence that says what is wrong with the rule.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.rule.as_ref().map_or(Ok(()), |rule| self.set(rule).map(|_| ()))
+        let Some(rule) = &self.rule else { return Ok(()) };
+        match self.set(rule)?.into_iter().next() {
+            Some(_) => Ok(()),
+            None => Err(wrong(rule, "no window ever comes by it")),
+        }
     }
 
     fn set(&self, rule: &str) -> Result<RRuleSet, String> {
-        let wrong = |why: String| format!("'{rule}' is no rule of RFC 5545 such as 'FREQ=WEEKLY;BYDAY=TU': {why}");
         let bare = rule.trim().trim_start_matches("RRULE:");
-        let parsed: RRule<Unvalidated> = bare.parse().map_err(|e: rrule::RRuleError| wrong(e.to_string()))?;
-        if matches!(parsed.get_freq(), Frequency::Minutely | Frequency::Secondly) {
-            return Err(wrong("a window comes at most each hour".to_owned()));
+        let parsed: RRule<Unvalidated> = bare.parse().map_err(|e: rrule::RRuleError| wrong(rule, &e.to_string()))?;
+        let named = |list: &[u8]| list.len().max(1);
+        let an_hour = named(parsed.get_by_minute()) * named(parsed.get_by_second());
+        let a_day = match parsed.get_freq() {
+            Frequency::Minutely | Frequency::Secondly => return Err(wrong(rule, "a window comes at most each hour")),
+            Frequency::Hourly => TIMES_A_DAY * an_hour,
+            _ => named(parsed.get_by_hour()) * an_hour,
+        };
+        if a_day > TIMES_A_DAY {
+            return Err(wrong(rule, "a window comes at most 24 times a day"));
         }
         let start = DateTime::from_timestamp_nanos(self.start_ns).with_timezone(&rrule::Tz::Tz(self.zone));
-        Ok(parsed.build(start).map_err(|e| wrong(e.to_string()))?.limit())
+        Ok(parsed.build(start).map_err(|e| wrong(rule, &e.to_string()))?.limit())
     }
+}
+
+fn wrong(rule: &str, why: &str) -> String {
+    format!("'{rule}' is no rule of RFC 5545 such as 'FREQ=WEEKLY;BYDAY=TU': {why}")
 }
 
 #[cfg(test)]
@@ -93,5 +110,34 @@ mod tests {
             assert!(why.starts_with(&format!("'{rule}' is no rule of RFC 5545")), "{why}");
         }
         assert_eq!(patching(Some("FREQ=DAILY")).check(), Ok(()));
+        assert_eq!(patching(Some("FREQ=DAILY;BYHOUR=2,14;BYMINUTE=0,30")).check(), Ok(()));
+    }
+
+    #[test]
+    fn rules_that_never_come_or_come_too_often_are_refused() {
+        let why = |rule: &str| patching(Some(rule)).check().unwrap_err();
+        for rule in ["FREQ=DAILY;COUNT=0", "FREQ=DAILY;INTERVAL=0", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"] {
+            assert!(why(rule).ends_with("no window ever comes by it"), "{rule}");
+        }
+        for rule in ["FREQ=HOURLY;BYMINUTE=0,30", "FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=0,10,20;BYSECOND=0,20,40"] {
+            assert!(why(rule).ends_with("a window comes at most 24 times a day"), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_began_long_ago_still_comes() {
+        let start_ns = at("1975-01-01T02:00:00+01:00");
+        let old = Recurring { start_ns, end_ns: start_ns + 600_000_000_000, ..patching(Some("FREQ=HOURLY")) };
+        let day = old.between(at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z")).unwrap();
+        assert_eq!(day.iter().count(), 24);
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_leave_out_comes_as_long_after_midnight() {
+        let start_ns = at("2026-03-20T02:30:00+01:00");
+        let daily = Recurring { start_ns, end_ns: start_ns + 1, ..patching(Some("FREQ=DAILY")) };
+        let starts = daily.between(at("2026-03-28T00:00:00+01:00"), at("2026-03-31T00:00:00+02:00")).unwrap();
+        let expected = ["2026-03-28T02:30:00+01:00", "2026-03-29T03:30:00+02:00", "2026-03-30T02:30:00+02:00"].map(at);
+        assert_eq!(starts.iter().map(|(start, _)| start).collect::<Vec<_>>(), expected);
     }
 }

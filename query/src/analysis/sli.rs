@@ -78,9 +78,12 @@ pub(crate) enum Standing {
     Unknown,
 }
 
-/// A number as a count; `None` when it is negative, not finite or too large.
+/// A number as a count; `None` when it is negative, not finite or too large. Whole numbers are exact, fractions are rounded to
+/// the nearest millionth.
 pub(crate) fn count_of(number: f64) -> Option<i128> {
-    (number.is_finite() && (0.0..=COUNT_MAX).contains(&number)).then(|| (number * ONE as f64).round() as i128)
+    // The whole part apart: the product of a large number with a million is no longer exact.
+    let exact = || number.trunc() as i128 * ONE + (number.fract() * ONE as f64).round() as i128;
+    (number.is_finite() && (0.0..=COUNT_MAX).contains(&number)).then(exact)
 }
 
 /// A count as a number.
@@ -100,7 +103,54 @@ pub(crate) struct Tallies {
     seen: Vec<i64>,
     /// The width of what is counted, where it is known.
     step_ns: Option<i64>,
-    excluded: Intervals,
+    /// From the beginning of what is counted to the point that decides whether it is excluded.
+    to_point: i64,
+    /// Where data is expected; `None` without any data or where the width is not known.
+    expected: Option<Grid>,
+}
+
+/// Moments in even steps, outside of some time.
+#[derive(Debug, Clone)]
+struct Grid {
+    /// One of the moments.
+    origin: i64,
+    step: i64,
+    /// For each excluded interval, ascending: how many moments are before its start, before its end, and how many of those are
+    /// inside of it and of all before.
+    excluded: Vec<(i128, i128, i128)>,
+}
+
+impl Grid {
+    fn new(origin: i64, step: i64, excluded: &Intervals) -> Grid {
+        let mut grid = Grid { origin, step, excluded: Vec::new() };
+        let mut inside = 0;
+        let intervals = excluded.iter().map(|(start, end)| {
+            let (first, last) = (grid.before(start), grid.before(end));
+            inside += last - first;
+            (first, last, inside)
+        });
+        grid.excluded = intervals.collect();
+        grid
+    }
+
+    /// The number of the first moment that is not before an instant.
+    fn before(&self, instant: i64) -> i128 {
+        let (ahead, step) = (i128::from(instant) - i128::from(self.origin), i128::from(self.step));
+        (ahead + step - 1).div_euclid(step)
+    }
+
+    /// How many moments of `[start, end)` are not excluded.
+    fn count(&self, start: i64, end: i64) -> i128 {
+        let (first, last) = (self.before(start), self.before(end).max(self.before(start)));
+        last - first - (self.excluded_before(last) - self.excluded_before(first))
+    }
+
+    /// How many excluded moments have a smaller number.
+    fn excluded_before(&self, number: i128) -> i128 {
+        let at = self.excluded.partition_point(|(_, last, _)| *last <= number);
+        let whole = at.checked_sub(1).map_or(0, |last| self.excluded[last].2);
+        whole + self.excluded.get(at).map_or(0, |(first, ..)| (number - first).max(0))
+    }
 }
 
 impl Tallies {
@@ -110,7 +160,7 @@ impl Tallies {
             Budgeting::Occurrences => None,
             Budgeting::Timeslices { slice_ns, .. } | Budgeting::RatioTimeslices { slice_ns } => Some(slice_ns.max(1)),
         };
-        let start = |time_ns: i64| slice_ns.map_or(time_ns, |slice| time_ns - time_ns.rem_euclid(slice));
+        let start = |time_ns: i64| slice_ns.map_or(time_ns, |slice| time_ns.saturating_sub(time_ns.rem_euclid(slice)));
         // A slice is where its middle is, an event where it happened.
         let middle = |start: i64| slice_ns.map_or(start, |slice| start.saturating_add(slice / 2));
         let mut sums: std::collections::BTreeMap<i64, (i128, i128)> = std::collections::BTreeMap::new();
@@ -146,25 +196,25 @@ impl Tallies {
             all
         };
         let (good, total) = (sums(|counted| counted.1), sums(|counted| counted.2));
-        Tallies { times, good, total, seen, step_ns: slice_ns.or(rules.step_ns), excluded }
+        let step_ns = slice_ns.or(rules.step_ns);
+        // The grid is of the points that decide about exclusion: middles of slices, beginnings of buckets.
+        let expected = step_ns.zip(seen.first()).map(|(step, first)| Grid::new(middle(*first), step.max(1), &excluded));
+        let to_point = slice_ns.map_or(0, |slice| slice / 2);
+        Tallies { times, good, total, seen, step_ns, expected, to_point }
     }
 
     /// What was counted in `[start, end)`. Time before the first data counts for nothing.
     pub(crate) fn between(&self, start_ns: i64, end_ns: i64) -> Count {
         let at = |of: &[i64], ns: i64| of.partition_point(|time| *time < ns);
         let (first, last) = (at(&self.times, start_ns), at(&self.times, end_ns).max(at(&self.times, start_ns)));
-        let coverage = self.step_ns.and_then(|step| {
+        let coverage = self.expected.as_ref().and_then(|grid| {
             let begin = start_ns.max(*self.seen.first()?);
-            let time = Intervals::new([(begin, end_ns)]);
-            let expected = time.subtract(&self.excluded_within(begin, end_ns)).length_ns();
-            let seen = at(&self.seen, end_ns).saturating_sub(at(&self.seen, begin)) as f64 * step as f64;
-            (expected > 0).then(|| (seen / expected as f64).min(1.0))
+            let point = |start: i64| start.saturating_add(self.to_point);
+            let expected = grid.count(point(begin), point(end_ns));
+            let seen = at(&self.seen, end_ns).saturating_sub(at(&self.seen, begin));
+            (expected > 0).then(|| (seen as f64 / expected as f64).min(1.0))
         });
         Count { good: self.good[last] - self.good[first], total: self.total[last] - self.total[first], coverage }
-    }
-
-    fn excluded_within(&self, start_ns: i64, end_ns: i64) -> Intervals {
-        self.excluded.intersect(&Intervals::new([(start_ns, end_ns)]))
     }
 
     /// Each counted thing: when it begins, its good ones and all.
@@ -187,8 +237,20 @@ impl Tallies {
     }
 }
 
-/// Most slices without events that are counted.
-const MISSING_MAX: i64 = 10_000_000;
+/// Most slices that can be counted where those without events count.
+const SLICES_MAX: i64 = 10_000_000;
+
+impl Rules {
+    /// True when there are more slices from the first event to now than can be counted one by one, and they have to be.
+    pub(crate) fn has_too_many_slices(&self, first_ns: i64, now_ns: i64) -> bool {
+        match self.budgeting {
+            Budgeting::Timeslices { slice_ns, .. } | Budgeting::RatioTimeslices { slice_ns } => {
+                self.missing != Missing::Unknown && now_ns.saturating_sub(first_ns) / slice_ns.max(1) > SLICES_MAX
+            }
+            Budgeting::Occurrences => false,
+        }
+    }
+}
 
 /// What is counted, and the slices between that have no events, up to that of now, which is not over.
 fn with_missing(
@@ -199,8 +261,8 @@ fn with_missing(
     is_excluded: impl Fn(i64) -> bool,
 ) -> Vec<(i64, i128, i128)> {
     let Some((first, ..)) = counted.first() else { return Vec::new() };
-    let end = counted.last().map_or(now, |(last, ..)| now.max(*last + 1));
-    if (end - first) / slice > MISSING_MAX {
+    let end = counted.last().map_or(now, |(last, ..)| now.max(last.saturating_add(1)));
+    if end.saturating_sub(*first) / slice > SLICES_MAX {
         return counted.to_vec();
     }
     let mut all = Vec::with_capacity(counted.len());
@@ -212,7 +274,7 @@ fn with_missing(
             None if is_excluded(next) => {}
             None => all.push((next, good, ONE)),
         }
-        next += slice;
+        next = next.saturating_add(slice);
     }
     all
 }
@@ -361,6 +423,40 @@ mod tests {
         assert_eq!(without.between(0, 150).coverage, Some(1.0));
     }
 
+    #[test]
+    fn whole_numbers_are_counted_exactly() {
+        for whole in [0, 1, 600_000_000_001, 1_000_000_000_001, 9_007_199_254_740_991, 99_999_999_999_999_984] {
+            assert_eq!(count_of(whole as f64), Some(whole * ONE));
+        }
+        assert_eq!(count_of(123.456_789), Some(123_456_789));
+        assert_eq!((count_of(0.1), count_of(0.999_999_9)), (Some(100_000), Some(ONE)));
+        assert_eq!([-1.0, f64::NAN, f64::INFINITY, 1e18].map(count_of), [None; 4]);
+    }
+
+    #[test]
+    fn coverage_of_complete_data_is_whole_whatever_is_excluded() {
+        let events: Vec<Event> = (0..24).map(|hour| event(hour * 60, 1, 1)).collect();
+        for budgeting in [Budgeting::Occurrences, Budgeting::RatioTimeslices { slice_ns: 60 }] {
+            for excluded in [(0, 30), (130, 160), (160, 200), (61, 119), (100, 700)] {
+                let rules = Rules { step_ns: Some(60), ..rules(budgeting, Missing::Unknown) };
+                let whole = Tallies::new(&events, &rules, Intervals::new([excluded]), 1_440);
+                assert_eq!(whole.between(0, 1_440).coverage, Some(1.0), "{budgeting:?} without {excluded:?}");
+                let half = Tallies::new(&events[..12], &rules, Intervals::new([(61, 62)]), 1_440);
+                assert_eq!(half.between(0, 1_440).coverage, Some(0.5));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_at_the_ends_of_time_do_no_harm() {
+        let budgeting = Budgeting::Timeslices { slice_ns: 60_000_000_000, target: 1 };
+        for missing in [Missing::Unknown, Missing::Bad] {
+            let events = [i64::MIN, i64::MIN + 5, 0, i64::MAX].map(|time_ns| event(time_ns, 1, 1));
+            let tallies = Tallies::new(&events, &rules(budgeting, missing), Intervals::default(), i64::MAX);
+            assert!(tallies.between(i64::MIN, i64::MAX).total > 0);
+        }
+    }
+
     /// The same from the events alone, each question anew.
     fn naive(events: &[Event], rules: &Rules, excluded: &Intervals, now: i64, start: i64, end: i64) -> (i128, i128) {
         let (slice, ratio, target) = match rules.budgeting {
@@ -419,6 +515,20 @@ mod tests {
             let (end, expected) = (start + length, naive(&events, &rules, &excluded, now, start, start + length));
             let count = Tallies::new(&events, &rules, excluded.clone(), now).between(start, end);
             prop_assert_eq!((count.good, count.total), expected);
+            // Of the points at which data is expected, one by one.
+            if let Some(step) = Tallies::new(&events, &rules, excluded.clone(), now).step_ns {
+                let (slice, half) = match rules.budgeting {
+                    Budgeting::Occurrences => (1, 0),
+                    _ => (step, step / 2),
+                };
+                let starts: std::collections::BTreeSet<i64> = events.iter().map(|e| e.time_ns.div_euclid(slice) * slice).collect();
+                let seen: Vec<i64> = starts.into_iter().filter(|time| !excluded.contains(time + half)).collect();
+                let points = || (0..700).map(|n| seen[0] + n * step).filter(|time| (start..end).contains(time));
+                let expected = if seen.is_empty() { 0 } else { points().filter(|time| !excluded.contains(time + half)).count() };
+                let found = seen.iter().filter(|time| (start..end).contains(*time)).count();
+                let share = (expected > 0).then(|| (found as f64 / expected as f64).min(1.0));
+                prop_assert_eq!(count.coverage, share);
+            }
             // The order and the cut of the events make no difference.
             events.reverse();
             let halves: Vec<Event> = events

@@ -256,6 +256,10 @@ pub(super) fn tallies(batches: &[RecordBatch], settings: &Settings, now_ns: i64)
     /// A slice may reach over its events by as much.
     const MARGIN_NS: i64 = 400 * 86_400 * 1_000_000_000;
     let (start, end) = (times().min().unwrap_or(now_ns), times().max().unwrap_or(now_ns).max(now_ns));
+    if settings.rules.has_too_many_slices(start, end) {
+        let what = "an SLO counts too many slices without events between its first event and now";
+        return Err(Error::definition("KP008", what).hinted("Make the slices longer, or set on_missing = 'unknown'."));
+    }
     let outside = settings.outside.between(start.saturating_sub(MARGIN_NS), end.saturating_add(MARGIN_NS));
     Ok(Tallies::new(&events, &settings.rules, outside, now_ns))
 }

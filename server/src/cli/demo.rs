@@ -46,6 +46,22 @@ WHERE time > now() - interval '1 minute'
 ORDER BY time DESC, cpu
 LIMIT 6";
 
+/// What the demo promises of this machine, so that there is something to look at.
+const PROMISES: &str = "\
+CREATE SERVICE IF NOT EXISTS this_machine TIER 2;
+
+CREATE KPI IF NOT EXISTS cpu_busy ON SERVICE this_machine AS
+  SELECT time_bucket('10 seconds', time) AS time, hostname, avg(usage_active) AS value
+  FROM cpu WHERE cpu = 'cpu-total' GROUP BY 1, 2
+  WITH (unit = 'percent', better = 'low', steward = 'you');
+
+CREATE BASELINE IF NOT EXISTS cpu_busy_b ON KPI cpu_busy SEASON (hour_of_day);
+
+CREATE SLO IF NOT EXISTS cpu_free ON SERVICE this_machine OBJECTIVE 99% OVER ROLLING '1 day' AS
+  SELECT time, CASE WHEN value < 90 THEN 1 ELSE 0 END AS good, 1 AS total FROM kpi.cpu_busy;
+
+SELECT time, sli, objective, budget_remaining, status FROM slo.cpu_free ORDER BY time DESC LIMIT 1";
+
 /// Name, statement and unit of the numbers in the live summary.
 const SUMMARY: [(&str, &str, &str); 4] = [
     ("cpu", "SELECT usage_active FROM cpu WHERE cpu = 'cpu-total' ORDER BY time DESC LIMIT 1", " %"),
@@ -124,7 +140,8 @@ impl Demo {
         let from = if again { ", going on with the data of earlier runs" } else { "" };
         say(&format!("Plimsoll {}: metrics of this machine into {data}{from} ...\n", env!("CARGO_PKG_VERSION")))?;
         self.first_points().await?;
-        self.first_table().await?;
+        self.show_statements(FIRST_TABLE).await?;
+        self.show_statements(PROMISES).await?;
         say(&self.how_to_connect())?;
         if !io::stdout().is_terminal() {
             return std::future::pending().await;
@@ -147,10 +164,11 @@ impl Demo {
         }
     }
 
-    async fn first_table(&self) -> Result<()> {
-        say(&format!("{FIRST_TABLE};\n"))?;
+    /// Statements, and what they answer.
+    async fn show_statements(&self, text: &str) -> Result<()> {
+        say(&format!("{text};\n"))?;
         let mut out = Vec::new();
-        for statement in &plimsoll_query::parse(FIRST_TABLE)? {
+        for statement in &plimsoll_query::parse(text)? {
             let printed = print_statement(&self.session, statement, Format::Table, &mut out).await;
             printed.map_err(|failure| match failure {
                 Failure::Statement(error) => Error::Query(error),
@@ -165,7 +183,7 @@ impl Demo {
         format!(
             "\
 Ask more:     {psql}
-              \\d lists the tables, \\d cpu the columns of one
+              \\d lists the tables, \\d cpu the columns of one; kpi.cpu_busy has the band around what is normal
 Grafana:      data source PostgreSQL: host {pg}, database postgres, user postgres, no password,
               TLS/SSL mode disable, TimescaleDB on (panels then use time_bucket)
 Write:        POST http://{http}/api/v2/write?bucket=plimsoll, line protocol, for example

@@ -309,7 +309,11 @@ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ORDER BY 1;"#,
         &expect![[r#"
             Name:19|Owner:19
+            kpi|postgres
+            ops|postgres
             public|pg_database_owner
+            sla|postgres
+            slo|postgres
             sys|postgres"#]],
     );
 }
@@ -554,9 +558,13 @@ fn sub_queries_see_the_levels_around_them() {
         &expect![[r#"
             nspname:19|count:20
             information_schema|0
+            kpi|0
+            ops|0
             pg_catalog|0
             pg_toast|0
             public|1
+            sla|0
+            slo|0
             sys|0"#]],
     );
     check("SELECT amname FROM pg_am WHERE oid NOT IN (SELECT NULL::oid)", &expect!["amname:19"]);
