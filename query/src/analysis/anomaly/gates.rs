@@ -200,7 +200,7 @@ fn delayed(set: &str, method: Method, fixed: f64) -> Option<(f64, f64, f64)> {
 fn anomalies_of_the_numenta_benchmark_are_found() {
     let Some([standard, low_fp, low_fn]) = nab(Method::Novelty) else { return };
     eprintln!("NAB: {standard:.1} / {low_fp:.1} / {low_fn:.1}");
-    assert!(standard >= 69.0 && low_fp >= 58.0 && low_fn >= 75.0, "{standard} {low_fp} {low_fn}");
+    assert!(standard >= 71.5 && low_fp >= 61.5 && low_fn >= 78.0, "{standard} {low_fp} {low_fn}");
 }
 
 #[test]
@@ -215,16 +215,4 @@ fn anomalies_of_cloud_services_are_found_in_time() {
     let Some((pooled, fixed, at)) = delayed("mscloud", Method::Auto, WARN) else { return };
     eprintln!("Microsoft: {pooled:.3} at {at:.1}, {fixed:.3} at {WARN}");
     assert!(fixed >= 0.55, "{pooled} {fixed}");
-}
-
-#[test]
-#[ignore = "for comparing methods by hand"]
-fn all_methods() {
-    for method in [Method::Auto, Method::Residual, Method::Novelty] {
-        eprintln!("{method:?}: NAB {:.1?}", nab(method));
-        for set in ["aiops_kpi", "mscloud"] {
-            let (pooled, fixed, at) = delayed(set, method, WARN).unwrap_or_default();
-            eprintln!("{method:?}: {set} {pooled:.3} at {at:.1}, {fixed:.3} at {WARN}");
-        }
-    }
 }
