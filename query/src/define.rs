@@ -21,6 +21,7 @@ use crate::{Command, Database, Error, OutputColumn, Result, relation};
 mod check;
 mod create;
 mod lineage;
+mod overriding;
 
 /// A statement of the dialect and all that it takes to carry it out.
 #[derive(Debug, Clone)]
@@ -99,6 +100,10 @@ impl Defining {
                     changed.change_options(set, reset);
                     self.made(changed, version, Some(old), definitions, state, database).map(Some)
                 })?;
+                done()
+            }
+            Statement::Override(changed) => {
+                overriding::enter(changed, &self.actor, &self.settings.time_zone, now_ns(state), database)?;
                 done()
             }
             Statement::Comment { kind, name, text } => {

@@ -14,6 +14,7 @@ mod cursor;
 mod indicator;
 mod lexer;
 mod options;
+mod overriding;
 mod promise;
 mod service;
 mod statement;
@@ -25,6 +26,7 @@ pub(crate) use indicator::{Baseline, Kpi, Query, Season};
 #[cfg(test)]
 use options::OptionValue;
 pub(crate) use options::Options;
+pub(crate) use overriding::Override;
 #[cfg(test)]
 use promise::Target;
 pub(crate) use promise::{Percent, Sla, Slo, Window};

@@ -160,12 +160,52 @@ impl<'a> Named<'a> {
         }
     }
 
+    pub(crate) fn number(&self, column: &str) -> Option<f64> {
+        match self.value(column)? {
+            Value::Float(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     pub(crate) fn time_ns(&self, column: &str) -> Option<i64> {
         match self.value(column)? {
             Value::Time(ns) => Some(*ns),
             _ => None,
         }
     }
+}
+
+/// What somebody knows better of a baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Overriding {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) lower: Option<f64>,
+    pub(crate) upper: Option<f64>,
+    pub(crate) score_threshold: Option<f64>,
+    /// Nanoseconds since the Unix epoch, the end apart.
+    pub(crate) start_ns: i64,
+    pub(crate) end_ns: i64,
+}
+
+/// The overrides of a baseline, the latest last.
+pub(crate) fn overrides(database: &Database, baseline: &str) -> Vec<Overriding> {
+    let Some(table) = find("override") else { return Vec::new() };
+    let rows = database.ops().rows(table);
+    let read = |row: &Row| {
+        let row = Named { table, row };
+        let labels = row.text("labels").map_or(Some(BTreeMap::new()), |text| serde_json::from_str(text).ok())?;
+        let (start_ns, end_ns) = (row.time_ns("starts_at")?, row.time_ns("until")?);
+        let number = |column| row.number(column);
+        (row.text("baseline") == Some(baseline)).then(|| Overriding {
+            labels,
+            lower: number("lower"),
+            upper: number("upper"),
+            score_threshold: number("score_threshold"),
+            start_ns,
+            end_ns,
+        })
+    };
+    rows.values().filter_map(read).collect()
 }
 
 /// The windows of maintenance of a service that affect something: `budget`, `alert`, `baseline` or `availability_report`.
@@ -191,6 +231,16 @@ pub(crate) fn holidays(database: &Database, calendar: &str) -> Vec<NaiveDate> {
     let named = rows.values().map(|row| Named { table, row });
     let of_calendar = named.filter(|row| row.text("calendar") == Some(calendar));
     of_calendar.filter_map(|row| row.text("day")?.parse().ok()).collect()
+}
+
+impl Writer {
+    /// Inserts one row that is made here. Gives nothing of what it becomes.
+    ///
+    /// # Errors
+    /// [`Error::NotNull`], [`Error::Check`], [`Error::DuplicateKey`].
+    pub(crate) fn insert_values(&self, values: Row, database: &Database, now_ns: i64) -> Result<()> {
+        self.insert_rows(std::iter::once(values), database, now_ns).map(|_| ())
+    }
 }
 
 /// The error for a table that there is not.

@@ -28,6 +28,7 @@ mod step;
 
 pub(crate) use baseline::settings as baseline_settings;
 pub(crate) use functions::{SCALARS, evaluation, function, is_function};
+pub(crate) use kpi::Shape;
 pub(crate) use promise::{calendar_of, check_slo, zone_of};
 
 use crate::catalog::{Definitions, Object, plan_query};

@@ -103,7 +103,7 @@ const POINTS_MIN: u64 = 100;
 
 /// Points before calibrations learn.
 const SETTLED: u64 = 20;
-const SETTLED_NOVELTIES: u64 = 300;
+const SETTLED_NOVELTIES: u64 = 330;
 
 /// How fast levels follow.
 const FAST: f64 = 0.3;
@@ -128,8 +128,8 @@ const RESOLUTION: f64 = 500.0;
 const FEATURES: usize = 6;
 
 /// Scales of the tail that nonconformities are learned as at most: residuals, novelties, and distances from what was expected.
-const CLIP_RESIDUALS: f64 = 1.5;
-const CLIP_NOVELTIES: f64 = 12.0;
+const CLIP_RESIDUALS: f64 = 1.3;
+const CLIP_NOVELTIES: f64 = 20.0;
 const CLIP_WIDTHS: f64 = 12.0;
 
 /// That of a feature.

@@ -41,12 +41,20 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
         Period::parse(text, "UTC", None).map_err(|why| refused(format!("option \"period\": {why}")))?;
     }
     match definition {
-        Definition::Service(_) => {}
+        Definition::Service(service) => {
+            let named = service.depends.iter().map(|dependency| &dependency.service);
+            if let Some(name) = repeated(named) {
+                return Err(refused(format!("the service \"{name}\" is named twice")));
+            }
+        }
         Definition::Calendar(calendar) => {
             Calendar::parse(&calendar.zone, &calendar.windows, Vec::new()).map_err(refused)?;
         }
         Definition::Kpi(_) => {}
         Definition::Baseline(baseline) => {
+            if let Some(season) = repeated(baseline.season.iter()) {
+                return Err(refused(format!("the season {season} is named twice")));
+            }
             let mut others = lowering.definitions.of_kind(Kind::Baseline);
             let other = others.find(|other| {
                 other.name != object.name
@@ -72,6 +80,12 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first thing that comes a second time.
+fn repeated<T: PartialEq>(things: impl Iterator<Item = T> + Clone) -> Option<T> {
+    let is_repeated = |(at, thing): &(usize, T)| things.clone().take(*at).any(|other| other == *thing);
+    things.clone().enumerate().find(is_repeated).map(|(_, thing)| thing)
 }
 
 /// Checks that what reads a definition can still be planned.

@@ -170,9 +170,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The text from a token to before another.
+    /// The text from a token to the end of another.
     pub(super) fn between(&self, from: &Token, to: &Token) -> &'a str {
-        self.text[from.start..to.start].trim_end()
+        &self.text[from.start..to.end]
     }
 
     /// Characters before a token.

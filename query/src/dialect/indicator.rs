@@ -68,16 +68,18 @@ impl Query {
         if !cursor.is_word("select") && !cursor.is_word("with") && !cursor.is_sign('(') {
             return Err(cursor.unexpected("a query", &["select"]));
         }
-        let start = cursor.peek().clone();
         let end = options_at(cursor);
+        let start = cursor.advance();
+        let mut last = start.clone();
         loop {
             let next = cursor.peek();
             let is_end = end.as_ref().is_some_and(|end| end.start == next.start);
             if is_end || next.kind == super::lexer::TokenKind::End {
-                let text = cursor.between(&start, next).to_owned();
+                // Not further: a comment to the end of a line would hide the options that are printed behind it.
+                let text = cursor.between(&start, &last).to_owned();
                 return Ok(Query { text, offset: cursor.offset_of(&start) });
             }
-            cursor.advance();
+            last = cursor.advance();
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Text into tokens, each with its place: words, names, texts, numbers, signs.
 
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_till, take_while, take_while1};
+use nom::bytes::complete::{tag, take_till, take_while, take_while_m_n, take_while1};
 use nom::character::complete::{anychar, multispace1, one_of, satisfy};
-use nom::combinator::{opt, recognize, value};
+use nom::combinator::{map_opt, opt, recognize};
 use nom::sequence::{pair, preceded};
 use nom::{IResult, Parser};
 
@@ -168,32 +168,61 @@ fn quoted(quote: char) -> impl Fn(&str) -> IResult<&str, String, ()> {
     }
 }
 
-/// The text of `E'...'` without its `E`.
+/// The text of `E'...'` without its `E`: the escapes are PostgreSQL's, of which `\x` and the octal ones stand for bytes of UTF-8.
 fn escaped_text(input: &str) -> IResult<&str, String, ()> {
     let mut rest = input.strip_prefix('\'').ok_or(nom::Err::Error(()))?;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     loop {
-        let (after, character) = alt((
-            preceded(tag("\\"), anychar).map(|c| match c {
-                'n' => '\n',
-                't' => '\t',
-                'r' => '\r',
-                other => other,
-            }),
-            value('\'', tag("''")),
-            satisfy(|c| c != '\''),
-        ))
-        .parse(rest)
-        .or_else(|_: nom::Err<()>| match rest.strip_prefix('\'') {
-            Some(after) => Ok((after, '\0')),
-            None => Err(nom::Err::Failure(())),
-        })?;
-        if character == '\0' && rest.starts_with('\'') {
-            return Ok((after, text));
+        let (after, next) = anychar::<&str, ()>(rest).map_err(|_| nom::Err::Failure(()))?;
+        match next {
+            '\\' => {
+                let (after, escaped) = escape(after).map_err(|_| nom::Err::Failure(()))?;
+                bytes.extend(escaped);
+                rest = after;
+            }
+            '\'' => match after.strip_prefix('\'') {
+                Some(after) => {
+                    bytes.push(b'\'');
+                    rest = after;
+                }
+                None => {
+                    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+                    return text.map(|text| (after, text)).ok_or(nom::Err::Failure(()));
+                }
+            },
+            other => {
+                bytes.extend(other.encode_utf8(&mut [0; 4]).bytes());
+                rest = after;
+            }
         }
-        text.push(character);
-        rest = after;
     }
+}
+
+/// What follows a backslash, as bytes.
+fn escape(input: &str) -> IResult<&str, Vec<u8>, ()> {
+    let hex = |least, most| take_while_m_n(least, most, |c: char| c.is_ascii_hexdigit());
+    let octal = take_while_m_n(1, 3, |c: char| c.is_digit(8));
+    let point = |digits: &str| {
+        let found = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
+        found.map(|c| c.to_string().into_bytes())
+    };
+    alt((
+        map_opt(preceded(tag("u"), hex(4, 4)), point),
+        map_opt(preceded(tag("U"), hex(8, 8)), point),
+        preceded(tag("x"), hex(1, 2)).map_res(|digits| u8::from_str_radix(digits, 16)).map(|byte| vec![byte]),
+        // As PostgreSQL does, only the low eight bits count.
+        octal.map_res(|digits| u32::from_str_radix(digits, 8)).map(|byte| vec![byte as u8]),
+        map_opt(anychar, |c| match c {
+            'b' => Some(vec![8]),
+            'f' => Some(vec![12]),
+            'n' => Some(vec![b'\n']),
+            'r' => Some(vec![b'\r']),
+            't' => Some(vec![b'\t']),
+            'u' | 'U' => None,
+            other => Some(other.to_string().into_bytes()),
+        }),
+    ))
+    .parse(input)
 }
 
 /// `None` when no dollar quote begins here, `Some(None)` when it does not end.

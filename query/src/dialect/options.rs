@@ -34,7 +34,48 @@ enum Takes {
     Span,
     /// A number between two.
     Number(f64, f64),
+    /// A whole number from 0.
+    Whole(u64),
     Truth,
+}
+
+/// What options a place takes: their names and types, and who has them.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    whose: &'static str,
+    options: &'static [(&'static str, Takes)],
+    /// Those that only ALTER takes, since CREATE has clauses for them.
+    clauses: &'static [(&'static str, Takes)],
+}
+
+impl Known {
+    fn with(kind: Kind) -> Known {
+        Known { whose: whose(kind), options: known(kind), clauses: &[] }
+    }
+
+    fn altering(kind: Kind) -> Known {
+        let clauses: &[(&str, Takes)] = match kind {
+            Kind::Service => &[("tier", Takes::Whole(super::service::TIER_MAX as u64)), ("owner", Takes::Text)],
+            _ => &[],
+        };
+        Known { clauses, ..Known::with(kind) }
+    }
+
+    fn all(self) -> impl Iterator<Item = (&'static str, Takes)> {
+        self.options.iter().chain(self.clauses).copied()
+    }
+}
+
+/// A kind as a hint speaks of one.
+fn whose(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => "A service",
+        Kind::Calendar => "A calendar",
+        Kind::Kpi => "A KPI",
+        Kind::Baseline => "A baseline",
+        Kind::Slo => "A SLO",
+        Kind::Sla => "A SLA",
+    }
 }
 
 /// The options of a kind.
@@ -92,6 +133,15 @@ impl Options {
         })
     }
 
+    /// Takes an option out.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        match self.0.remove(at).1 {
+            OptionValue::Text(text) | OptionValue::Number(text) => Some(text),
+            OptionValue::Truth(truth) => Some(truth.to_string()),
+        }
+    }
+
     /// Sets some options and takes others away; those set come in their old place, new ones last.
     pub(crate) fn change(&mut self, set: &Options, reset: &[String]) {
         self.0.retain(|(name, _)| !reset.contains(name));
@@ -111,38 +161,43 @@ impl Options {
     /// Parses ` WITH (...)` if it comes next.
     pub(super) fn parse_with(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Options> {
         match cursor.eat("with") {
-            true => Options::parse(cursor, kind),
+            true => Options::parse(cursor, Known::with(kind)),
             false => Ok(Options::default()),
         }
     }
 
-    /// Parses `(name = value, ...)`.
-    pub(super) fn parse(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Options> {
+    /// Parses the `(name = value, ...)` of ALTER.
+    pub(super) fn parse_set(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Options> {
+        Options::parse(cursor, Known::altering(kind))
+    }
+
+    fn parse(cursor: &mut Cursor<'_>, known: Known) -> Result<Options> {
         let mut seen: Vec<String> = Vec::new();
         let options = cursor.list(|cursor| {
-            let (name, takes) = option_name(cursor, kind, &mut seen)?;
+            let (name, takes) = option_name(cursor, known, &mut seen)?;
             cursor.expect_sign('=')?;
             Ok((name.clone(), value(cursor, &name, takes)?))
         })?;
         Ok(Options(options))
     }
 
-    /// Parses `(name, ...)`.
-    pub(super) fn parse_names(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Vec<String>> {
+    /// Parses the `(name, ...)` of ALTER.
+    pub(super) fn parse_reset(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Vec<String>> {
         let mut seen = Vec::new();
-        cursor.list(|cursor| Ok(option_name(cursor, kind, &mut seen)?.0))
+        cursor.list(|cursor| Ok(option_name(cursor, Known::altering(kind), &mut seen)?.0))
     }
 }
 
-fn option_name(cursor: &mut Cursor<'_>, kind: Kind, seen: &mut Vec<String>) -> Result<(String, Takes)> {
+fn option_name(cursor: &mut Cursor<'_>, known: Known, seen: &mut Vec<String>) -> Result<(String, Takes)> {
     let token = cursor.peek().clone();
     let name = cursor.name("the name of an option")?;
-    let Some((_, takes)) = known(kind).iter().find(|(known, _)| *known == name) else {
-        let names = || known(kind).iter().map(|(name, _)| *name);
+    let Some((_, takes)) = known.all().find(|(known, _)| *known == name) else {
+        let names = || known.all().map(|(name, _)| name);
         let hint = match crate::functions::most_similar(&name, names()) {
             Some(near) => format!("Did you mean \"{near}\"?"),
             None => {
-                format!("A {kind} has the options {}.", listed(names().map(str::to_owned)).replace(" or ", " and "))
+                let names = listed(names().map(str::to_owned)).replace(" or ", " and ");
+                format!("{} has the options {names}.", known.whose)
             }
         };
         return Err(cursor.error_at(&token, &format!("unrecognized option \"{name}\""), Some(hint)));
@@ -151,7 +206,7 @@ fn option_name(cursor: &mut Cursor<'_>, kind: Kind, seen: &mut Vec<String>) -> R
         return Err(cursor.error_at(&token, &format!("option \"{name}\" is given twice"), None));
     }
     seen.push(name.clone());
-    Ok((name, *takes))
+    Ok((name, takes))
 }
 
 fn value(cursor: &mut Cursor<'_>, name: &str, takes: Takes) -> Result<OptionValue> {
@@ -184,6 +239,14 @@ fn value(cursor: &mut Cursor<'_>, name: &str, takes: Takes) -> Result<OptionValu
                 None => wrong(cursor, format!("It is a number from {least} to {most}.")),
             }
         }
+        Takes::Whole(most) => match &cursor.peek().kind {
+            TokenKind::Number(digits) if digits.parse().is_ok_and(|number: u64| number <= most) => {
+                let digits = digits.clone();
+                cursor.advance();
+                Ok(OptionValue::Number(digits))
+            }
+            _ => wrong(cursor, format!("It is a whole number from 0 to {most}.")),
+        },
         Takes::Truth => {
             let word = word_or_text(cursor).map(|word| word.to_lowercase());
             match word.as_deref() {

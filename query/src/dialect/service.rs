@@ -8,7 +8,7 @@ use super::statement::Kind;
 use super::{Options, SyntaxError, joined, quoted};
 
 /// Least important tier; 0 is the most important.
-const TIER_MAX: u8 = 3;
+pub(super) const TIER_MAX: u8 = 3;
 
 /// The tier of a service that names none.
 const TIER: u8 = 2;
@@ -50,6 +50,25 @@ impl Service {
         service.options = Options::parse_with(cursor, Kind::Service)?;
         cursor.expect_end(&["tier", "owner", "depends", "with"])?;
         Ok(service)
+    }
+
+    /// Sets and takes away options, `tier` and `owner` among them: a tier taken away is the usual one again.
+    pub(super) fn change(&mut self, set: &Options, reset: &[String]) {
+        let mut set = set.clone();
+        let is_reset = |name: &str| reset.iter().any(|reset| reset == name);
+        if is_reset("tier") {
+            self.tier = TIER;
+        }
+        if is_reset("owner") {
+            self.owner = None;
+        }
+        if let Some(tier) = set.take("tier").and_then(|digits| digits.parse().ok()) {
+            self.tier = tier;
+        }
+        if let Some(owner) = set.take("owner") {
+            self.owner = Some(owner);
+        }
+        self.options.change(&set, reset);
     }
 }
 

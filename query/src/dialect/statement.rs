@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::cursor::Cursor;
 use super::lexer::TokenKind;
-use super::{Baseline, Calendar, Kpi, Options, Query, Service, Sla, Slo, SyntaxError, joined, quoted, text_literal};
+use super::{
+    Baseline, Calendar, Kpi, Options, Override, Query, Service, Sla, Slo, SyntaxError, joined, quoted, text_literal,
+};
 
 type Result<T, E = SyntaxError> = std::result::Result<T, E>;
 
@@ -26,6 +28,8 @@ pub(crate) enum Statement {
     Create { or_replace: bool, if_not_exists: bool, object: Definition },
     /// `ALTER KIND name SET (...)` and `RESET (...)`
     AlterSet { kind: Kind, name: String, set: Options, reset: Vec<String> },
+    /// `ALTER BASELINE name OVERRIDE (...) [WHERE ...] REASON '...' UNTIL '...'`
+    Override(Override),
     /// `DROP KIND [IF EXISTS] name, ... [CASCADE]`
     Drop { kind: Kind, names: Vec<String>, if_exists: bool, cascade: bool },
     /// `COMMENT ON KIND name IS ...`
@@ -101,6 +105,7 @@ impl Statement {
         match self {
             Statement::Create { object, .. } => object.kind().tags()[0],
             Statement::AlterSet { kind, .. } => kind.tags()[1],
+            Statement::Override(_) => Kind::Baseline.tags()[1],
             Statement::Drop { kind, .. } => kind.tags()[2],
             Statement::Comment { .. } => "COMMENT",
             Statement::ShowCreate { .. } | Statement::ShowLineage { .. } => "SHOW",
@@ -159,8 +164,8 @@ impl Definition {
     /// Sets some options and takes others away.
     pub(crate) fn change_options(&mut self, set: &Options, reset: &[String]) {
         match self {
-            Definition::Service(Service { options, .. })
-            | Definition::Calendar(Calendar { options, .. })
+            Definition::Service(service) => service.change(set, reset),
+            Definition::Calendar(Calendar { options, .. })
             | Definition::Kpi(Kpi { options, .. })
             | Definition::Baseline(Baseline { options, .. })
             | Definition::Slo(Slo { options, .. })
@@ -173,7 +178,11 @@ impl Definition {
 pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
     let mut cursor = match Cursor::new(text) {
         Ok(cursor) => cursor,
-        Err(error) => return begins(text).then_some(Err(error)),
+        Err(error) => {
+            // What stands before the open quote or comment tells whose statement it is.
+            let before: String = text.chars().take(error.offset).collect();
+            return parse(&before).map(|_| Err(error));
+        }
     };
     let cursor = &mut cursor;
     match () {
@@ -188,18 +197,6 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
         () if cursor.eat_all(&["show", "lineage"]) => Some(show_lineage(cursor)),
         () if cursor.eat("evaluate") => Some(evaluate(cursor)),
         () => None,
-    }
-}
-
-/// True when a text that is no row of tokens begins as a statement of the dialect.
-fn begins(text: &str) -> bool {
-    let mut words = text.split_whitespace().map(str::to_lowercase);
-    match words.next().as_deref() {
-        Some("evaluate") => true,
-        Some("create" | "alter" | "drop") => {
-            words.find(|word| word != "or" && word != "replace").is_some_and(|word| Kind::of_word(&word).is_some())
-        }
-        _ => false,
     }
 }
 
@@ -232,9 +229,11 @@ fn definition(cursor: &mut Cursor<'_>, kind: Kind, or_replace: bool) -> Result<S
 
 fn alter(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
     let name = cursor.name(&format!("the name of a {kind}"))?;
-    let (set, reset) = match cursor.expect_any(&["set", "reset"])? {
-        "set" => (Options::parse(cursor, kind)?, Vec::new()),
-        _ => (Options::default(), Options::parse_names(cursor, kind)?),
+    let words: &[&str] = if kind == Kind::Baseline { &["set", "reset", "override"] } else { &["set", "reset"] };
+    let (set, reset) = match cursor.expect_any(words)? {
+        "override" => return Override::parse(name, cursor).map(Statement::Override),
+        "set" => (Options::parse_set(cursor, kind)?, Vec::new()),
+        _ => (Options::default(), Options::parse_reset(cursor, kind)?),
     };
     cursor.expect_end(&[])?;
     Ok(Statement::AlterSet { kind, name, set, reset })
@@ -341,6 +340,7 @@ impl fmt::Display for Statement {
                     false => write!(f, " RESET ({})", joined(reset.iter().map(|name| quoted(name)), ", ")),
                 }
             }
+            Statement::Override(changed) => write!(f, "{} {changed}", Kind::Baseline.tags()[1]),
             Statement::Drop { kind, names, if_exists, cascade } => {
                 let unless = if *if_exists { " IF EXISTS" } else { "" };
                 let cascade = if *cascade { " CASCADE" } else { "" };

@@ -54,8 +54,25 @@ fn statements_have_a_canonical_text() {
             "CREATE SLA gold FOR CUSTOMER 'acme' PERIOD '1 month' CALENDAR c (a >= 99.9%, b >= 95%)",
             "CREATE SLA gold FOR CUSTOMER 'acme' PERIOD '1 month' CALENDAR c (a >= 99.9%, b >= 95%)",
         ),
+        ("CREATE KPI k AS SELECT 1 -- a note\n WITH (unit = 'ms')", "CREATE KPI k AS SELECT 1 WITH (unit = 'ms')"),
+        (
+            "CREATE KPI k AS SELECT 1 -- it's\n, 2 /* WITH ( */ WITH (unit = E'\\u00b5s')",
+            "CREATE KPI k AS SELECT 1 -- it's\n, 2 WITH (unit = 'µs')",
+        ),
+        ("ALTER SERVICE a SET (tier = 1, owner = 'ops')", "ALTER SERVICE a SET (tier = 1, owner = 'ops')"),
+        ("ALTER SERVICE a RESET (owner, tier)", "ALTER SERVICE a RESET (owner, tier)"),
         ("ALTER KPI k SET (lateness = '2 min')", "ALTER KPI k SET (lateness = '2 min')"),
         ("ALTER KPI k RESET (lateness, unit)", "ALTER KPI k RESET (lateness, unit)"),
+        (
+            "ALTER BASELINE b OVERRIDE (upper = 900, score_threshold = 4) WHERE region = 'eu' and \"App\" = 'x'
+             REASON 'sale, JIRA-9' UNTIL '2026-11-30'",
+            "ALTER BASELINE b OVERRIDE (upper = 900, score_threshold = 4) WHERE region = 'eu' AND \"App\" = 'x' \
+             REASON 'sale, JIRA-9' UNTIL '2026-11-30'",
+        ),
+        (
+            "ALTER BASELINE b OVERRIDE (lower=-1.5) REASON 'x' UNTIL 'y'",
+            "ALTER BASELINE b OVERRIDE (lower = -1.5) REASON 'x' UNTIL 'y'",
+        ),
         ("DROP SLO IF EXISTS a, \"B\" CASCADE", "DROP SLO IF EXISTS a, \"B\" CASCADE"),
         ("DROP SLO a RESTRICT", "DROP SLO a"),
         ("COMMENT ON SLA gold IS 'it''s'", "COMMENT ON SLA gold IS 'it''s'"),
@@ -68,6 +85,74 @@ fn statements_have_a_canonical_text() {
         let statement = parsed(written);
         assert_eq!(statement.to_string(), canonical);
         assert_eq!(parsed(canonical), statement);
+    }
+}
+
+/// A comment behind a query hid its options from whoever read the canonical text: the catalogue, when it was opened again.
+#[test]
+fn a_comment_behind_a_query_hides_no_options() {
+    for text in [
+        "CREATE KPI k AS SELECT 1 -- note\n WITH (unit = 'ms')",
+        "CREATE SLO s OBJECTIVE 99% OVER '1 month' AS SELECT 1 -- it's\n WITH (min_events = 5)",
+        "CREATE KPI k AS SELECT 1 /* a */ -- b\n /* c */ WITH (unit = 'ms') -- d",
+    ] {
+        let statement = parsed(text);
+        assert_eq!(parsed(&statement.to_string()), statement, "{text}");
+    }
+    let Statement::Create { mut object, .. } = parsed("CREATE KPI k AS SELECT 1 -- note") else { panic!("no CREATE") };
+    let Statement::AlterSet { set, reset, .. } = parsed("ALTER KPI k SET (unit = 'ms')") else { panic!("no ALTER") };
+    object.change_options(&set, &reset);
+    assert_eq!(object.to_string(), "CREATE KPI k AS SELECT 1 WITH (unit = 'ms')");
+}
+
+#[test]
+fn the_tier_and_owner_of_a_service_can_be_altered() {
+    let Statement::Create { mut object, .. } =
+        parsed("CREATE SERVICE a TIER 0 OWNER me WITH (currency = 'EUR', escalation = 'e')")
+    else {
+        panic!("no CREATE")
+    };
+    let mut altered = |text: &str| {
+        let Statement::AlterSet { set, reset, .. } = parsed(text) else { panic!("no ALTER: {text}") };
+        object.change_options(&set, &reset);
+        object.to_string()
+    };
+    assert_eq!(
+        altered("ALTER SERVICE a SET (owner = 'you', tier = 3, currency = 'USD')"),
+        "CREATE SERVICE a TIER 3 OWNER you WITH (currency = 'USD', escalation = 'e')"
+    );
+    assert_eq!(
+        altered("ALTER SERVICE a RESET (tier, owner, currency)"),
+        "CREATE SERVICE a TIER 2 WITH (escalation = 'e')"
+    );
+}
+
+#[test]
+fn escapes_in_texts_are_postgresqls() {
+    let cases = [
+        (r"\b\f\n\r\t", "\u{8}\u{c}\n\r\t"),
+        (r"\x41\101\u0042\U0001F600", "AAB😀"),
+        (r"\xc3\xa4", "ä"),
+        (r"a''b\'c\\\q", "a'b'c\\q"),
+    ];
+    for (escaped, meant) in cases {
+        let statement = parsed(&format!("COMMENT ON KPI k IS E'{escaped}'"));
+        let text = Some(meant.to_owned());
+        assert_eq!(statement, Statement::Comment { kind: Kind::Kpi, name: "k".to_owned(), text });
+    }
+    for wrong in [r"\xff", r"\u12", r"\ud800", r"\0"] {
+        let refused = parse_statement(&format!("COMMENT ON KPI k IS E'{wrong}'"));
+        assert!(matches!(refused, Some(Err(SyntaxError { offset: 20, .. }))), "{wrong}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_is_not_closed_belongs_to_the_statement_that_it_stands_in() {
+    for text in ["/* a */ COMMENT ON KPI k IS 'open", "SHOW LINEAGE FOR KPI \"open", "-- c\nDROP SLO a /* open"] {
+        assert!(matches!(parse_statement(text), Some(Err(_))), "{text}");
+    }
+    for text in ["COMMENT ON TABLE k IS 'open", "'open CREATE KPI k", "CREATE 'open", "/* open CREATE KPI"] {
+        assert_eq!(parse_statement(text), None, "{text}");
     }
 }
 
@@ -115,6 +200,7 @@ fn query() -> impl Strategy<Value = Query> {
         Just("SELECT time, value FROM t"),
         Just("SELECT 'WITH (' AS a, (SELECT 1 WHERE x IN (1, 2)) FROM \"with\" WHERE b % 2 = 0"),
         Just("WITH a AS (SELECT 1) SELECT * FROM a /* x */ ORDER BY 1"),
+        Just("SELECT 1 -- WITH (\n, 2"),
     ];
     texts.prop_map(|text| Query { text: text.to_owned(), offset: 0 })
 }
@@ -176,18 +262,57 @@ fn definition() -> impl Strategy<Value = Definition> {
 }
 
 fn statement() -> impl Strategy<Value = Statement> {
-    let kind = prop_oneof![Just(Kind::Service), Just(Kind::Kpi), Just(Kind::Sla)];
-    let create = (any::<bool>(), definition()).prop_map(|(or_replace, object)| Statement::Create {
+    let kind = prop_oneof![
+        Just(Kind::Service),
+        Just(Kind::Calendar),
+        Just(Kind::Kpi),
+        Just(Kind::Baseline),
+        Just(Kind::Slo),
+        Just(Kind::Sla)
+    ];
+    let beginning = prop_oneof![Just((false, false)), Just((true, false)), Just((false, true))];
+    let create = (beginning, definition()).prop_map(|((or_replace, if_not_exists), object)| Statement::Create {
         or_replace,
-        if_not_exists: false,
+        if_not_exists,
         object,
     });
     let drop = (kind.clone(), prop::collection::vec(name(), 1..3), any::<bool>(), any::<bool>())
         .prop_map(|(kind, names, if_exists, cascade)| Statement::Drop { kind, names, if_exists, cascade });
-    let comment =
-        (kind, name(), prop::option::of(text())).prop_map(|(kind, name, text)| Statement::Comment { kind, name, text });
+    let comment = (kind.clone(), name(), prop::option::of(text())).prop_map(|(kind, name, text)| Statement::Comment {
+        kind,
+        name,
+        text,
+    });
+    let number = (0u8..4).prop_map(|tier| OptionValue::Number(tier.to_string())).boxed();
+    let set = options(vec![("currency", any_text()), ("tier", number), ("owner", any_text())])
+        .prop_filter("some", |set| *set != Options::default());
+    let set = (name(), set).prop_map(|(name, set)| (name, set, Vec::new()));
+    let names = prop::sample::subsequence(vec!["currency", "tier", "owner", "match"], 1..4);
+    let reset = (name(), names)
+        .prop_map(|(name, names)| (name, Options::default(), names.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+    let alter = prop_oneof![set, reset].prop_map(|(name, set, reset)| Statement::AlterSet {
+        kind: Kind::Service,
+        name,
+        set,
+        reset,
+    });
+    let shown = prop_oneof![kind.clone().prop_map(Shown::Object), Just(Shown::Table), Just(Shown::View)];
+    let show = (shown, name()).prop_map(|(of, name)| Statement::ShowCreate { of, name });
+    let lineage = (kind, name()).prop_map(|(kind, name)| Statement::ShowLineage { kind, name });
     let evaluate = (name(), text()).prop_map(|(name, period)| Statement::EvaluateSla { name, period });
-    prop_oneof![4 => create, 1 => drop, 1 => comment, 1 => evaluate]
+    let number = (-999i32..999, 0u32..100).prop_map(|(a, b)| format!("{a}.{b}"));
+    let set = prop::sample::subsequence(vec!["lower", "upper", "score_threshold"], 1..4).prop_flat_map(move |names| {
+        let number = |name: &str| {
+            let is_score = name == "score_threshold";
+            number.clone().prop_map(move |digits| if is_score { digits.replace('-', "") } else { digits })
+        };
+        names.into_iter().map(|name| (Just(name.to_owned()), number(name))).collect::<Vec<_>>()
+    });
+    let labels = prop::collection::btree_map(name(), text(), 0..3).prop_map(|labels| labels.into_iter().collect());
+    let overriding = (name(), set, labels, text(), text()).prop_map(|(baseline, set, labels, reason, until)| {
+        Statement::Override(Override { baseline, set, labels, reason, until })
+    });
+    prop_oneof![6 => create, 1 => alter, 1 => overriding, 1 => drop, 1 => comment, 1 => show, 1 => lineage, 1 => evaluate]
 }
 
 proptest! {

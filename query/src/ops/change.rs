@@ -39,43 +39,54 @@ impl Writer {
     /// # Errors
     /// [`Error::NotNull`], [`Error::Check`], [`Error::DuplicateKey`]; then nothing has changed.
     pub(crate) fn insert(&self, batches: &[RecordBatch], database: &Database, now_ns: i64) -> Result<u64> {
+        let batches = self.typed(batches)?;
+        let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |at| self.values(batch, at)));
+        self.insert_rows(rows, database, now_ns)
+    }
+
+    /// Inserts rows, each the values of the writer's columns. Gives how many were inserted or changed.
+    ///
+    /// # Errors
+    /// As [`Writer::insert`].
+    pub(super) fn insert_rows(
+        &self,
+        given: impl Iterator<Item = Row>,
+        database: &Database,
+        now_ns: i64,
+    ) -> Result<u64> {
         database.ops().change(self.table, |old| {
             let mut rows = old.clone();
             let mut keys = Keys::of(self.table, &rows)?;
-            let mut next = rows.keys().next_back().map_or(0, |last| last + 1);
             let mut largest = largest_ids(self.table, &rows);
             let mut written = 0;
-            for batch in &self.typed(batches)? {
-                for at in 0..batch.num_rows() {
-                    let mut row = self.given(batch, at);
-                    self.fill(&mut row, now_ns, &mut largest);
-                    match keys.holder_of(self.table, &row, self.conflict.as_ref()) {
-                        Some(held) => {
-                            let set = self.conflict.iter().flat_map(|conflict| &conflict.set);
-                            let mut changed = rows.get(&held).cloned().unwrap_or_default();
-                            changed.resize(self.table.columns.len(), None);
-                            let mut is_changed = false;
-                            for column in set {
-                                changed[*column].clone_from(&row[*column]);
-                                is_changed = true;
-                            }
-                            if is_changed {
-                                check(self.table, &changed)?;
-                                keys.remove(self.table, &rows[&held]);
-                                keys.add(self.table, held, &changed)?;
-                                rows.insert(held, changed);
-                                written += 1;
-                            }
-                        }
-                        None => {
-                            check(self.table, &row)?;
-                            keys.add(self.table, next, &row)?;
-                            rows.insert(next, row);
-                            next += 1;
-                            written += 1;
-                        }
-                    }
+            for values in given {
+                let mut row = vec![None; self.table.columns.len()];
+                for (column, value) in self.columns.iter().zip(values) {
+                    row[*column] = value;
                 }
+                self.fill(&mut row, now_ns, &mut largest);
+                let Some(held) = keys.holder_of(self.table, &row, self.conflict.as_ref()) else {
+                    check(self.table, &row)?;
+                    let next = rows.keys().next_back().map_or(0, |last| last + 1);
+                    keys.add(self.table, next, &row)?;
+                    rows.insert(next, row);
+                    written += 1;
+                    continue;
+                };
+                let set: Vec<usize> = self.conflict.iter().flat_map(|conflict| conflict.set.iter().copied()).collect();
+                if set.is_empty() {
+                    continue;
+                }
+                let mut changed = rows.get(&held).cloned().unwrap_or_default();
+                changed.resize(self.table.columns.len(), None);
+                for column in set {
+                    changed[column].clone_from(&row[column]);
+                }
+                check(self.table, &changed)?;
+                keys.remove(self.table, &rows[&held]);
+                keys.add(self.table, held, &changed)?;
+                rows.insert(held, changed);
+                written += 1;
             }
             Ok((rows, written))
         })
@@ -132,15 +143,6 @@ impl Writer {
             RecordBatch::try_from_iter(columns)
         };
         batches.iter().map(|batch| Ok(one(batch).map_err(DataFusionError::from)?)).collect()
-    }
-
-    /// A row of a batch, with NULL for what is not given.
-    fn given(&self, batch: &RecordBatch, at: usize) -> Row {
-        let mut row = vec![None; self.table.columns.len()];
-        for (column, value) in self.columns.iter().zip(self.values(batch, at)) {
-            row[*column] = value;
-        }
-        row
     }
 
     fn values(&self, batch: &RecordBatch, at: usize) -> Vec<Option<Value>> {

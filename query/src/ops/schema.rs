@@ -364,6 +364,30 @@ pub(crate) const TABLES: &[Table] = &[
         first: &[],
     },
     Table {
+        name: "override",
+        about: "what somebody knows better of a baseline, for a reason and for a while",
+        columns: &[
+            id("its number"),
+            needed("baseline", "the baseline"),
+            column(
+                "labels",
+                Type::Text,
+                Default::Text("{}"),
+                Check::Json,
+                "dimensions and the values that rows have, as JSON",
+            ),
+            column("lower", Type::Float, Default::Null, Check::Any, "the lower end of the band"),
+            column("upper", Type::Float, Default::Null, Check::Any, "the upper end of the band"),
+            column("score_threshold", Type::Float, Default::Null, Check::Any, "the score from which a row is critical"),
+            needed("reason", "why"),
+            actor("who says so"),
+            at("starts_at", "since when"),
+            column("until", Type::Time, Default::Required, Check::NotBefore("starts_at"), "until when"),
+        ],
+        unique: &[&["id"]],
+        first: &[],
+    },
+    Table {
         name: "priority_matrix",
         about: "the priority of an incident by its impact and urgency",
         columns: &[

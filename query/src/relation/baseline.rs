@@ -5,19 +5,20 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Float64Builder, RecordBatch, RecordBatchOptions, StringBuilder,
 };
-use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimestampNanosecondType};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
-use crate::analysis::anomaly::{Method, Model, Season, Settings, Verdict};
+use crate::analysis::anomaly::{Band, Method, Model, Season, Settings, Verdict, WARN};
 use crate::analysis::duration::Span;
 use crate::analysis::intervals::Intervals;
 use crate::catalog::{Definitions, Object};
 use crate::dialect::{Baseline, Definition, Kind, Kpi};
 use crate::lower::Lowering;
+use crate::ops::Overriding;
 use crate::{Database, Error, Result};
 
 use super::computed::Computed;
@@ -119,7 +120,8 @@ pub(super) fn relation(
     // Maintenance is not what is normal, unless it is said to be.
     let learns = baseline.option_text("learn_in_maintenance") == Some("true");
     let unlearned = kpi.service.clone().filter(|_| !learns).map(|service| (lowering.database.clone(), service));
-    let scoring = Scoring { schema: schema.clone(), keys, time, value, settings, unlearned };
+    let (database, baseline) = (lowering.database.clone(), baseline.name.clone());
+    let scoring = Scoring { schema: schema.clone(), keys, time, value, settings, unlearned, database, baseline };
     let name = format!("kpi.{}", kpi.name);
     Ok(Computed::new(name, schema, vec![sorted], shape.dimensions.clone(), move |mut inputs, _now| {
         scoring.scored(&inputs.pop().unwrap_or_default())
@@ -135,6 +137,33 @@ struct Scoring {
     settings: Settings,
     /// The service whose maintenance is not learned.
     unlearned: Option<(Database, String)>,
+    /// Where overrides are, and of which baseline.
+    database: Database,
+    baseline: String,
+}
+
+/// An override, and the rows whose dimensions it is about.
+struct Overridden {
+    changed: Overriding,
+    rows: Vec<bool>,
+}
+
+impl Overridden {
+    fn holds(&self, time_ns: i64, row: usize) -> bool {
+        (self.changed.start_ns..self.changed.end_ns).contains(&time_ns) && self.rows[row]
+    }
+
+    /// What is said of a row under the override.
+    fn applied(&self, verdict: Verdict) -> Verdict {
+        let band = match (self.changed.score_threshold, verdict.score) {
+            (Some(threshold), Some(score)) if score >= threshold => Band::Critical,
+            (Some(threshold), Some(score)) if score >= WARN.min(threshold) => Band::Warn,
+            (Some(_), Some(_)) => Band::Normal,
+            _ => verdict.band,
+        };
+        let lower = self.changed.lower.or(verdict.lower);
+        Verdict { lower, upper: self.changed.upper.or(verdict.upper), band, ..verdict }
+    }
 }
 
 impl Scoring {
@@ -146,6 +175,7 @@ impl Scoring {
         let values = rows.column(self.value).as_primitive::<Float64Type>();
         let starts = self.series_starts(&rows)?;
         let maintenance = self.maintenance(times.values());
+        let overrides = self.overrides(&rows)?;
         let mut columns = Columns::with_capacity(rows.num_rows());
         let mut model = Model::new(&self.settings);
         for (row, is_start) in starts.iter().enumerate() {
@@ -154,12 +184,34 @@ impl Scoring {
             }
             let value = if values.is_null(row) { f64::NAN } else { values.value(row) };
             let time_ns = times.value(row);
-            columns.push(&model.observe(time_ns, value, !maintenance.contains(time_ns)));
+            let verdict = model.observe(time_ns, value, !maintenance.contains(time_ns));
+            columns.push(&match overrides.iter().rev().find(|changed| changed.holds(time_ns, row)) {
+                Some(changed) => changed.applied(verdict),
+                None => verdict,
+            });
         }
         let mut all: Vec<ArrayRef> = rows.columns().to_vec();
         all.extend(columns.finish());
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), all, &options).map_err(DataFusionError::from)?)
+    }
+
+    /// The overrides of the baseline, with the rows that they are about.
+    fn overrides(&self, rows: &RecordBatch) -> Result<Vec<Overridden>> {
+        let mut all = Vec::new();
+        for changed in crate::ops::overrides(&self.database, &self.baseline) {
+            let mut about = vec![true; rows.num_rows()];
+            for (name, value) in &changed.labels {
+                let Some(column) = rows.column_by_name(name) else { continue };
+                let texts = cast(column, &DataType::Utf8).map_err(DataFusionError::from)?;
+                let texts = texts.as_string::<i32>();
+                for (row, about) in about.iter_mut().enumerate() {
+                    *about &= texts.is_valid(row) && texts.value(row) == value;
+                }
+            }
+            all.push(Overridden { changed, rows: about });
+        }
+        Ok(all)
     }
 
     /// When the service is worked on, as far as that matters to rows of these times.

@@ -31,10 +31,19 @@ pub(crate) struct Shape {
     pub(crate) dimensions: Vec<String>,
 }
 
+/// Names of what a KPI measures by.
+const MEASURES: [&str; 3] = ["value", "good", "total"];
+
 /// Names that `kpi.NAME` gives a meaning to.
 const RESERVED: [&str; 8] = ["coverage", "quality", "version", "expected", "lower", "upper", "score", "band"];
 
 impl Shape {
+    /// The names of the dimensions among the columns of `kpi.NAME`.
+    pub(crate) fn dimensions_of(columns: &[(String, DataType)]) -> Vec<&str> {
+        let names = columns.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| !RESERVED.contains(name) && !MEASURES.contains(name) && *name != TIME).collect()
+    }
+
     /// Reads the columns of a query.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ const REFIT: u32 = 50;
 const MEMORY: f64 = 100_000.0;
 
 /// By how much an event beyond the known tail stretches it, how fast that is forgotten, and points that are one event.
-const STRETCH: f64 = 1.06;
+const STRETCH: f64 = 1.07;
 const RELAX: f64 = 3e-4;
 const BURST: u32 = 50;
 
