@@ -24,10 +24,10 @@ const FIRST_USER_OID: u32 = 16_384;
 const FIRST_VIEW_OID: u32 = 1 << 31;
 
 /// Where ours of system tables begin, below those of users.
-const FIRST_SYSTEM_OID: u32 = 13_300;
+const FIRST_SYSTEM_OID: u32 = 15_000;
 
 /// Where ours of the tables of the schema `ops` begin.
-const FIRST_OPS_OID: u32 = 13_500;
+const FIRST_OPS_OID: u32 = 15_500;
 
 /// When a statement runs, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy)]

@@ -232,4 +232,13 @@ HINT:  Use DROP ... CASCADE to drop the dependent objects too.
     ];
     let arguments: Vec<&str> = statements.iter().flat_map(|statement| ["-c", statement]).collect();
     check(&server, &arguments, expected).await;
+    let expected = "
+                 Table \"ops.priority_matrix\"
+  Column  |  Type  | Collation | Nullable | Default
+----------+--------+-----------+----------+---------
+ impact   | bigint |           |          |
+ urgency  | bigint |           |          |
+ priority | bigint |           |          |
+";
+    check(&server, &["-c", "\\d ops.priority_matrix"], expected).await;
 }
