@@ -22,6 +22,8 @@ mod check;
 mod create;
 mod lineage;
 mod overriding;
+#[cfg(test)]
+mod tests;
 
 /// A statement of the dialect and all that it takes to carry it out.
 #[derive(Debug, Clone)]
