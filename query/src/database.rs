@@ -202,8 +202,16 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// The partitions that DataFusion cuts a query into. Each wants memory of its own; with too little for several, exchanges between
+/// them would spill as well, which is slow, and in DataFusion 55 they have been seen to wait for ever when they do.
+fn partitions(options: &DatabaseOptions) -> usize {
+    const BYTES_PER_PARTITION: u64 = 64 << 20;
+    let affordable = usize::try_from(options.memory_limit_bytes / BYTES_PER_PARTITION).unwrap_or(usize::MAX);
+    options.threads.min(affordable).max(1)
+}
+
 fn config(options: &DatabaseOptions, time_zone: &str) -> SessionConfig {
-    let threads = options.threads.max(1);
+    let threads = partitions(options);
     let share = options.memory_limit_bytes / (threads as u64 * 16);
     let reservation = usize::try_from(share.min(SORT_RESERVATION_BYTES_MAX)).unwrap_or(0);
     let mut config = SessionConfig::new()
