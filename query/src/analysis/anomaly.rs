@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! point ─► expected, band       from the usual course of the season and the level beside it
-//!       ─► features             residuals (fast, slow, of the season); novelty (of the value, the residual, the recent mean)
+//!       ─► features             residuals (fast, slow, of the season, of a line); novelty (of the value, the residual, the recent mean)
 //!       ─► calibration          each feature's own past: minus the logarithm of the probability of as much
-//!       ─► fusion               half of the largest and half of the mean
+//!       ─► fusion               of residuals half of the largest and half of the mean, and half of the novelty of the value
 //!       ─► learning             after scoring, residuals clipped
 //! ```
 //!
@@ -14,9 +14,13 @@ use chrono_tz::Tz;
 
 mod calibration;
 mod novelty;
+#[cfg_attr(not(test), allow(dead_code, reason = "alerts have their own state so far"))]
+pub(crate) mod onset;
 #[cfg_attr(not(test), allow(dead_code, reason = "states are saved once baselines are kept up continuously"))]
 mod saved;
 mod season;
+#[cfg_attr(not(test), allow(dead_code, reason = "alerts do not ask for them yet"))]
+pub(crate) mod signs;
 
 #[cfg(test)]
 mod gates;
@@ -38,7 +42,7 @@ pub(crate) enum Season {
 /// Which features make the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
-    /// All of them.
+    /// Spikes, dips and steps, and more so where the value is new: what is right for most.
     Auto,
     /// Spikes, dips and steps.
     Residual,
@@ -67,7 +71,8 @@ pub(crate) struct Verdict {
     pub(crate) expected: Option<f64>,
     pub(crate) lower: Option<f64>,
     pub(crate) upper: Option<f64>,
-    /// Minus the decimal logarithm of the probability of a point as strange; `None` while learning.
+    /// Minus the decimal logarithm of the probability of a point as strange within five minutes, or within a step where steps
+    /// are longer; `None` while learning.
     pub(crate) score: Option<f64>,
     pub(crate) band: Band,
 }
@@ -109,6 +114,16 @@ const SETTLED_NOVELTIES: u64 = 330;
 const FAST: f64 = 0.3;
 const SLOW: f64 = 0.05;
 
+/// How fast a line follows: where it is, and where it goes.
+const LINE: f64 = 0.5;
+const TREND: f64 = 0.05;
+
+/// Scores are for this time: a series with more points does not have more alarms.
+const ALARM_TIME_NS: i64 = 300_000_000_000;
+
+/// How much the novelty of a value adds to what its residuals say.
+const NOVELTY: f64 = 0.5;
+
 /// How fast the usual deviation follows.
 const DEVIATION: f64 = 0.01;
 
@@ -125,23 +140,29 @@ const RECENT: usize = 20;
 /// Bins per unit of the inverse hyperbolic sine.
 const RESOLUTION: f64 = 500.0;
 
-const FEATURES: usize = 6;
+/// Features, and how many of them, the first, are residuals.
+const FEATURES: usize = 7;
+const RESIDUALS: usize = 4;
 
 /// Scales of the tail that nonconformities are learned as at most: residuals, novelties, and distances from what was expected.
-const CLIP_RESIDUALS: f64 = 1.3;
+const CLIP_RESIDUALS: f64 = 1.4;
 const CLIP_NOVELTIES: f64 = 20.0;
 const CLIP_WIDTHS: f64 = 12.0;
 
 /// That of a feature.
 fn clip_of(feature: usize) -> f64 {
-    if feature < 3 { CLIP_RESIDUALS } else { CLIP_NOVELTIES }
+    if feature < RESIDUALS { CLIP_RESIDUALS } else { CLIP_NOVELTIES }
 }
 
-/// A level that follows a series, and how far points usually are from it.
+/// A level that follows a series, or a line that does (Holt 1957), and how far points usually are from it.
 #[derive(Debug, Clone, PartialEq)]
 struct Level {
     alpha: f64,
+    /// How fast the trend follows; 0 for a level.
+    beta: f64,
     level: f64,
+    /// Change until the next point.
+    trend: f64,
     /// Of late, large ones clipped.
     deviation: f64,
     /// Of a long time, as it was.
@@ -151,11 +172,15 @@ struct Level {
 
 impl Level {
     fn new(alpha: f64) -> Level {
-        Level { alpha, level: 0.0, deviation: 0.0, long: 0.0, count: 0 }
+        Level::line(alpha, 0.0)
+    }
+
+    fn line(alpha: f64, beta: f64) -> Level {
+        Level { alpha, beta, level: 0.0, trend: 0.0, deviation: 0.0, long: 0.0, count: 0 }
     }
 
     fn residual(&self, value: f64) -> f64 {
-        if self.count == 0 { 0.0 } else { value - self.level }
+        if self.count == 0 { 0.0 } else { value - self.level - self.trend }
     }
 
     /// The residual by the usual deviation.
@@ -180,7 +205,8 @@ impl Level {
             if self.count < 20 { residual.abs() } else { CLIP * self.deviation.max(1e-12 + self.level.abs() * 1e-9) };
         self.long += LONG_MEMORY.max(1.0 / self.count as f64) * (residual.abs() - self.long);
         self.deviation += weight * (residual.abs().min(bound) - self.deviation);
-        self.level += self.alpha.max(1.0 / self.count as f64) * residual;
+        self.level += self.trend + self.alpha.max(1.0 / self.count as f64) * residual;
+        self.trend += self.beta * residual;
     }
 }
 
@@ -188,12 +214,15 @@ impl Level {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Model {
     settings: Settings,
+    /// The logarithm of the points in the time that scores are for.
+    crowd: f64,
     first_ns: Option<i64>,
     last_ns: i64,
     count: u64,
     seasons: Seasons,
     fast: Level,
     slow: Level,
+    line: Level,
     /// Of what is left when the season is taken away.
     apart: Level,
     /// Of the same, for the band.
@@ -212,12 +241,14 @@ impl Model {
     pub(crate) fn new(settings: &Settings) -> Model {
         Model {
             settings: settings.clone(),
+            crowd: (ALARM_TIME_NS as f64 / settings.step_ns.max(1) as f64).log10().max(0.0),
             first_ns: None,
             last_ns: 0,
             count: 0,
             seasons: Seasons::new(&settings.seasons),
             fast: Level::new(FAST),
             slow: Level::new(SLOW),
+            line: Level::line(LINE, TREND),
             apart: Level::new(FAST),
             course: Level::new(SLOW),
             recent: Vec::with_capacity(RECENT),
@@ -290,6 +321,7 @@ impl Model {
             self.fast.nonconformity(value),
             self.slow.nonconformity(value),
             usual.map_or_else(|| self.fast.nonconformity(value), |usual| self.apart.nonconformity(value - usual)),
+            self.line.nonconformity(value),
             self.seen[0].distance(value.asinh()),
             self.seen[1].distance(apart.asinh()),
             if self.count >= POINTS_MIN { self.seen[2].distance(self.in_range(mean)) } else { 0.0 },
@@ -312,14 +344,16 @@ impl Model {
         let of = |scores: &[f64]| {
             let largest = scores.iter().copied().fold(0.0, f64::max);
             let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-            (0.5 * largest + 0.5 * mean).min(SCORE_MAX)
+            0.5 * largest + 0.5 * mean
         };
-        match self.settings.method {
-            Method::Residual => of(&scores[..3]),
+        let (residuals, novelties) = scores.split_at(RESIDUALS);
+        let score = match self.settings.method {
+            Method::Residual => of(residuals),
             // New in one respect alone is seldom wrong: all of them count alike.
-            Method::Novelty => scores[3..].iter().sum::<f64>() / 3.0,
-            Method::Auto => of(&scores),
-        }
+            Method::Novelty => novelties.iter().sum::<f64>() / novelties.len() as f64,
+            Method::Auto => of(residuals) + NOVELTY * novelties[0],
+        };
+        (score - self.crowd).clamp(0.0, SCORE_MAX)
     }
 
     fn learn(
@@ -332,7 +366,7 @@ impl Model {
     ) {
         // The first deviations are of too few points to go by, and at first everything is new.
         for (at, (calibration, feature)) in self.calibrations.iter_mut().zip(features).enumerate() {
-            if self.count >= if at < 3 { SETTLED } else { SETTLED_NOVELTIES } {
+            if self.count >= if at < RESIDUALS { SETTLED } else { SETTLED_NOVELTIES } {
                 calibration.learn(*feature);
             }
         }
@@ -353,6 +387,7 @@ impl Model {
         self.recent.push(value);
         self.fast.learn(value);
         self.slow.learn(value);
+        self.line.learn(value);
         if let Some(usual) = usual {
             self.apart.learn(value - usual);
         }

@@ -6,6 +6,9 @@
 
 /// Bins of the histogram, and how many double the nonconformity.
 const BINS: usize = 256;
+
+/// Bins that are summed up together.
+const BLOCK: usize = 16;
 const PER_OCTAVE: f64 = 6.0;
 
 /// The nonconformity that the first bin begins at; what is less is no nonconformity.
@@ -23,7 +26,7 @@ const MEMORY: f64 = 100_000.0;
 /// By how much an event beyond the known tail stretches it, how fast that is forgotten, and points that are one event.
 const STRETCH: f64 = 1.07;
 const RELAX: f64 = 3e-4;
-const BURST: u32 = 50;
+const BURST: u32 = 20;
 
 /// The largest score.
 pub(super) const SCORE_MAX: f64 = 12.0;
@@ -32,6 +35,8 @@ pub(super) const SCORE_MAX: f64 = 12.0;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Calibration {
     counts: Vec<f32>,
+    /// The sums of each [`BLOCK`] of counts.
+    blocks: [f32; BINS / BLOCK],
     total: f64,
     since_fit: u32,
     /// Scales beyond the threshold that a nonconformity is learned as at most.
@@ -54,6 +59,14 @@ fn bin(nonconformity: f64) -> usize {
     at.min(BINS - 2) + 1
 }
 
+fn sum(counts: &[f32]) -> f32 {
+    counts.iter().sum()
+}
+
+fn blocks(counts: &[f32]) -> [f32; BINS / BLOCK] {
+    std::array::from_fn(|block| sum(&counts[block * BLOCK..][..BLOCK]))
+}
+
 /// The nonconformity in the middle of a bin.
 fn middle(bin: usize) -> f64 {
     match bin {
@@ -66,6 +79,7 @@ impl Calibration {
     pub(super) fn new(clip: f64) -> Calibration {
         Calibration {
             counts: vec![0.0; BINS],
+            blocks: [0.0; BINS / BLOCK],
             total: 0.0,
             since_fit: REFIT,
             clip,
@@ -95,7 +109,9 @@ impl Calibration {
             // Half of the own bin is as large.
             false => {
                 let at = bin(nonconformity);
-                let above: f32 = self.counts[at + 1..].iter().sum();
+                let block = at / BLOCK;
+                let near: f32 = self.counts[at + 1..(block + 1) * BLOCK].iter().sum();
+                let above = near + self.blocks[block + 1..].iter().sum::<f32>();
                 (f64::from(above) + f64::from(self.counts[at]) / 2.0) / self.total
             }
         };
@@ -117,7 +133,10 @@ impl Calibration {
                 self.since_stretch = 0;
             }
         }
-        self.counts[bin(nonconformity.min(known))] += 1.0;
+        let at = bin(nonconformity.min(known));
+        self.counts[at] += 1.0;
+        // Of the counts and nothing else, so that a restored histogram has the same sums.
+        self.blocks[at / BLOCK] = sum(&self.counts[at / BLOCK * BLOCK..][..BLOCK]);
         self.total += 1.0;
         self.since_fit += 1;
         if self.since_fit >= REFIT {
@@ -129,10 +148,16 @@ impl Calibration {
     pub(super) fn quantile(&self, share: f64) -> f64 {
         let wanted = self.total * share;
         let mut sum = 0.0;
-        for (at, count) in self.counts.iter().enumerate() {
-            sum += f64::from(*count);
-            if sum >= wanted {
-                return middle(at);
+        for (block, of_block) in self.blocks.iter().enumerate() {
+            if sum + f64::from(*of_block) < wanted {
+                sum += f64::from(*of_block);
+                continue;
+            }
+            for at in block * BLOCK..(block + 1) * BLOCK {
+                sum += f64::from(self.counts[at]);
+                if sum >= wanted {
+                    return middle(at);
+                }
             }
         }
         middle(BINS - 1)
@@ -143,6 +168,7 @@ impl Calibration {
         self.since_fit = 0;
         if self.total > MEMORY / 3.0 {
             self.counts.iter_mut().for_each(|count| *count *= forget);
+            self.blocks = blocks(&self.counts);
         }
         self.total = self.counts.iter().map(|count| f64::from(*count)).sum();
         let mut above = 0.0;
@@ -183,7 +209,8 @@ impl Calibration {
         let [total, threshold, share, shape, scale, stretch] = numbers;
         let [since_fit, since_stretch] = since;
         let fits = counts.len() == BINS && numbers.iter().all(|number| number.is_finite()) && scale > 0.0;
-        fits.then_some(Calibration {
+        fits.then(|| Calibration {
+            blocks: blocks(&counts),
             counts,
             total,
             since_fit,

@@ -9,7 +9,7 @@ use super::{CLIP_WIDTHS, FEATURES, Level, Model, RECENT, Settings, clip_of};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Corrupt;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Most things of a kind that are read.
 const LENGTH_MAX: usize = 1 << 20;
@@ -62,14 +62,15 @@ impl In<'_> {
 }
 
 fn put_level(out: &mut Out, level: &Level) {
-    [level.alpha, level.level, level.deviation, level.long].iter().for_each(|number| out.float(*number));
+    [level.level, level.trend, level.deviation, level.long].iter().for_each(|number| out.float(*number));
     out.int(level.count as i64);
 }
 
-fn level(bytes: &mut In<'_>) -> Result<Level, Corrupt> {
-    let (alpha, level) = (bytes.float()?, bytes.float()?);
+/// A level as fast as another.
+fn level(bytes: &mut In<'_>, like: &Level) -> Result<Level, Corrupt> {
+    let (level, trend) = (bytes.float()?, bytes.float()?);
     let (deviation, long) = (bytes.float()?, bytes.float()?);
-    Ok(Level { alpha, level, deviation, long, count: bytes.int()?.cast_unsigned() })
+    Ok(Level { level, trend, deviation, long, count: bytes.int()?.cast_unsigned(), ..*like })
 }
 
 fn put_calibration(out: &mut Out, calibration: &Calibration) {
@@ -118,7 +119,9 @@ impl Model {
         [&self.seasons.day, &self.seasons.week, &self.seasons.month]
             .iter()
             .for_each(|s| put_slots(&mut out, s.as_ref()));
-        [&self.fast, &self.slow, &self.apart, &self.course].iter().for_each(|level| put_level(&mut out, level));
+        [&self.fast, &self.slow, &self.line, &self.apart, &self.course]
+            .iter()
+            .for_each(|level| put_level(&mut out, level));
         out.length(self.recent.len());
         self.recent.iter().for_each(|value| out.float(*value));
         for seen in &self.seen {
@@ -159,8 +162,8 @@ impl Model {
         for season in [&mut model.seasons.day, &mut model.seasons.week, &mut model.seasons.month] {
             *season = slots(&mut bytes, season.as_ref())?;
         }
-        for known in [&mut model.fast, &mut model.slow, &mut model.apart, &mut model.course] {
-            *known = level(&mut bytes)?;
+        for known in [&mut model.fast, &mut model.slow, &mut model.line, &mut model.apart, &mut model.course] {
+            *known = level(&mut bytes, known)?;
         }
         model.recent = bytes.many(In::float)?;
         for seen in &mut model.seen {
