@@ -17,6 +17,7 @@ use crate::ddl::table_name;
 use crate::lower::Lowering;
 use crate::session::blocking;
 use crate::source::{Pushed, scan_of};
+use crate::statement::query;
 use crate::{Error, Result};
 
 /// A planned DELETE: its table, and the query of its points.
@@ -41,7 +42,7 @@ impl Delete {
             return Err(unsupported("DELETE with a join"));
         }
         let table = lowering.table(&TableReference::bare(table_name(name)?))?;
-        let mut query = empty_query()?;
+        let mut query = *query("SELECT 1")?;
         let SetExpr::Select(select) = &mut *query.body else { unreachable!("it is written as a SELECT") };
         let is_key = |column: &&plimsoll_engine::Column| !matches!(column.kind, ColumnKind::Field(_));
         let item = |column: &plimsoll_engine::Column| {
@@ -97,13 +98,4 @@ fn refuse_clauses(delete: &ast::Delete) -> Result<()> {
 fn unsupported(what: &str) -> Error {
     let hint = Some("Use DELETE FROM table WHERE condition; the condition may hold sub-queries.".to_owned());
     Error::Unsupported { what: format!("{what} is not supported"), position: None, hint }
-}
-
-/// A query whose parts are to be filled in.
-pub(crate) fn empty_query() -> Result<Query> {
-    let statements = crate::parse("SELECT 1")?;
-    match statements.first().and_then(crate::Statement::ast) {
-        Some(ast::Statement::Query(query)) => Ok((**query).clone()),
-        _ => Err(Error::Internal("an empty query is not a query".to_owned())),
-    }
 }

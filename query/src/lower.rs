@@ -49,7 +49,7 @@ use minutes::{add_seconds, add_seconds_to};
 
 pub(crate) use casts::declared_types;
 pub(crate) use locate::{dotted, locate};
-pub(crate) use minutes::complete as with_seconds;
+pub(crate) use minutes::instant;
 pub(crate) use names::{folded, item_name, output_names};
 pub(crate) use parameters::{Parameters, bind};
 pub(crate) use rewrite::{DOT_IS_ANY, HIDDEN, rewrite};

@@ -80,7 +80,7 @@ pub(crate) enum Value {
 /// The values of a row, in the order of the table's columns; rows that are older than a column are shorter.
 pub(crate) type Row = Vec<Option<Value>>;
 
-/// Rows by their number, which never changes and is never used again.
+/// Rows by their number, which never changes; the number of a row that is gone can be used again.
 pub(crate) type Rows = BTreeMap<u64, Row>;
 
 /// The tables of one database.

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use plimsoll_engine::{Engine, OptionsChange, SchemaError, TableOptions};
 
 use crate::ddl::table_name;
+use crate::functions::distance;
 use crate::lower::folded;
 use crate::retention::parse_retention;
 use crate::session::blocking;
@@ -147,21 +148,6 @@ fn unknown(key: &Ident, name: &str) -> Error {
         None => format!("Options are {}.", NAMES.join(" and ")),
     };
     invalid(format!("unrecognized parameter \"{name}\""), at(key.span), Some(hint))
-}
-
-/// Letters to change, add or leave out.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (nth, letter) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], nth + 1);
-        for at in 0..b.len() {
-            let change = corner + usize::from(letter != b[at]);
-            corner = row[at + 1];
-            row[at + 1] = change.min(corner + 1).min(row[at] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn at(span: Span) -> Option<usize> {

@@ -84,6 +84,20 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
     on_deep_stack(|| parse_tokens(tokens, text))
 }
 
+/// The query that a text is.
+///
+/// # Errors
+/// [`Error::Syntax`], and [`Error::Internal`] when the text is something else: whoever asks knows that it is a query.
+pub(crate) fn query(text: &str) -> Result<Box<ast::Query>> {
+    match parse(text)?.as_slice() {
+        [statement] => match statement.ast() {
+            Some(ast::Statement::Query(query)) => Ok(query.clone()),
+            _ => Err(Error::Internal(format!("no query: {text}"))),
+        },
+        _ => Err(Error::Internal(format!("no query: {text}"))),
+    }
+}
+
 fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str) -> Result<Vec<Statement>> {
     let source: Arc<str> = text.into();
     let mut cursor = Cursor::new(text);

@@ -13,7 +13,7 @@ use super::Reference;
 use crate::ddl::table_name;
 use crate::lower::{Lowering, Parameters, folded, rewrite};
 use crate::plan::columns;
-use crate::statement::span_position;
+use crate::statement::{query, span_position};
 use crate::{Error, OutputColumn, Result};
 
 /// A view.
@@ -92,7 +92,7 @@ impl View {
     /// # Errors
     /// Whatever has become wrong with the query since it was defined.
     pub(crate) fn plan(&self, lowering: &Lowering<'_>) -> Result<LogicalPlan> {
-        let (plan, output) = plan_query(&*parse(&self.query)?, lowering)?;
+        let (plan, output) = plan_query(&*query(&self.query)?, lowering)?;
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
         let mut places: BTreeMap<(&str, usize), usize> = BTreeMap::new();
         for (at, column) in output.iter().enumerate() {
@@ -144,7 +144,7 @@ impl View {
     pub(super) fn from_stored(name: &str, text: &str) -> Result<View> {
         let damaged = |what: String| Error::Internal(format!("stored view \"{name}\": {what}"));
         let stored: Stored = serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
-        let reads = relations(&*parse(&stored.query)?);
+        let reads = relations(&*query(&stored.query)?);
         let column = |column: StoredColumn| {
             let data_type = column.data_type.parse().map_err(|e| damaged(format!("{e}")))?;
             Ok(ViewColumn { name: column.name, data_type, source: (column.source, column.nth) })
@@ -165,13 +165,6 @@ pub(crate) fn plan_query(query: &Query, lowering: &Lowering<'_>) -> Result<(Logi
     let plan = lowering.analyze(plan)?;
     let output = columns(query, &plan);
     Ok((plan, output))
-}
-
-fn parse(text: &str) -> Result<Box<Query>> {
-    match crate::parse(text)?.first().and_then(|statement| statement.ast().cloned()) {
-        Some(ast::Statement::Query(query)) => Ok(query),
-        _ => Err(Error::Internal("a stored view is no query".to_owned())),
-    }
 }
 
 /// What a query reads, at any depth.

@@ -34,7 +34,7 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
     let refused = |what: String| Error::definition("KP003", what);
     for name in SPANS {
         if let Some(text) = definition.option_text(name) {
-            span(text).map_err(|why| refused(format!("option \"{name}\": {why}")))?;
+            Span::parse(text).map_err(|why| refused(format!("option \"{name}\": {why}")))?;
         }
     }
     if let Some(text) = definition.option_text("period") {
@@ -108,12 +108,4 @@ pub(super) fn dependents(of: &Reference, lowering: &Lowering<'_>) -> Result<()> 
         }
     }
     Ok(())
-}
-
-/// A length of time that is not nothing.
-///
-/// # Errors
-/// What is wrong with it.
-fn span(text: &str) -> Result<Span, String> {
-    Span::parse(text)
 }

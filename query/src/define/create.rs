@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use plimsoll_engine::{ColumnKind, FieldType, TableSchema};
 
 use crate::catalog::Definitions;
-use crate::dialect::Shown;
+use crate::dialect::{Shown, quoted};
 use crate::{Database, Error, Result};
 
 /// The one column of the answer.
@@ -57,9 +57,4 @@ fn table(schema: &TableSchema, options: &[(&'static str, String)]) -> String {
         text.push_str(&format!(" WITH ({})", options.iter().map(option).collect::<Vec<_>>().join(", ")));
     }
     text
-}
-
-/// A name as it has to be written.
-pub(super) fn quoted(name: &str) -> String {
-    crate::dialect::quoted(name)
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 
 use crate::analysis::duration::Span;
@@ -75,10 +74,8 @@ pub(super) fn enter(
 
 /// Reads an instant or a day as the session's zone has it.
 fn instant(text: &str, time_zone: &Arc<str>) -> Result<i64> {
-    let completed = crate::lower::with_seconds(text).unwrap_or_else(|| text.to_owned());
-    let data_type = DataType::Timestamp(TimeUnit::Nanosecond, Some(time_zone.clone()));
-    match ScalarValue::Utf8(Some(completed)).cast_to(&data_type) {
-        Ok(ScalarValue::TimestampNanosecond(Some(ns), _)) => Ok(ns),
+    match crate::lower::instant(&ScalarValue::Utf8(Some(text.to_owned())), time_zone) {
+        Ok(Some(ns)) => Ok(ns),
         _ => {
             let message = format!("invalid input syntax for type timestamp with time zone: \"{text}\"");
             Err(Error::InvalidDateTime { message })

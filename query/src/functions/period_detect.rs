@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray};
-use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Float64Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit,
+    DataType, FieldRef, Float64Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit,
 };
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -14,6 +13,7 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 
 use super::no_such_function;
+use super::states::{list, list_field};
 use crate::analysis::robust::period;
 
 type Result<T> = datafusion::common::Result<T>;
@@ -53,10 +53,7 @@ impl AggregateUDFImpl for PeriodDetect {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let list = |what: &str, data_type: DataType| {
-            let item = Field::new_list_field(data_type, true);
-            Arc::new(Field::new_list(format_state_name(args.name, what), item, false))
-        };
+        let list = |what: &str, data_type| list_field(format_state_name(args.name, what), data_type);
         Ok(vec![list("times", DataType::Int64), list("values", DataType::Float64)])
     }
 
@@ -92,11 +89,6 @@ impl Accumulator for Samples {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let list = |values: ArrayRef| {
-            let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-            let offsets = OffsetBuffer::from_lengths([values.len()]);
-            ScalarValue::List(Arc::new(ListArray::new(item, offsets, values, None)))
-        };
         let times: Int64Array = self.samples.iter().map(|(time, _)| Some(*time)).collect();
         let values: Float64Array = self.samples.iter().map(|(_, value)| Some(*value)).collect();
         Ok(vec![list(Arc::new(times)), list(Arc::new(values))])

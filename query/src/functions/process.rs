@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
-use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit,
-};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
@@ -16,6 +13,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Sign
 use datafusion::physical_expr::expressions::Literal;
 
 use super::no_such_function;
+use super::states::{list, list_field};
 use crate::Error;
 
 type Result<T> = datafusion::common::Result<T>;
@@ -105,10 +103,7 @@ impl AggregateUDFImpl for Process {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let list = |what: &str| {
-            let name = format_state_name(args.name, what);
-            Arc::new(Field::new_list(name, item(), false))
-        };
+        let list = |what: &str| list_field(format_state_name(args.name, what), DataType::Int64);
         Ok(vec![list("starts"), list("ends")])
     }
 
@@ -128,10 +123,6 @@ impl AggregateUDFImpl for Process {
         }
         Ok(Box::new(Pairs { figure: self.figure, share, starts: Vec::new(), ends: Vec::new() }))
     }
-}
-
-fn item() -> Field {
-    Field::new_list_field(DataType::Int64, true)
 }
 
 /// The rows of a group: starts and ends in nanoseconds, or, for the figures of one argument, what there is to count.
@@ -224,11 +215,7 @@ impl Accumulator for Pairs {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let list = |values: &[i64]| {
-            let values: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
-            let offsets = OffsetBuffer::from_lengths([values.len()]);
-            ScalarValue::List(Arc::new(ListArray::new(Arc::new(item()), offsets, values, None)))
-        };
+        let list = |values: &[i64]| list(Arc::new(Int64Array::from(values.to_vec())));
         Ok(vec![list(&self.starts), list(&self.ends)])
     }
 

@@ -9,7 +9,7 @@ pub(crate) fn most_similar<'a>(wanted: &str, names: impl Iterator<Item = &'a str
 }
 
 /// Number of characters to add, drop or change to get from one to the other.
-fn distance(from: &str, to: &str) -> usize {
+pub(crate) fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (at, a) in from.chars().enumerate() {

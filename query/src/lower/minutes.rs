@@ -1,5 +1,8 @@
 //! `'2024-01-01 00:01'` is a timestamp in PostgreSQL; the parser under the planner asks for seconds as well.
 
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -52,8 +55,21 @@ fn with_seconds(expr: &Expr) -> Option<Expr> {
     Some(Expr::Cast(Cast { expr: Box::new(literal), field: field.clone() }))
 }
 
+/// The instant that a constant stands for where text is read in a time zone, in nanoseconds since the Unix epoch; `None` for NULL.
+///
+/// # Errors
+/// When it stands for none.
+pub(crate) fn instant(value: &ScalarValue, time_zone: &Arc<str>) -> Result<Option<i64>> {
+    let completed = value.try_as_str().flatten().and_then(complete).map(|text| ScalarValue::Utf8(Some(text)));
+    let data_type = DataType::Timestamp(TimeUnit::Nanosecond, Some(time_zone.clone()));
+    match completed.as_ref().unwrap_or(value).cast_to(&data_type)? {
+        ScalarValue::TimestampNanosecond(ns, _) => Ok(ns),
+        _ => Ok(None),
+    }
+}
+
 /// `2024-01-01 00:01+02` as `2024-01-01 00:01:00+02`; `None` for text of any other form.
-pub(crate) fn complete(text: &str) -> Option<String> {
+fn complete(text: &str) -> Option<String> {
     const FORM: &[u8] = b"dddd-dd-dd dd:dd";
     let (start, zone) = text.split_at_checked(FORM.len())?;
     let fits = |(byte, form): (u8, &u8)| match form {

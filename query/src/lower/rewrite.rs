@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg,
+    BinaryOperator, CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, LimitClause,
     ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
     TableAlias, TableAliasColumnDef, TableFactor, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec,
@@ -16,6 +16,7 @@ use super::asof::{nest_asof_joins, nest_asof_joins_in};
 use super::names::{body_names, folded, item_name, last_part};
 use crate::functions::{Asked, Functions, argument_names, most_similar, parse_interval, step_name};
 use crate::relation::{SCALARS, is_function};
+use crate::statement::query as written_query;
 use crate::{Error, Result};
 
 /// Separates a name from the number that makes it unique; no one writes this character in a name.
@@ -307,7 +308,7 @@ fn tell_calls_apart(factor: &mut TableFactor) -> Result<()> {
     if !is_function(&folded(&function)) || alias.as_ref().is_some_and(|alias| alias.name.value.contains(HIDDEN)) {
         return Ok(());
     }
-    let mut query = parsed("SELECT * FROM f()")?;
+    let mut query = written_query("SELECT * FROM f()")?;
     let named = |name| TableAlias { explicit: true, name, columns: Vec::new(), at: None };
     let outer = alias.take().unwrap_or_else(|| named(function.clone()));
     let arguments: Vec<String> = given.args.iter().map(ToString::to_string).collect();
@@ -320,14 +321,6 @@ fn tell_calls_apart(factor: &mut TableFactor) -> Result<()> {
     }
     *factor = TableFactor::Derived { lateral: false, subquery: query, alias: Some(outer), sample: None };
     Ok(())
-}
-
-/// A query that is written here.
-fn parsed(text: &str) -> Result<Box<Query>> {
-    match crate::parse(text)?.first().and_then(crate::Statement::ast) {
-        Some(ast::Statement::Query(query)) => Ok(query.clone()),
-        _ => Err(Error::Internal(format!("no query: {text}"))),
-    }
 }
 
 /// The one column of `generate_series(1, 3) AS n` is called `n`, or like the function.
@@ -390,7 +383,7 @@ fn answer_of(function: &mut Function) -> Result<Box<Query>> {
         let signature = format!("{}()", function.name);
         return Err(Error::UndefinedFunction { signature, position: None, hint: None });
     };
-    let mut query = parsed("SELECT x FROM f()")?;
+    let mut query = written_query("SELECT x FROM f()")?;
     let column = function.name.0.last().and_then(ObjectNamePart::as_ident).cloned();
     if let SetExpr::Select(select) = query.body.as_mut()
         && let Some(table) = select.from.first_mut()

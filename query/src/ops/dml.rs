@@ -10,9 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 use super::schema::{SCHEMA, Table, Type, find};
 use super::source::WITH_ID;
 use super::{Writer, undefined};
-use crate::delete::empty_query;
 use crate::lower::folded;
-use crate::statement::span_position;
+use crate::statement::{query, span_position};
 use crate::{Database, Error, Result};
 
 /// A planned UPDATE.
@@ -144,7 +143,7 @@ pub(crate) fn column_of(table: &Table, name: &ObjectName) -> Result<usize> {
 
 /// `SELECT items FROM table WHERE condition`, from the table with the numbers of its rows.
 fn rows_query(from: &TableWithJoins, condition: Option<&Expr>, items: Vec<SelectItem>) -> Result<Query> {
-    let mut query = empty_query()?;
+    let mut query = *query("SELECT 1")?;
     let SetExpr::Select(select) = &mut *query.body else { unreachable!("it is written as a SELECT") };
     let mut from = from.clone();
     if let TableFactor::Table { name, .. } = &mut from.relation

@@ -23,7 +23,7 @@ use crate::{Database, Error, Result};
 
 use super::computed::Computed;
 use super::kpi::{Shape, TIME};
-use super::step::step_ns;
+use super::step::known_step_ns;
 
 /// The columns.
 pub(super) const FIELDS: [(&str, DataType); 5] = [
@@ -58,10 +58,7 @@ pub(crate) fn settings(baseline: &Baseline, lowering: &Lowering<'_>) -> Result<S
     let Definition::Kpi(kpi) = &object.definition else {
         return Err(Error::Internal("a KPI that is none".to_owned()));
     };
-    let step_ns = step_ns(kpi, lowering.definitions).ok_or_else(|| {
-        Error::definition("KP007", format!("the width of the buckets of KPI \"{}\" is not known", object.name))
-            .hinted("Give the KPI WITH (step = '1 min'), or a time_bucket of fixed width as its time.")
-    })?;
+    let step_ns = known_step_ns(kpi, lowering.definitions)?;
     let history = baseline.option_text("history").unwrap_or(HISTORY);
     let history_ns = Span::parse(history).ok().and_then(Span::fixed_ns).filter(|ns| *ns > 0);
     let history_ns =
@@ -109,7 +106,7 @@ pub(super) fn relation(
     let added = FIELDS.iter().map(|(name, data_type)| Arc::new(Field::new(*name, data_type.clone(), true)));
     let schema: SchemaRef = Arc::new(Schema::new(fields.chain(added).collect::<Vec<_>>()));
     let position = |name: &str| {
-        let at = plan.schema().fields().iter().position(|field| field.name() == name);
+        let at = plan.schema().index_of_column_by_name(None, name);
         at.ok_or_else(|| Error::Internal(format!("no column {name}")))
     };
     let keys = shape.dimensions.iter().map(|name| position(name)).collect::<Result<Vec<_>>>()?;

@@ -11,13 +11,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
-use datafusion::sql::sqlparser::ast::{self, Query};
+use datafusion::sql::sqlparser::ast::Query;
 
 use crate::analysis::duration::Span;
 use crate::analysis::period::Period;
 use crate::analysis::sli::{Tallies, WHOLE, number_of};
 use crate::dialect::{self, Definition, Kind, quoted};
-use crate::lower::{Lowering, with_seconds};
+use crate::lower::Lowering;
 use crate::{Error, Result};
 
 use super::computed::Computed;
@@ -77,10 +77,7 @@ pub(crate) fn evaluation(statement: &dialect::Statement) -> Result<Query> {
     };
     let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let text = format!("SELECT * FROM sla_report({}, {})", literal(name), literal(period));
-    match crate::parse(&text)?.first().and_then(crate::Statement::ast) {
-        Some(ast::Statement::Query(query)) => Ok((**query).clone()),
-        _ => Err(Error::Internal(format!("no query: {text}"))),
-    }
+    Ok(*crate::statement::query(&text)?)
 }
 
 /// The arguments of a call.
@@ -125,15 +122,8 @@ impl Arguments<'_> {
 
     /// An instant, in nanoseconds since the Unix epoch.
     pub(super) fn instant(&self, at: usize) -> Result<i64> {
-        let zone = self.lowering.settings.time_zone.clone();
-        let given = self.literal(at)?;
-        let completed = self.text(at).ok().and_then(with_seconds).map(|text| ScalarValue::Utf8(Some(text)));
-        let value = completed.as_ref().unwrap_or(given).cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)));
-        match value {
-            Ok(ScalarValue::TimestampNanosecond(Some(ns), _)) => Ok(ns),
-            Ok(_) => Err(self.refused()),
-            Err(error) => Err(error.into()),
-        }
+        let found = crate::lower::instant(self.literal(at)?, &self.lowering.settings.time_zone)?;
+        found.ok_or_else(|| self.refused())
     }
 
     /// A length of time in nanoseconds.

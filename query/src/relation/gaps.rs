@@ -16,7 +16,7 @@ use crate::{Error, Result};
 use super::computed::Computed;
 use super::functions::{Arguments, number, numbers, time_field};
 use super::kpi::{self, TIME};
-use super::step::step_ns;
+use super::step::known_step_ns;
 
 /// The buckets of a KPI that have a value, by its dimensions.
 struct Seen {
@@ -98,16 +98,12 @@ fn of_kpi(
     let Definition::Kpi(definition) = &object.definition else {
         return Err(Error::Internal("a KPI that is none".to_owned()));
     };
-    let step = step_ns(definition, lowering.definitions).ok_or_else(|| {
-        Error::definition("KP007", format!("the width of the buckets of KPI \"{}\" is not known", object.name))
-            .hinted("Give the KPI WITH (step = '1 min'), or a time_bucket of fixed width as its time.")
-    })?;
+    let step = known_step_ns(definition, lowering.definitions)?;
     let asked = Asked { start: arguments.instant(1)?, end: arguments.instant(2)?, step };
     let (plan, shape) = kpi::plan(object, definition, lowering)?;
     let column = |name: &str| {
-        let at = plan.schema().fields().iter().position(|field| field.name() == name);
-        let at = at.ok_or_else(|| Error::Internal(format!("no column {name}")))?;
-        Ok::<_, Error>(Expr::Column(Column::from(plan.schema().qualified_field(at))))
+        let field = plan.schema().qualified_field_with_unqualified_name(name)?;
+        Ok::<_, Error>(Expr::Column(Column::from(field)))
     };
     let mut projection = vec![column(TIME)?, column("value")?];
     for dimension in &shape.dimensions {

@@ -10,6 +10,7 @@ use crate::analysis::duration::Span;
 use crate::catalog::Definitions;
 use crate::dialect::{Definition, Kind, Kpi};
 use crate::lower::{folded, item_name};
+use crate::{Error, Result};
 
 use super::kpi::TIME;
 
@@ -17,6 +18,17 @@ use super::kpi::TIME;
 /// `date_trunc` that its column `time` is, or that of the KPI that it reads. `None` when none of them tells, and for months.
 pub(crate) fn step_ns(kpi: &Kpi, definitions: &Definitions) -> Option<i64> {
     step_within(kpi, definitions, 0)
+}
+
+/// The same for what cannot do without.
+///
+/// # Errors
+/// [`Error::Definition`], KP007 when it is not known.
+pub(crate) fn known_step_ns(kpi: &Kpi, definitions: &Definitions) -> Result<i64> {
+    step_ns(kpi, definitions).ok_or_else(|| {
+        Error::definition("KP007", format!("the width of the buckets of KPI \"{}\" is not known", kpi.name))
+            .hinted("Give the KPI WITH (step = '1 min'), or a time_bucket of fixed width as its time.")
+    })
 }
 
 /// Deepest chain of KPIs that is followed.
