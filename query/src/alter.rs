@@ -100,7 +100,7 @@ impl NewColumns {
     fn no_table(&self) -> Result<Command> {
         match self.if_exists {
             true => Ok(Command::AlterTable),
-            false => Err(Error::UndefinedTable { name: self.table.clone(), position: None }),
+            false => Err(Error::UndefinedTable { name: self.table.clone(), position: None, hint: None }),
         }
     }
 }

@@ -277,7 +277,7 @@ impl Catalog {
         let definitions = self.definitions();
         let missing = names.iter().find(|name| !definitions.views.contains_key(*name));
         if let (Some(name), false) = (missing, if_exists) {
-            return Err(Error::UndefinedTable { name: name.clone(), position: None });
+            return Err(Error::UndefinedTable { name: name.clone(), position: None, hint: None });
         }
         let named = names.iter().filter(|name| definitions.views.contains_key(*name));
         let named: Vec<Reference> = named.map(|name| Reference::Relation(name.clone())).collect();

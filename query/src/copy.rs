@@ -95,7 +95,7 @@ impl Session {
         }
         let snapshot = self.database().engine().snapshot();
         let position = span_position(datafusion::sql::sqlparser::ast::Spanned::span(name));
-        let missing = || Error::UndefinedTable { name: dotted(name), position };
+        let missing = || Error::UndefinedTable { name: dotted(name), position, hint: None };
         let table = snapshot.table(&table_name(name)?).ok_or_else(missing)?;
         let target = Target::new(&table, &named(&table, columns)?);
         if !target.columns().iter().any(|column| column.kind == ColumnKind::Time) {

@@ -112,7 +112,7 @@ impl DroppedTables {
             if !self.if_exists
                 && let Some(name) = self.names.iter().find(|name| engine.table(name).is_none())
             {
-                return Err(Error::UndefinedTable { name: name.clone(), position: None });
+                return Err(Error::UndefinedTable { name: name.clone(), position: None, hint: None });
             }
             database.catalog().drop_tables(&self.names, self.cascade, || self.drop_from(engine))
         })

@@ -43,6 +43,8 @@ pub enum Error {
         name: String,
         /// Where it stands.
         position: Option<usize>,
+        /// One that may have been meant.
+        hint: Option<String>,
     },
     /// Fix the statement: no such column (42703).
     #[error("column {} does not exist", quoted(name))]
@@ -195,6 +197,12 @@ pub enum Error {
         /// The columns of the key.
         columns: String,
     },
+    /// Try again: others change the same rows all the time (40001).
+    #[error("could not serialize access to \"{table}\" due to concurrent update")]
+    Contended {
+        /// The table.
+        table: String,
+    },
     /// Fix the value: a setting, an argument or a parameter is out of its range (22023).
     #[error("{message}")]
     InvalidParameter {
@@ -296,6 +304,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Syntax { hint, .. }
+            | Error::UndefinedTable { hint, .. }
             | Error::UndefinedColumn { hint, .. }
             | Error::UndefinedObject { hint, .. }
             | Error::Definition { hint, .. }

@@ -320,7 +320,7 @@ fn target_columns(insert: &ast::Insert, lowering: &Lowering<'_>) -> Result<(Arc<
         let what = "INSERT INTO a function is not supported".to_owned();
         return Err(Error::Unsupported { what, position: None, hint: None });
     };
-    let missing = || Error::UndefinedTable { name: dotted(name), position: span_position(name.span()) };
+    let missing = || Error::UndefinedTable { name: dotted(name), position: span_position(name.span()), hint: None };
     let table = lowering.snapshot.table(&table_name(name)?).ok_or_else(missing)?;
     if insert.columns.is_empty() {
         return Ok((table.clone(), table.columns.clone()));

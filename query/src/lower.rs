@@ -99,8 +99,15 @@ impl Lowering<'_> {
         let table = (schema == "public").then(|| self.snapshot.table(name.table())).flatten();
         table.ok_or_else(|| {
             let parts = [name.catalog(), name.schema(), Some(name.table())];
-            let name = parts.into_iter().flatten().collect::<Vec<_>>().join(".");
-            Error::UndefinedTable { name, position: None }
+            let full = parts.into_iter().flatten().collect::<Vec<_>>().join(".");
+            if schema != "public" {
+                return ops::undefined(schema, name.table(), None);
+            }
+            let tables = self.snapshot.tables();
+            let views = self.definitions.views.keys().map(String::as_str);
+            let near = most_similar(name.table(), tables.iter().map(|table| table.name.as_str()).chain(views));
+            let hint = near.map(|near| format!("Did you mean \"{near}\"?"));
+            Error::UndefinedTable { name: full, position: None, hint }
         })
     }
 
@@ -170,10 +177,9 @@ impl ContextProvider for Lowering<'_> {
         if let Some(table) = name.schema().and_then(|schema| system::find(schema, name.table())) {
             return Ok(provider_as_source(Arc::new(SystemSource::new(table, self.database, time_zone))));
         }
-        if let Some(schema @ (ops::SCHEMA | ops::WITH_ID)) = name.schema()
-            && let Some(table) = ops::find(name.table())
-        {
-            let with_id = schema == ops::WITH_ID;
+        let with_id = name.schema() == Some(ops::WITH_ID);
+        let schema = if with_id { Some(ops::SCHEMA) } else { name.schema() };
+        if let Some(table) = schema.and_then(|schema| ops::find_in(schema, name.table())) {
             return Ok(provider_as_source(Arc::new(OpsSource::new(table, with_id, self.database, time_zone))));
         }
         if let Some(kind) = name.schema().and_then(Kind::of_schema) {

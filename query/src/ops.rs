@@ -5,7 +5,8 @@
 //!
 //! Invariants
 //! - A row is in a list only after it is durable; a statement changes all of its rows or none.
-//! - Rows are changed one statement at a time; whoever changes them holds the store.
+//! - One transaction runs at a time; whoever has it holds the store.
+//! - An UPDATE or DELETE changes the rows that it has read: when one of them has changed meanwhile, it reads again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,26 +16,35 @@ use chrono::NaiveDate;
 use datafusion::arrow::datatypes::DataType;
 
 mod change;
+mod check;
 mod dml;
+mod held;
 #[cfg(test)]
 mod itsm;
 mod schema;
 mod source;
 mod store;
+#[cfg(test)]
+mod tests;
+mod transaction;
 
 pub(crate) use change::{Conflict, Writer};
-pub(crate) use dml::{Deleting, Updating, column_of, named};
-pub(crate) use schema::{Column, SCHEMA, TABLES, Table, Type, find};
+pub(crate) use dml::{Changing, Touched, column_of, named};
+pub(crate) use held::{Held, Rows};
+pub(crate) use schema::{Column, SCHEMA, TABLES, Table, Type, find, find_in};
 pub(crate) use source::{OpsSource, WITH_ID};
+pub(crate) use transaction::Transaction;
 
 use crate::analysis::recurrence::Recurring;
 use crate::{Database, Error, Result};
 use store::Store;
 
-/// A table of the schema `ops`, as a catalogue lists it.
+/// A table of the schema `ops` or `sys` whose rows are kept here, as a catalogue lists it.
 #[derive(Debug, Clone)]
 pub struct OpsTable {
-    /// Its name in the schema `ops`.
+    /// The schema that it is in.
+    pub schema: &'static str,
+    /// Its name there.
     pub name: &'static str,
     /// What a row of it is.
     pub about: &'static str,
@@ -53,7 +63,7 @@ pub struct OpsColumn {
     pub about: &'static str,
 }
 
-/// All tables of the schema `ops` whose rows can be changed.
+/// All tables whose rows are kept here.
 pub fn ops_tables() -> impl Iterator<Item = OpsTable> {
     let zone = "UTC".into();
     TABLES.iter().map(move |table| {
@@ -62,7 +72,7 @@ pub fn ops_tables() -> impl Iterator<Item = OpsTable> {
             data_type: column.data_type.arrow(&zone),
             about: column.about,
         };
-        OpsTable { name: table.name, about: table.about, columns: table.columns.iter().map(column).collect() }
+        OpsTable { schema: table.schema, name: table.name, about: table.about, columns: table.columns.iter().map(column).collect() }
     })
 }
 
@@ -80,14 +90,14 @@ pub(crate) enum Value {
 /// The values of a row, in the order of the table's columns; rows that are older than a column are shorter.
 pub(crate) type Row = Vec<Option<Value>>;
 
-/// Rows by their number, which never changes; the number of a row that is gone can be used again.
-pub(crate) type Rows = BTreeMap<u64, Row>;
-
 /// The tables of one database.
 pub(crate) struct Ops {
     store: Mutex<Store>,
-    tables: RwLock<BTreeMap<&'static str, Arc<Rows>>>,
+    tables: RwLock<Tables>,
 }
+
+/// The rows of each table, by schema and name.
+type Tables = BTreeMap<(&'static str, &'static str), Arc<Held>>;
 
 impl Ops {
     /// Opens the tables of a data directory. Nothing is written until a row is.
@@ -98,37 +108,41 @@ impl Ops {
         let mut store = Store::new(dir);
         let mut tables = BTreeMap::new();
         for table in TABLES {
-            let rows = match store.load(table)? {
-                Some(rows) => rows,
-                None => (0..).zip(table.at_first()).collect(),
-            };
-            tables.insert(table.name, Arc::new(rows));
+            let (rows, next) = store.load(table)?.unwrap_or_else(|| (held::at_first(table), 0));
+            tables.insert(table.id(), Arc::new(Held::new(table, rows, next)?));
         }
         Ok(Ops { store: Mutex::new(store), tables: RwLock::new(tables) })
     }
 
-    /// The rows of a table now.
-    pub(crate) fn rows(&self, table: &Table) -> Arc<Rows> {
+    /// A table now.
+    pub(crate) fn held(&self, table: &'static Table) -> Arc<Held> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.get(table.name).cloned().unwrap_or_default()
+        tables.get(&table.id()).cloned().unwrap_or_else(|| unreachable!("all tables are opened together"))
     }
 
-    /// Changes rows of a table: `change` gets those there are and gives those that there shall be, and what it is asked for.
+    /// The rows of a table now.
+    pub(crate) fn rows(&self, table: &'static Table) -> Rows {
+        self.held(table).rows().clone()
+    }
+
+    /// Changes rows of any tables, all or none of them. No other transaction runs meanwhile.
     ///
     /// # Errors
-    /// Those of `change`, and [`Error::Catalog`]; then nothing has changed.
-    pub(crate) fn change<T>(
+    /// Those of `work`, and [`Error::Catalog`]; then nothing has changed.
+    pub(crate) fn transaction<T>(
         &self,
-        table: &'static Table,
-        change: impl FnOnce(&Rows) -> Result<(Rows, T)>,
+        actor: &Arc<str>,
+        now_ns: i64,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mut store = self.store();
-        let old = self.rows(table);
-        let (new, answer) = change(&old)?;
-        store.replace(table, &old, &new)?;
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        tables.insert(table.name, Arc::new(new));
+        let mut transaction = Transaction::new(self, self.store(), actor, now_ns);
+        let answer = work(&mut transaction)?;
+        transaction.commit()?;
         Ok(answer)
+    }
+
+    fn publish(&self, changed: Tables) {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -191,7 +205,7 @@ pub(crate) struct Overriding {
 pub(crate) fn overrides(database: &Database, baseline: &str) -> Vec<Overriding> {
     let Some(table) = find("override") else { return Vec::new() };
     let rows = database.ops().rows(table);
-    let read = |row: &Row| {
+    let read = |row: &Arc<Row>| {
         let row = Named { table, row };
         let labels = row.text("labels").map_or(Some(BTreeMap::new()), |text| serde_json::from_str(text).ok())?;
         let (start_ns, end_ns) = (row.time_ns("starts_at")?, row.time_ns("until")?);
@@ -212,7 +226,7 @@ pub(crate) fn overrides(database: &Database, baseline: &str) -> Vec<Overriding> 
 pub(crate) fn maintenance(database: &Database, service: &str, affects: &str) -> Vec<Recurring> {
     let Some(table) = find("maintenance") else { return Vec::new() };
     let rows = database.ops().rows(table);
-    let window = |row: &Row| {
+    let window = |row: &Arc<Row>| {
         let row = Named { table, row };
         let of_service = row.text("service") == Some(service);
         let applies = row.text("affects").is_some_and(|all| all.split(',').any(|one| one.trim() == affects));
@@ -233,17 +247,11 @@ pub(crate) fn holidays(database: &Database, calendar: &str) -> Vec<NaiveDate> {
     of_calendar.filter_map(|row| row.text("day")?.parse().ok()).collect()
 }
 
-impl Writer {
-    /// Inserts one row that is made here. Gives nothing of what it becomes.
-    ///
-    /// # Errors
-    /// [`Error::NotNull`], [`Error::Check`], [`Error::DuplicateKey`].
-    pub(crate) fn insert_values(&self, values: Row, database: &Database, now_ns: i64) -> Result<()> {
-        self.insert_rows(std::iter::once(values), database, now_ns).map(|_| ())
-    }
-}
-
 /// The error for a table that there is not.
-pub(crate) fn undefined(name: &str, position: Option<usize>) -> Error {
-    Error::UndefinedTable { name: format!("{SCHEMA}.{name}"), position }
+pub(crate) fn undefined(schema: &str, name: &str, position: Option<usize>) -> Error {
+    let kept = TABLES.iter().map(|table| (table.schema, table.name));
+    let names = kept.chain(crate::system::system_tables().map(|table| (table.schema, table.name)));
+    let names = names.filter(|(of, _)| *of == schema).map(|(_, name)| name);
+    let hint = crate::functions::most_similar(name, names).map(|near| format!("Did you mean \"{schema}.{near}\"?"));
+    Error::UndefinedTable { name: format!("{schema}.{name}"), position, hint }
 }

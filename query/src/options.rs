@@ -46,7 +46,7 @@ impl ChangedOptions {
         blocking(move || match engine.alter_table(&self.table, &self.change) {
             Err(plimsoll_engine::Error::Schema(SchemaError::NoTable(_))) if self.if_exists => Ok(Command::AlterTable),
             Err(plimsoll_engine::Error::Schema(SchemaError::NoTable(name))) => {
-                Err(Error::UndefinedTable { name, position: None })
+                Err(Error::UndefinedTable { name, position: None, hint: None })
             }
             other => Ok(other.map(|()| Command::AlterTable)?),
         })

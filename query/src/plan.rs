@@ -56,10 +56,8 @@ pub(crate) enum Plan {
     Insert(Box<Insert>, Reading),
     /// DELETE, with the query of the points to be deleted.
     Delete(Delete, Reading),
-    /// UPDATE of a table of the schema `ops`, with the query of its rows.
-    UpdateOps(ops::Updating, Reading),
-    /// DELETE from a table of the schema `ops`, with the query of its rows.
-    DeleteOps(ops::Deleting, Reading),
+    /// UPDATE or DELETE of rows of a table of the schema `ops`, with the query of these rows.
+    ChangeOps(ops::Changing, Reading),
     /// CREATE TABLE.
     CreateTable(NewTable),
     /// ALTER TABLE ... SET (...).
@@ -239,14 +237,16 @@ impl Plan {
                 let reading = Reading::new(insert.rows.clone())?;
                 (Plan::Insert(Box::new(insert), reading), Vec::new())
             }
-            ast::Statement::Update(update) => match ops::Updating::read(update)? {
-                Some((updating, rows)) => {
-                    (Plan::UpdateOps(updating, read(&rows, lowering, &mut parameters)?), Vec::new())
+            ast::Statement::Update(update) => match ops::Changing::update(update, lowering.actor)? {
+                Some((changing, rows)) => {
+                    (Plan::ChangeOps(changing, read(&rows, lowering, &mut parameters)?), Vec::new())
                 }
                 None => return Err(unsupported(&kind(statement.text()))),
             },
-            ast::Statement::Delete(delete) if let Some((deleting, rows)) = ops::Deleting::read(delete)? => {
-                (Plan::DeleteOps(deleting, read(&rows, lowering, &mut parameters)?), Vec::new())
+            ast::Statement::Delete(delete)
+                if let Some((changing, rows)) = ops::Changing::delete(delete, lowering.actor)? =>
+            {
+                (Plan::ChangeOps(changing, read(&rows, lowering, &mut parameters)?), Vec::new())
             }
             ast::Statement::Delete(delete) => {
                 let (delete, points) = Delete::read(delete, lowering)?;
@@ -303,7 +303,7 @@ impl Plan {
                 }
                 insert::Into::Ops(_) => reading.fits(snapshot),
             },
-            Plan::UpdateOps(_, reading) | Plan::DeleteOps(_, reading) => reading.fits(snapshot),
+            Plan::ChangeOps(_, reading) => reading.fits(snapshot),
             Plan::Delete(delete, reading) => {
                 reading.fits(snapshot) && snapshot.table(&delete.table.name).is_some_and(|now| now == delete.table)
             }
@@ -370,17 +370,12 @@ impl Plan {
                 }
                 Ok(Outcome::Done(Command::Insert { rows }))
             }
-            Plan::UpdateOps(updating, reading) => {
-                let batches = reading.batches(prepared, parameters, state).await?;
-                let (updating, database) = (updating.clone(), database.clone());
-                let rows = blocking(move || updating.run(&batches, &database)).await?;
-                Ok(Outcome::Done(Command::Update { rows }))
-            }
-            Plan::DeleteOps(deleting, reading) => {
-                let batches = reading.batches(prepared, parameters, state).await?;
-                let (deleting, database) = (deleting.clone(), database.clone());
-                let rows = blocking(move || deleting.run(&batches, &database)).await?;
-                Ok(Outcome::Done(Command::Delete { rows }))
+            Plan::ChangeOps(changing, reading) => {
+                let rows = change_ops(changing, reading, prepared, parameters, state, database).await?;
+                Ok(Outcome::Done(match changing.is_update() {
+                    true => Command::Update { rows },
+                    false => Command::Delete { rows },
+                }))
             }
             Plan::Delete(delete, reading) => {
                 let points = reading.optimized(prepared, parameters, state)?;
@@ -407,6 +402,30 @@ impl Plan {
             Plan::DropView(views) => Ok(Outcome::Done(views.clone().run_on_views(database.clone()).await?)),
         }
     }
+}
+
+/// How often an UPDATE or DELETE reads its rows anew when others change them meanwhile.
+const TRIES: usize = 100;
+
+/// Reads rows and changes them. Gives how many there were.
+async fn change_ops(
+    changing: &ops::Changing,
+    reading: &Reading,
+    prepared: &Prepared,
+    parameters: &[ScalarValue],
+    state: &SessionState,
+    database: &Database,
+) -> Result<u64> {
+    for _ in 0..TRIES {
+        let before = database.ops().held(changing.table);
+        let batches = reading.batches(prepared, parameters, state).await?;
+        let touched = ops::Touched { batches, before, now_ns: now_ns(state) };
+        let (changing, database) = (changing.clone(), database.clone());
+        if let Some(rows) = blocking(move || changing.run(&touched, &database)).await? {
+            return Ok(rows);
+        }
+    }
+    Err(Error::Contended { table: changing.table.name.to_owned() })
 }
 
 /// Plans a query twice when it has parameters: once to learn their types, once with them.

@@ -42,7 +42,7 @@ use computed::Computed;
 /// # Errors
 /// [`Error::UndefinedTable`] where there is none, and whatever has become wrong with its query.
 pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<Arc<dyn TableSource>> {
-    let missing = || Error::UndefinedTable { name: format!("{}.{name}", kind.word()), position: None };
+    let missing = || Error::UndefinedTable { name: format!("{}.{name}", kind.word()), position: None, hint: None };
     let object = lowering.definitions.find(kind, name).ok_or_else(missing)?;
     match &object.definition {
         Definition::Kpi(kpi) => {

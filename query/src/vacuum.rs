@@ -55,7 +55,7 @@ impl Vacuum {
             let go_on = || still_wanted.load(Ordering::Relaxed);
             match engine.vacuum(self.table.as_deref(), now_ns, &go_on) {
                 Err(plimsoll_engine::Error::Schema(SchemaError::NoTable(name))) => {
-                    Err(Error::UndefinedTable { name, position: None })
+                    Err(Error::UndefinedTable { name, position: None, hint: None })
                 }
                 done => Ok(done.map(|()| Command::Vacuum)?),
             }

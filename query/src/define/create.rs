@@ -19,7 +19,7 @@ pub(super) fn schema() -> SchemaRef {
 /// # Errors
 /// [`Error::UndefinedObject`], [`Error::UndefinedTable`].
 pub(super) fn text(of: Shown, name: &str, definitions: &Definitions, database: &Database) -> Result<String> {
-    let missing = || Error::UndefinedTable { name: name.to_owned(), position: None };
+    let missing = || Error::UndefinedTable { name: name.to_owned(), position: None, hint: None };
     match of {
         Shown::Object(kind) => Ok(definitions.get(kind, name)?.text()),
         Shown::View => {

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 
 use crate::analysis::duration::Span;
 use crate::dialect::{Definition, Kind, Override};
-use crate::ops::{Value, Writer, find};
+use crate::ops::{Value, find};
 use crate::relation::Shape;
 use crate::{Database, Error, Result};
 
@@ -67,9 +67,7 @@ pub(super) fn enter(
         ("until", Some(Value::Time(until_ns))),
     ];
     let table = find("override").ok_or_else(|| Error::Internal("no table of overrides".to_owned()))?;
-    let columns = values.iter().filter_map(|(name, _)| table.position(name)).collect();
-    let writer = Writer { table, columns, conflict: None, actor: actor.clone() };
-    writer.insert_values(values.into_iter().map(|(_, value)| value).collect(), database, now_ns)
+    database.ops().transaction(actor, now_ns, |transaction| transaction.insert(table, &values).map(|_| ()))
 }
 
 /// Reads an instant or a day as the session's zone has it.

@@ -108,7 +108,7 @@ fn at(error: Error, diagnostic: &Diagnostic) -> Error {
     let place = span.and_then(|span| usize::try_from(span.start.column).ok());
     match error {
         Error::UndefinedColumn { name, position: None, hint } => Error::UndefinedColumn { name, position: place, hint },
-        Error::UndefinedTable { name, position: None } => Error::UndefinedTable { name, position: place },
+        Error::UndefinedTable { name, position: None, hint } => Error::UndefinedTable { name, position: place, hint },
         Error::UndefinedFunction { signature, position: None, hint } => {
             Error::UndefinedFunction { signature, position: place, hint }
         }

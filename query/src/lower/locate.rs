@@ -11,9 +11,9 @@ use crate::statement::span_position;
 /// Gives an error that names something without its place the place of the first such name.
 pub(crate) fn locate(error: Error, statement: &impl Visit) -> Error {
     match error {
-        Error::UndefinedTable { name, position: None } => {
+        Error::UndefinedTable { name, position: None, hint } => {
             let position = find(statement, Wanted::Table(&name));
-            Error::UndefinedTable { name, position }
+            Error::UndefinedTable { name, position, hint }
         }
         Error::UndefinedColumn { name, position: None, hint } => {
             let position = find(statement, Wanted::Column(&name));

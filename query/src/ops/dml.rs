@@ -1,5 +1,7 @@
 //! UPDATE and DELETE on tables of the schema `ops`: each is the query of the rows that it concerns, with their numbers.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::sql::sqlparser::ast::{
@@ -7,34 +9,29 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins,
 };
 
-use super::schema::{SCHEMA, Table, Type, find};
+use super::schema::{SCHEMA, Table, Type, find_in};
 use super::source::WITH_ID;
-use super::{Writer, undefined};
+use super::{Held, Writer, undefined};
 use crate::lower::folded;
 use crate::statement::{query, span_position};
 use crate::{Database, Error, Result};
 
-/// A planned UPDATE.
+/// A planned UPDATE or DELETE.
 #[derive(Debug, Clone)]
-pub(crate) struct Updating {
+pub(crate) struct Changing {
     pub(crate) table: &'static Table,
-    /// The columns that are set, by position.
-    pub(crate) columns: Vec<usize>,
+    /// The columns that an UPDATE sets, by position; `None` for a DELETE.
+    set: Option<Vec<usize>>,
+    actor: Arc<str>,
 }
 
-/// A planned DELETE.
-#[derive(Debug, Clone)]
-pub(crate) struct Deleting {
-    pub(crate) table: &'static Table,
-}
-
-impl Updating {
+impl Changing {
     /// The statement, and the query of the numbers of its rows and of the new values of their columns; `None` for a table of
     /// another schema.
     ///
     /// # Errors
     /// [`Error::UndefinedTable`], [`Error::UndefinedColumn`], [`Error::Unsupported`] for clauses that are not offered.
-    pub(crate) fn read(update: &ast::Update) -> Result<Option<(Updating, Query)>> {
+    pub(crate) fn update(update: &ast::Update, actor: &Arc<str>) -> Result<Option<(Changing, Query)>> {
         let Some(table) = target(&update.table)? else { return Ok(None) };
         if update.from.is_some() || update.returning.is_some() || update.limit.is_some() {
             return Err(unsupported("UPDATE with FROM, RETURNING or LIMIT", "Use UPDATE ... SET ... WHERE ..."));
@@ -58,16 +55,14 @@ impl Updating {
             });
         }
         let query = rows_query(&update.table, update.selection.as_ref(), items)?;
-        Ok(Some((Updating { table, columns }, query)))
+        Ok(Some((Changing { table, set: Some(columns), actor: actor.clone() }, query)))
     }
-}
 
-impl Deleting {
     /// The statement, and the query of the numbers of its rows; `None` for a table of another schema.
     ///
     /// # Errors
-    /// As [`Updating::read`].
-    pub(crate) fn read(delete: &ast::Delete) -> Result<Option<(Deleting, Query)>> {
+    /// As [`Changing::update`].
+    pub(crate) fn delete(delete: &ast::Delete, actor: &Arc<str>) -> Result<Option<(Changing, Query)>> {
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         let [one] = from.as_slice() else { return Ok(None) };
         let Some(table) = target(one)? else { return Ok(None) };
@@ -75,33 +70,44 @@ impl Deleting {
             return Err(unsupported("DELETE with USING, RETURNING or LIMIT", "Use DELETE FROM ... WHERE ..."));
         }
         let items = vec![SelectItem::UnnamedExpr(Expr::Identifier(Ident::with_quote('"', WITH_ID)))];
-        Ok(Some((Deleting { table }, rows_query(one, delete.selection.as_ref(), items)?)))
+        let query = rows_query(one, delete.selection.as_ref(), items)?;
+        Ok(Some((Changing { table, set: None, actor: actor.clone() }, query)))
     }
 }
 
-impl Updating {
-    /// Changes the rows that the query gave. Gives how many there were.
-    ///
-    /// # Errors
-    /// [`Error::NotNull`], [`Error::Check`], [`Error::DuplicateKey`]; then nothing has changed.
-    pub(crate) fn run(&self, batches: &[RecordBatch], database: &Database) -> Result<u64> {
-        let (columns, actor) = (self.columns.clone(), "".into());
-        Writer { table: self.table, columns, conflict: None, actor }.update(&ids(batches), batches, database)
-    }
+/// What a statement has read and is about to change.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    pub(crate) batches: Vec<RecordBatch>,
+    /// The table as it was before it was read.
+    pub(crate) before: Arc<Held>,
+    pub(crate) now_ns: i64,
 }
 
-impl Deleting {
-    /// Removes the rows that the query gave. Gives how many there were.
+impl Changing {
+    /// True for an UPDATE.
+    pub(crate) fn is_update(&self) -> bool {
+        self.set.is_some()
+    }
+
+    /// Changes or removes the rows that the query gave. Gives how many there were; `None` when they have to be read again,
+    /// because somebody else has changed them meanwhile.
     ///
     /// # Errors
-    /// [`Error::Catalog`].
-    pub(crate) fn run(&self, batches: &[RecordBatch], database: &Database) -> Result<u64> {
-        Writer::delete(self.table, &ids(batches), database)
+    /// [`Error::NotNull`], [`Error::Check`], [`Error::DuplicateKey`], [`Error::Catalog`]; then nothing has changed.
+    pub(crate) fn run(&self, touched: &Touched, database: &Database) -> Result<Option<u64>> {
+        let Touched { batches, before, now_ns } = touched;
+        let columns = self.set.clone().unwrap_or_default();
+        let writer = Writer { table: self.table, columns, conflict: None, actor: self.actor.clone() };
+        match self.is_update() {
+            true => writer.update(&numbers(batches), batches, before, database, *now_ns),
+            false => writer.delete(&numbers(batches), before, database, *now_ns),
+        }
     }
 }
 
 /// The numbers of rows, from the first column of batches.
-fn ids(batches: &[RecordBatch]) -> Vec<u64> {
+fn numbers(batches: &[RecordBatch]) -> Vec<u64> {
     batches.iter().flat_map(|batch| batch.column(0).as_primitive::<UInt64Type>().values().iter().copied()).collect()
 }
 
@@ -114,17 +120,24 @@ fn target(from: &TableWithJoins) -> Result<Option<&'static Table>> {
     named(name)
 }
 
-/// The table of the schema `ops` of a name; `None` for another schema.
+/// The table of a name whose rows a statement may change; `None` for one that is not kept here.
 ///
 /// # Errors
-/// [`Error::UndefinedTable`].
+/// [`Error::UndefinedTable`], [`Error::Unsupported`] for one whose rows come of what happens.
 pub(crate) fn named(name: &ObjectName) -> Result<Option<&'static Table>> {
     let parts: Vec<String> = name.0.iter().filter_map(ObjectNamePart::as_ident).map(folded).collect();
-    match parts.as_slice() {
-        [schema, table] if schema == SCHEMA => {
-            find(table).map(Some).ok_or_else(|| undefined(table, span_position(name.span())))
+    let [schema, table] = parts.as_slice() else { return Ok(None) };
+    let position = span_position(name.span());
+    match find_in(schema, table) {
+        Some(table) if table.is_kept => {
+            let what = format!("\"{schema}.{}\" is kept by the database: it can be read and not changed", table.name);
+            Err(Error::Unsupported { what, position, hint: None })
         }
-        _ => Ok(None),
+        Some(table) => Ok(Some(table)),
+        None if schema == SCHEMA && crate::system::find(schema, table).is_none() => {
+            Err(undefined(schema, table, position))
+        }
+        None => Ok(None),
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
-use super::{Row, Value};
-
 /// The schema that they live in.
 pub(crate) const SCHEMA: &str = "ops";
 
 /// A table.
 #[derive(Debug)]
 pub(crate) struct Table {
+    /// The schema that it is in.
+    pub(crate) schema: &'static str,
     pub(crate) name: &'static str,
     /// What a row of it is.
     pub(crate) about: &'static str,
@@ -19,7 +19,9 @@ pub(crate) struct Table {
     /// Columns that no two rows have the same values of; the first is the key.
     pub(crate) unique: &'static [&'static [&'static str]],
     /// The rows that it begins with, as numbers.
-    first: &'static [&'static [f64]],
+    pub(super) first: &'static [&'static [f64]],
+    /// Whether its rows come of what happens, and statements only read them.
+    pub(crate) is_kept: bool,
 }
 
 /// A column.
@@ -93,20 +95,28 @@ impl Table {
         self.columns.iter().position(|known| known.name == column)
     }
 
-    /// The rows that it begins with.
-    pub(super) fn at_first(&self) -> Vec<Row> {
-        let value = |(column, number): (&Column, &f64)| match column.data_type {
-            Type::Integer => Some(Value::Integer(*number as i64)),
-            Type::Float => Some(Value::Float(*number)),
-            _ => None,
-        };
-        self.first.iter().map(|row| self.columns.iter().zip(*row).map(value).collect()).collect()
+    /// Schema and name.
+    pub(super) fn id(&self) -> (&'static str, &'static str) {
+        (self.schema, self.name)
+    }
+
+    /// What the store calls it.
+    pub(super) fn stored_name(&self) -> String {
+        match self.schema {
+            SCHEMA => self.name.to_owned(),
+            schema => format!("{schema}.{}", self.name),
+        }
     }
 }
 
-/// The table of a name.
+/// The table of a name in a schema.
+pub(crate) fn find_in(schema: &str, name: &str) -> Option<&'static Table> {
+    TABLES.iter().find(|table| table.schema == schema && table.name == name)
+}
+
+/// The table of a name in the schema `ops`.
 pub(crate) fn find(name: &str) -> Option<&'static Table> {
-    TABLES.iter().find(|table| table.name == name)
+    find_in(SCHEMA, name)
 }
 
 const fn column(name: &'static str, data_type: Type, default: Default, check: Check, about: &'static str) -> Column {
@@ -168,6 +178,7 @@ const INCIDENT_STATES: &[&str] = &[
 /// All tables.
 pub(crate) const TABLES: &[Table] = &[
     Table {
+        schema: SCHEMA,
         name: "maintenance",
         about: "a window of planned work on a service, once or by a rule",
         columns: &[
@@ -191,8 +202,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "holiday",
         about: "a day on which nobody of a calendar is at work",
         columns: &[
@@ -202,8 +215,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["calendar", "day"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "change",
         about: "a change to a service: a deployment, a new configuration",
         columns: &[
@@ -224,8 +239,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "incident",
         about: "something that is broken, and how far it is mended",
         columns: &[
@@ -255,8 +272,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"], &["external_id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "incident_event",
         about: "a step in the course of an incident",
         columns: &[
@@ -270,8 +289,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "problem",
         about: "what makes incidents come again",
         columns: &[
@@ -291,8 +312,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "known_error",
         about: "an error that has a workaround",
         columns: &[
@@ -311,8 +334,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "rca",
         about: "why an incident happened",
         columns: &[
@@ -326,8 +351,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "review",
         about: "what was learned from an incident",
         columns: &[
@@ -339,8 +366,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "action_plan",
         about: "what somebody has to do so that a promise is kept again",
         columns: &[
@@ -362,8 +391,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "override",
         about: "what somebody knows better of a baseline, for a reason and for a while",
         columns: &[
@@ -386,8 +417,10 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["id"]],
         first: &[],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "priority_matrix",
         about: "the priority of an incident by its impact and urgency",
         columns: &[
@@ -407,8 +440,10 @@ pub(crate) const TABLES: &[Table] = &[
             &[3.0, 2.0, 4.0],
             &[3.0, 3.0, 4.0],
         ],
+        is_kept: false,
     },
     Table {
+        schema: SCHEMA,
         name: "tier_policy",
         about: "how soon something is wrong, by the tier of the service",
         columns: &[
@@ -437,5 +472,6 @@ pub(crate) const TABLES: &[Table] = &[
             &[2.0, 3.0, 600.0, 60.0, 2.0],
             &[3.0, 3.5, 1_800.0, 300.0, 3.0],
         ],
+        is_kept: false,
     },
 ];

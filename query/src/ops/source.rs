@@ -54,7 +54,7 @@ impl OpsSource {
 
 /// The values of a column.
 fn array(rows: &Rows, at: usize, data_type: Type, time_zone: &Arc<str>) -> ArrayRef {
-    let values = || rows.values().map(|row: &Row| row.get(at).and_then(Option::as_ref));
+    let values = || rows.values().map(|row: &Arc<Row>| row.get(at).and_then(Option::as_ref));
     match data_type {
         Type::Text => Arc::new(
             values()

@@ -33,7 +33,7 @@ pub(crate) fn estimate(database: &Database, arguments: &[Expr]) -> Result<Arc<dy
     })?;
     let tiers = match database.engine().estimate_storage(table, &retention) {
         Err(plimsoll_engine::Error::Schema(SchemaError::NoTable(name))) => {
-            return Err(Error::UndefinedTable { name, position: None });
+            return Err(Error::UndefinedTable { name, position: None, hint: None });
         }
         other => other?,
     };

@@ -167,6 +167,7 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         Error::NotNull { .. } => "23502",
         Error::Check { .. } => "23514",
         Error::DuplicateKey { .. } => "23505",
+        Error::Contended { .. } => "40001",
         Error::InvalidParameter { .. } | Error::InvalidOption { .. } => code::INVALID_PARAMETER_VALUE,
         Error::Unsupported { .. } => code::FEATURE_NOT_SUPPORTED,
         Error::OutOfMemory { .. } => "53200",

@@ -26,7 +26,7 @@ const FIRST_VIEW_OID: u32 = 1 << 31;
 /// Where ours of system tables begin, below those of users.
 const FIRST_SYSTEM_OID: u32 = 15_000;
 
-/// Where ours of the tables of the schema `ops` begin.
+/// Where ours of the tables begin whose rows the schema `ops` keeps.
 const FIRST_OPS_OID: u32 = 15_500;
 
 /// When a statement runs, in nanoseconds since the Unix epoch.
@@ -173,7 +173,7 @@ fn ops_table(table: &OpsTable, oid: u32) -> Table {
         comment: Some(column.about.to_owned()),
     };
     let columns = table.columns.iter().map(column).collect();
-    Table { schema: "ops", definition: None, oid, name: table.name.to_owned(), columns }
+    Table { schema: table.schema, definition: None, oid, name: table.name.to_owned(), columns }
 }
 
 fn system_table(table: &SystemTable, oid: u32) -> Table {

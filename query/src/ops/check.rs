@@ -1,0 +1,72 @@
+//! What the values of a row have to be.
+
+use super::schema::{Check, Column, Default};
+use super::{Row, Table, Value};
+use crate::analysis::recurrence::Recurring;
+use crate::{Error, Result};
+
+/// Checks each value of a row.
+///
+/// # Errors
+/// [`Error::NotNull`], [`Error::Check`].
+pub(super) fn row(table: &Table, row: &Row) -> Result<()> {
+    let in_key = |name: &str| table.unique.first().is_some_and(|key| key.contains(&name));
+    for (column, value) in table.columns.iter().zip(row) {
+        let Some(value) = value else {
+            if matches!(column.default, Default::Required | Default::NextId) || in_key(column.name) {
+                return Err(Error::NotNull { column: column.name.to_owned(), table: table.name.to_owned() });
+            }
+            continue;
+        };
+        if matches!(value, Value::Float(number) if !number.is_finite()) {
+            let (table, column) = (table.name.to_owned(), column.name.to_owned());
+            return Err(Error::Check { table, column, hint: "It is a number.".to_owned() });
+        }
+        if let Some(hint) = violated(table, column, value, row) {
+            let (table, column) = (table.name.to_owned(), column.name.to_owned());
+            return Err(Error::Check { table, column, hint });
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a value.
+fn violated(table: &Table, column: &Column, value: &Value, row: &Row) -> Option<String> {
+    let one_of = |words: &[&str]| format!("It is one of {}.", words.join(", "));
+    match (column.check, value) {
+        (Check::OneOf(words), Value::Text(text)) => (!words.contains(&text.as_str())).then(|| one_of(words)),
+        (Check::SomeOf(words), Value::Text(text)) => {
+            let all = text.split(',').all(|word| words.contains(&word.trim()));
+            (!all).then(|| format!("It is some of {}, with commas between.", words.join(", ")))
+        }
+        (Check::Between(least, most), Value::Integer(number)) => {
+            (!(least..=most).contains(number)).then(|| match most {
+                i64::MAX => format!("It is at least {least}."),
+                most => format!("It is from {least} to {most}."),
+            })
+        }
+        (Check::NotBefore(first), Value::Time(ns)) => match table.position(first).and_then(|at| row[at].as_ref()) {
+            Some(Value::Time(earlier)) if ns < earlier => Some(format!("It is not before {first}.")),
+            _ => None,
+        },
+        (Check::Json, Value::Text(text)) => {
+            serde_json::from_str::<serde::de::IgnoredAny>(text).err().map(|error| format!("It is JSON: {error}."))
+        }
+        (Check::Zone, Value::Text(text)) => text
+            .parse::<chrono_tz::Tz>()
+            .err()
+            .map(|_| "It is the name of a time zone, such as Europe/Berlin.".to_owned()),
+        (Check::Day, Value::Text(text)) => {
+            text.parse::<chrono::NaiveDate>().err().map(|_| "It is a day such as 2026-12-25.".to_owned())
+        }
+        (Check::Recurrence, Value::Text(rule)) => {
+            let start_ns = match table.position("starts_at").and_then(|at| row[at].as_ref()) {
+                Some(Value::Time(ns)) => *ns,
+                _ => 0,
+            };
+            let rule = Some(rule.clone());
+            Recurring { start_ns, end_ns: start_ns, rule, zone: chrono_tz::UTC }.check().err()
+        }
+        _ => None,
+    }
+}
