@@ -16,6 +16,7 @@ use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 use plimsoll_engine::{Engine, Shortcuts};
 
+use crate::alert::Alerts;
 use crate::catalog::{Catalog, View};
 use crate::cooperative::CooperativeJoins;
 use crate::functions::{
@@ -69,6 +70,7 @@ pub struct Database {
     catalog: Arc<Catalog>,
     ops: Arc<Ops>,
     running: Arc<Running>,
+    alerts: Arc<Alerts>,
 }
 
 impl Database {
@@ -82,7 +84,16 @@ impl Database {
         let settings = Arc::new(Settings::new(&runtime, &options, TIME_ZONE)?);
         let catalog = Arc::new(Catalog::open(engine.dir())?);
         let ops = Arc::new(Ops::open(engine.dir())?);
-        Ok(Database { engine, runtime, options, settings, catalog, ops, running: Arc::default() })
+        Ok(Database {
+            engine,
+            runtime,
+            options,
+            settings,
+            catalog,
+            ops,
+            running: Arc::default(),
+            alerts: Arc::default(),
+        })
     }
 
     /// The engine underneath, to write and to maintain.
@@ -122,6 +133,10 @@ impl Database {
 
     pub(crate) fn ops(&self) -> &Ops {
         &self.ops
+    }
+
+    pub(crate) fn alerts(&self) -> &Alerts {
+        &self.alerts
     }
 
     pub(crate) fn running(&self) -> &Arc<Running> {

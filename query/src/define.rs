@@ -8,6 +8,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
+use crate::alert::Procedure;
 use crate::catalog::{Definitions, Object};
 use crate::database::Settings;
 use crate::dialect::{Definition, Statement};
@@ -91,7 +92,7 @@ impl Defining {
                         }
                         _ => {}
                     }
-                    self.made(object.clone(), version, old, definitions, state, database).map(Some)
+                    self.made((**object).clone(), version, old, definitions, state, database).map(Some)
                 })?;
                 done()
             }
@@ -127,6 +128,10 @@ impl Defining {
             Statement::ShowLineage { kind, name } => {
                 let lines = lineage::lines(*kind, name, &catalog.definitions(), database)?;
                 rows(lineage::batch(&lines))
+            }
+            Statement::Call(call) => {
+                Procedure::read(call)?.run(&self.actor, now_ns(state), database)?;
+                done()
             }
             Statement::EvaluateSla { .. } => Err(Error::Internal("EVALUATE is planned as a query".to_owned())),
         }

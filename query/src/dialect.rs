@@ -9,7 +9,9 @@
 
 use std::fmt;
 
+mod alerting;
 mod calendar;
+mod call;
 mod cursor;
 mod indicator;
 mod lexer;
@@ -21,7 +23,9 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use alerting::{Alert, Policy, Sink};
 pub(crate) use calendar::Calendar;
+pub(crate) use call::{Call, Literal};
 pub(crate) use indicator::{Baseline, Kpi, Query, Season};
 #[cfg(test)]
 use options::OptionValue;
@@ -32,7 +36,7 @@ use promise::Target;
 pub(crate) use promise::{Percent, Sla, Slo, Window};
 #[cfg(test)]
 use service::Dependency;
-pub(crate) use service::Service;
+pub(crate) use service::{Service, TIER_MAX};
 pub(crate) use statement::{Definition, Kind, Shown, Statement};
 
 /// What is wrong with a text.

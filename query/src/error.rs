@@ -282,9 +282,13 @@ impl Error {
     }
 
     /// The same for a text that begins `characters` later in a larger one.
-    pub(crate) fn shifted(mut self, characters: usize) -> Error {
+    pub(crate) fn shifted(self, characters: usize) -> Error {
+        self.placed(|at| at + characters)
+    }
+
+    fn placed(mut self, place: impl Fn(usize) -> usize) -> Error {
         match &mut self {
-            Error::Syntax { position, .. } => *position += characters,
+            Error::Syntax { position, .. } => *position = place(*position),
             Error::UndefinedTable { position, .. }
             | Error::UndefinedColumn { position, .. }
             | Error::UndefinedObject { position, .. }
@@ -294,10 +298,17 @@ impl Error {
             | Error::Grouping { position, .. }
             | Error::Type { position, .. }
             | Error::InvalidOption { position, .. }
-            | Error::Unsupported { position, .. } => *position = position.map(|at| at + characters),
+            | Error::Unsupported { position, .. } => *position = position.map(place),
             _ => {}
         }
         self
+    }
+
+    /// The error with the place that it has in a text of ours moved to where the same characters stand in the user's: `before`
+    /// characters stand before them here and `offset` there.
+    pub(crate) fn moved(self, before: usize, offset: usize) -> Error {
+        let unplaced = self.placed(|at| at.saturating_sub(before));
+        unplaced.shifted(offset)
     }
 
     /// What the user may try instead.

@@ -11,6 +11,7 @@
 //! SQL is PostgreSQL's as far as it goes, planned and executed by DataFusion over `plimsoll_engine`. Time is always an
 //! argument: `now()` is the `now_ns` that the caller hands in.
 
+mod alert;
 mod alter;
 mod analysis;
 mod catalog;
@@ -39,6 +40,7 @@ mod statement;
 mod system;
 mod vacuum;
 
+pub use alert::{Delivery, Settled, SinkOptions, Tick};
 pub use catalog::{View, ViewColumn};
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use database::{Database, DatabaseOptions, DefinedRelation};

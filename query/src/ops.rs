@@ -19,6 +19,7 @@ mod change;
 mod check;
 mod dml;
 mod held;
+pub(crate) mod incident;
 #[cfg(test)]
 mod itsm;
 mod schema;
@@ -72,7 +73,12 @@ pub fn ops_tables() -> impl Iterator<Item = OpsTable> {
             data_type: column.data_type.arrow(&zone),
             about: column.about,
         };
-        OpsTable { schema: table.schema, name: table.name, about: table.about, columns: table.columns.iter().map(column).collect() }
+        OpsTable {
+            schema: table.schema,
+            name: table.name,
+            about: table.about,
+            columns: table.columns.iter().map(column).collect(),
+        }
     })
 }
 
@@ -137,6 +143,7 @@ impl Ops {
     ) -> Result<T> {
         let mut transaction = Transaction::new(self, self.store(), actor, now_ns);
         let answer = work(&mut transaction)?;
+        incident::follow(&mut transaction)?;
         transaction.commit()?;
         Ok(answer)
     }
@@ -163,6 +170,17 @@ pub(crate) struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
+    pub(crate) fn new(table: &'static Table, row: &'a Row) -> Named<'a> {
+        Named { table, row }
+    }
+
+    pub(crate) fn integer(&self, column: &str) -> Option<i64> {
+        match self.value(column)? {
+            Value::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     fn value(&self, column: &str) -> Option<&'a Value> {
         self.row.get(self.table.position(column)?)?.as_ref()
     }

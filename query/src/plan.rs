@@ -286,9 +286,20 @@ impl Plan {
             let columns = columns(&query, &reading.plan);
             return Ok((Plan::Rows(reading), columns));
         }
+        if let dialect::Statement::Call(call) = &**dialect {
+            crate::alert::Procedure::read(call).map_err(|error| error.shifted(statement.offset()))?;
+        }
         let defining = Defining::new(dialect, statement.offset(), lowering.settings, lowering.actor);
         let columns = defining.columns();
         Ok((Plan::Define(defining), columns))
+    }
+
+    /// The tables of time series that a query reads.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        match self {
+            Plan::Rows(reading) => reading.tables.iter().map(|table| table.name.clone()).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// True when the tables that were planned over are still the same.

@@ -30,6 +30,7 @@ pub(crate) use baseline::settings as baseline_settings;
 pub(crate) use functions::{SCALARS, evaluation, function, is_function};
 pub(crate) use kpi::Shape;
 pub(crate) use promise::{calendar_of, check_slo, zone_of};
+pub(crate) use step::step_of;
 
 use crate::catalog::{Definitions, Object, plan_query};
 use crate::dialect::{Definition, Kind, Query};
@@ -54,7 +55,7 @@ pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<
         }
         Definition::Slo(slo) => Ok(computed(slo::relation(object, slo, lowering)?)),
         Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, None, lowering)?)),
-        Definition::Service(_) | Definition::Calendar(_) | Definition::Baseline(_) => Err(missing()),
+        _ => Err(missing()),
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn columns(object: &Object, lowering: &Lowering<'_>) -> Result<Vec<(S
         Definition::Kpi(kpi) => kpi::plan(object, kpi, lowering)?.0.schema().inner().clone(),
         Definition::Slo(slo) => slo::relation(object, slo, lowering)?.schema(),
         Definition::Sla(sla) => sla::relation(object, sla, None, lowering)?.schema(),
-        Definition::Service(_) | Definition::Calendar(_) | Definition::Baseline(_) => return Ok(Vec::new()),
+        _ => return Ok(Vec::new()),
     };
     Ok(schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
 }
@@ -87,6 +88,24 @@ pub(crate) fn inputs(source: &Arc<dyn TableSource>) -> Vec<LogicalPlan> {
     let Ok(provider) = source_as_provider(source) else { return Vec::new() };
     let any: &dyn std::any::Any = provider.as_ref();
     any.downcast_ref::<Computed>().map(|computed| computed.inputs().to_vec()).unwrap_or_default()
+}
+
+/// The KPI whose relation a query reads first.
+pub(crate) fn kpi_of(text: &str) -> Option<String> {
+    let statements = crate::parse(text).ok()?;
+    let Some(ast::Statement::Query(query)) = statements.first()?.ast() else { return None };
+    crate::catalog::relations(query).into_iter().find_map(|read| match read {
+        crate::catalog::Reference::Object(Kind::Kpi, name) => Some(name),
+        _ => None,
+    })
+}
+
+/// Plans the query of an alert, to see that it still can be.
+///
+/// # Errors
+/// Whatever is wrong with it.
+pub(crate) fn check_query(query: &Query, lowering: &Lowering<'_>) -> Result<()> {
+    plan_text(query, lowering).map(|_| ())
 }
 
 fn computed(relation: Computed) -> Arc<dyn TableSource> {

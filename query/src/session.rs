@@ -76,13 +76,7 @@ impl Session {
     /// The first error; statements before it have taken effect.
     pub fn execute(&self, text: &str, now_ns: i64) -> Result<Vec<RecordBatch>> {
         let statements = crate::parse(text)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(self.database.threads())
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(|e| Error::Internal(format!("cannot start threads: {e}")))?;
-        runtime.block_on(async {
+        runtime(self.database.threads())?.block_on(async {
             let mut last = Vec::new();
             for statement in &statements {
                 let prepared = self.prepare(statement, &[], now_ns)?;
@@ -92,6 +86,30 @@ impl Session {
             }
             Ok(last)
         })
+    }
+
+    /// The rows of a query, from async code.
+    ///
+    /// # Errors
+    /// As [`Session::execute`].
+    pub(crate) async fn rows_of(&self, text: &str, now_ns: i64) -> Result<Vec<RecordBatch>> {
+        let mut last = Vec::new();
+        for statement in &crate::parse(text)? {
+            let prepared = self.prepare(statement, &[], now_ns)?;
+            if let Outcome::Rows { stream, .. } = self.run(&prepared, &[], now_ns).await? {
+                last = collect(stream).await?;
+            }
+        }
+        Ok(last)
+    }
+
+    /// The tables of time series that a query reads, be it through others.
+    ///
+    /// # Errors
+    /// Those of planning.
+    pub(crate) fn tables_of(&self, statement: &Statement, now_ns: i64) -> Result<Vec<String>> {
+        let prepared = self.prepare_the_long_way(statement, &[], &self.snapshot(), now_ns)?;
+        Ok(prepared.inner.plan.tables())
     }
 
     /// Sets the zone in which text without an offset is read and days begin: an IANA name or an offset such as `+05:30`.
@@ -237,6 +255,16 @@ fn same_type(a: &DataType, b: &DataType) -> bool {
         (DataType::Timestamp(a, Some(_)), DataType::Timestamp(b, Some(_))) => a == b,
         _ => a == b,
     }
+}
+
+/// Threads for queries of a program that has no runtime of its own.
+///
+/// # Errors
+/// [`Error::Internal`] when there are none to be had.
+pub(crate) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.worker_threads(threads).thread_stack_size(STACK_BYTES).enable_all().build();
+    built.map_err(|e| Error::Internal(format!("cannot start threads: {e}")))
 }
 
 async fn collect(stream: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {

@@ -4,11 +4,13 @@
 //! and SQL is `plimsoll_query`'s.
 
 pub mod agent;
+mod alerting;
 pub mod cli;
 pub mod config;
 mod error;
 pub mod ingest;
 mod maintenance;
+mod notify;
 pub mod pgwire;
 mod server;
 mod storage;

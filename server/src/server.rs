@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::ingest::{Ingest, IngestLimits};
 use crate::maintenance::Maintenance;
 use crate::pgwire::PgLimits;
-use crate::{Error, Result, ingest, pgwire, storage, telemetry};
+use crate::{Error, Result, alerting, ingest, pgwire, storage, telemetry};
 
 /// Time that the listeners get to close connections after their requests had theirs.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -43,6 +43,7 @@ pub struct Server {
     stop_timeout: Duration,
     engine: Arc<Engine>,
     database: Database,
+    /// The listeners, and what makes alerts go.
     listeners: JoinSet<std::io::Result<()>>,
     stopping: CancellationToken,
     maintenance: Maintenance,
@@ -65,6 +66,8 @@ impl Server {
         let router = router(config, &engine, &clock);
         let mut listeners = JoinSet::new();
         listeners.spawn(serve_http(http, router, stopping.clone()));
+        listeners.spawn(alerting::look(database.clone(), Arc::clone(&clock), stopping.clone()));
+        listeners.spawn(alerting::deliver(database.clone(), Arc::clone(&clock), stopping.clone()));
         listeners.spawn(pgwire::serve(pg, database.clone(), clock, pg_limits(config), stopping.clone()));
         let (data, stop_timeout) = (config.data.clone(), config.stop_timeout);
         Ok(Server { pg_addr, http_addr, data, stop_timeout, engine, database, listeners, stopping, maintenance })
@@ -82,9 +85,9 @@ impl Server {
             () = self.maintenance.ended() => return Error::Internal("the maintenance thread has ended".to_owned()),
         };
         match ended {
-            Some(Ok(Err(error))) => Error::Internal(format!("a listener failed: {error}")),
-            Some(Err(error)) => Error::Internal(format!("a listener failed: {error}")),
-            Some(Ok(Ok(()))) | None => Error::Internal("a listener ended by itself".to_owned()),
+            Some(Ok(Err(error))) => Error::Internal(format!("a task failed: {error}")),
+            Some(Err(error)) => Error::Internal(format!("a task failed: {error}")),
+            Some(Ok(Ok(()))) | None => Error::Internal("a task ended by itself".to_owned()),
         }
     }
 

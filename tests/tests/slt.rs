@@ -3,6 +3,9 @@
 //! Statements that begin with a dot are for the harness:
 //! - `.ingest LINES` stores line protocol; lines without a timestamp get the current time.
 //! - `.advance 5m` moves time on (`s`, `m`, `h`, `d`).
+//! - `.tick` evaluates alerts at the current time and does what follows; `.tick 5m 1m` does so for five minutes, each minute.
+//! - `.deliver` notes all events that are due as delivered; `.deliver gone` that their sinks are gone, `.deliver later` that they
+//!   failed, `.deliver dead` that they are given up.
 //! - `.maintain` does upkeep at the current time until none is left.
 //! - `.flush` writes everything to segments; `.restart` closes the database and opens it again.
 //! - `.memory 8388608` opens it again with that many bytes for queries.
@@ -25,7 +28,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use plimsoll::ingest::line_protocol::{self, Precision};
 use plimsoll_engine::{Engine, Options};
-use plimsoll_query::{Database, DatabaseOptions, Session};
+use plimsoll_query::{Database, DatabaseOptions, Session, Settled};
 use sqllogictest::{
     DB, DBOutput, DefaultColumnType, Runner, default_normalizer, default_validator, strict_column_validator,
 };
@@ -129,6 +132,8 @@ impl World {
             }
             ".flush" => self.session().database().engine().flush().map_err(Failure::of),
             ".maintain" => self.maintain(),
+            ".tick" => self.tick(argument.trim()),
+            ".deliver" => self.deliver(argument.trim()),
             ".restart" => self.restart(),
             ".memory" => {
                 self.options.memory_limit_bytes = argument.trim().parse().map_err(Failure::of)?;
@@ -140,6 +145,36 @@ impl World {
             }
             _ => Err(Failure(format!("unknown command {name}"))),
         }
+    }
+
+    /// Looks at alerts now, or every `step` for as long as `argument` says.
+    fn tick(&mut self, argument: &str) -> Result<(), Failure> {
+        let database = self.session().database().clone();
+        if let Some((length, step)) = argument.split_once(char::is_whitespace) {
+            let end_ns = self.now_ns + duration_ns(length.trim())?;
+            while self.now_ns < end_ns {
+                self.now_ns += duration_ns(step.trim())?;
+                database.tick_blocking(self.now_ns).map_err(Failure::of)?;
+            }
+            return Ok(());
+        }
+        database.tick_blocking(self.now_ns).map_err(Failure::of).map(|_| ())
+    }
+
+    fn deliver(&mut self, outcome: &str) -> Result<(), Failure> {
+        let now_ns = self.now_ns;
+        let database = self.session().database().clone();
+        for delivery in database.deliveries(now_ns).map_err(Failure::of)? {
+            let settled = match outcome {
+                "" => Settled::Delivered("200 OK".to_owned()),
+                "later" => Settled::Later(now_ns + 1_000_000_000, "503".to_owned()),
+                "dead" => Settled::Dead("400 no".to_owned()),
+                "gone" => Settled::Gone("410 gone".to_owned()),
+                other => return Err(Failure(format!("unknown outcome {other}"))),
+            };
+            database.settle(&delivery, &settled, now_ns).map_err(Failure::of)?;
+        }
+        Ok(())
     }
 
     fn maintain(&mut self) -> Result<(), Failure> {

@@ -83,9 +83,9 @@ impl Object {
         Reference::Object(self.kind(), self.name.clone())
     }
 
-    /// The statement that defines it.
+    /// The statement that defines it, with its secrets hidden.
     pub(crate) fn text(&self) -> String {
-        self.definition.to_string()
+        self.definition.masked().to_string()
     }
 
     pub(super) fn to_stored(&self) -> String {
@@ -93,7 +93,7 @@ impl Object {
         let (actor, comment) = (self.actor.clone(), self.comment.clone());
         let column = |(name, data_type): &(String, DataType)| (name.clone(), data_type.to_string());
         let columns = self.columns.iter().map(column).collect();
-        let stored = Stored { text: self.text(), version, defined_ns, actor, comment, columns };
+        let stored = Stored { text: self.definition.to_string(), version, defined_ns, actor, comment, columns };
         serde_json::to_string(&stored).expect("an object is plain data")
     }
 
@@ -101,7 +101,7 @@ impl Object {
         let damaged = |what: String| Error::Internal(format!("stored definition: {what}"));
         let stored: Stored = serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
         let definition = match dialect::parse_statement(&stored.text) {
-            Some(Ok(dialect::Statement::Create { object, .. })) => object,
+            Some(Ok(dialect::Statement::Create { object, .. })) => *object,
             Some(Err(error)) => return Err(damaged(format!("{}: {}", stored.text, error.message))),
             _ => return Err(damaged(stored.text)),
         };
@@ -125,7 +125,15 @@ fn reads(definition: &Definition) -> Result<BTreeSet<Reference>> {
         }
     }
     match definition {
-        Definition::Service(_) | Definition::Calendar(_) => {}
+        Definition::Service(_) | Definition::Calendar(_) | Definition::Sink(_) => {}
+        Definition::Policy(policy) => {
+            let sinks = policy.steps.iter().flat_map(|step| &step.notify);
+            reads.extend(sinks.map(|name| object(Kind::Sink, name)));
+        }
+        Definition::Alert(alert) => {
+            reads.extend(alert.service.iter().map(|name| object(Kind::Service, name)));
+            reads.extend(alert.escalate.iter().map(|name| object(Kind::Policy, name)));
+        }
         Definition::Kpi(kpi) => reads.extend(kpi.service.iter().map(|name| object(Kind::Service, name))),
         Definition::Baseline(baseline) => reads.extend([object(Kind::Kpi, &baseline.kpi)]),
         Definition::Slo(slo) => reads.extend(slo.service.iter().map(|name| object(Kind::Service, name))),
@@ -134,7 +142,7 @@ fn reads(definition: &Definition) -> Result<BTreeSet<Reference>> {
             reads.extend(sla.calendar.iter().map(|name| object(Kind::Calendar, name)));
         }
     }
-    if let Definition::Kpi(_) | Definition::Slo(_) = definition
+    if let Definition::Kpi(_) | Definition::Slo(_) | Definition::Policy(_) = definition
         && let Some(calendar) = definition.option_text("calendar")
     {
         reads.insert(Reference::Object(Kind::Calendar, calendar.to_owned()));

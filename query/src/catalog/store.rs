@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::object::{Object, Stored, Version};
 use super::{Reference, View};
-use crate::dialect::Kind;
+use crate::dialect::{self, Kind};
 use crate::{Error, Result};
 
 /// Name of the file in the data directory.
@@ -98,7 +98,8 @@ impl Store {
             let (kind, name, version) = key.value();
             let stored: Stored = serde_json::from_str(text.value()).map_err(|e| failed(&e))?;
             let Some(kind) = Kind::of_word(kind) else { continue };
-            let Stored { text, defined_ns, actor, .. } = stored;
+            let Stored { defined_ns, actor, .. } = stored;
+            let text = shown(&stored.text);
             versions.push(Version { kind, name: name.to_owned(), version, defined_ns, actor, text });
         }
         Ok(versions)
@@ -156,4 +157,12 @@ fn existing<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb::T
 fn failure(path: &Path, action: &'static str) -> impl Fn(&dyn Display) -> Error + use<> {
     let path = path.to_owned();
     move |error| Error::Catalog { action, path: path.clone(), message: error.to_string() }
+}
+
+/// A stored definition as it may be shown, without its secrets.
+fn shown(text: &str) -> String {
+    match dialect::parse_statement(text) {
+        Some(Ok(dialect::Statement::Create { object, .. })) => object.masked().to_string(),
+        _ => text.to_owned(),
+    }
 }

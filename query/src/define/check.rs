@@ -51,6 +51,19 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
             Calendar::parse(&calendar.zone, &calendar.windows, Vec::new()).map_err(refused)?;
         }
         Definition::Kpi(_) => {}
+        Definition::Sink(sink) => check_sink(sink)?,
+        Definition::Policy(policy) => {
+            crate::alert::check_policy(policy, &session(lowering), crate::plan::now_ns(lowering.state))?;
+        }
+        Definition::Alert(alert) => {
+            let object = std::sync::Arc::new(object.clone());
+            crate::alert::Watch::new(&object, lowering.definitions)?;
+            if let Some(text) = alert.option_text("annotations") {
+                serde_json::from_str::<serde::de::IgnoredAny>(text)
+                    .map_err(|why| refused(format!("option \"annotations\" is no JSON: {why}")))?;
+            }
+            crate::alert::check(&object, &session(lowering), crate::plan::now_ns(lowering.state))?;
+        }
         Definition::Baseline(baseline) => {
             if let Some(season) = repeated(baseline.season.iter()) {
                 return Err(refused(format!("the season {season} is named twice")));
@@ -82,6 +95,39 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A session in which expressions of a definition are planned.
+fn session(lowering: &Lowering<'_>) -> crate::Session {
+    lowering.database.session()
+}
+
+/// Checks that a sink says where it is.
+fn check_sink(sink: &crate::dialect::Sink) -> Result<()> {
+    let missing = |what: &str, hint: &str| {
+        Err(Error::definition("KP003", format!("sink \"{}\" has no {what}", sink.name)).hinted(hint))
+    };
+    let has = |name: &str| sink.options.text(name).is_some_and(|text| !text.is_empty());
+    if sink.options.text("connector") == Some("email") {
+        return match () {
+            () if !has("host") => {
+                missing("host", "Say which mail server takes its messages: host = 'mail.example.org'.")
+            }
+            () if !has("from") => missing("from", "Say whom its messages come from: from = 'plimsoll@example.org'."),
+            () if !has("to") => missing("to", "Say whom they go to: to = 'oncall@example.org'."),
+            () => Ok(()),
+        };
+    }
+    // PagerDuty has one address for all.
+    match sink.options.text("url") {
+        None if sink.options.text("format") == Some("pagerduty") => Ok(()),
+        None => missing("url", "Say where it is told: url = 'https://...'."),
+        Some(url) if url.starts_with("https://") || url.starts_with("http://") => Ok(()),
+        Some(url) => {
+            let what = format!("\"{url}\" is no URL of a sink");
+            Err(Error::definition("KP003", what).hinted("It begins with https:// or http://."))
+        }
+    }
+}
+
 /// The first thing that comes a second time.
 fn repeated<T: PartialEq>(things: impl Iterator<Item = T> + Clone) -> Option<T> {
     let is_repeated = |(at, thing): &(usize, T)| things.clone().take(*at).any(|other| other == *thing);
@@ -99,7 +145,14 @@ pub(super) fn dependents(of: &Reference, lowering: &Lowering<'_>) -> Result<()> 
                 Some(view) => view.plan(lowering).map(|_| ()),
                 None => Ok(()),
             },
-            Reference::Object(kind, name) => relation::source(lowering, *kind, name).map(|_| ()),
+            Reference::Object(kind, name) => match lowering.definitions.get(*kind, name)?.definition {
+                Definition::Alert(ref alert) => relation::check_query(&alert.query, lowering),
+                Definition::Baseline(ref baseline) => relation::baseline_settings(baseline, lowering).map(|_| ()),
+                Definition::Kpi(_) | Definition::Slo(_) | Definition::Sla(_) => {
+                    relation::source(lowering, *kind, name).map(|_| ())
+                }
+                _ => Ok(()),
+            },
         };
         if let Err(error) = planned {
             let (Reference::Relation(name) | Reference::Object(_, name)) = &dependent;

@@ -28,6 +28,8 @@ pub(crate) struct Options(Vec<(String, OptionValue)>);
 #[derive(Debug, Clone, Copy)]
 enum Takes {
     Text,
+    /// A text that is never shown again.
+    Secret,
     /// One of some words.
     Word(&'static [&'static str]),
     /// A length of time, such as `'5 min'`.
@@ -75,12 +77,15 @@ fn whose(kind: Kind) -> &'static str {
         Kind::Baseline => "A baseline",
         Kind::Slo => "A SLO",
         Kind::Sla => "A SLA",
+        Kind::Sink => "A sink",
+        Kind::Policy => "An escalation policy",
+        Kind::Alert => "An alert",
     }
 }
 
 /// The options of a kind.
 fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
-    use Takes::{Number, Span, Text, Truth, Word};
+    use Takes::{Number, Secret, Span, Text, Truth, Whole, Word};
     match kind {
         Kind::Service => {
             &[("cost_per_minute", Number(0.0, f64::MAX)), ("currency", Text), ("match", Text), ("escalation", Text)]
@@ -120,6 +125,46 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("step", Span),
         ],
         Kind::Sla => &[("credits", Text), ("seal_after", Span), ("min_coverage", Number(0.0, 1.0))],
+        Kind::Sink => &[
+            ("connector", Word(&["webhook", "email"])),
+            ("url", Text),
+            ("secret", Secret),
+            ("secret_previous", Secret),
+            ("token", Secret),
+            ("username", Text),
+            ("password", Secret),
+            ("format", Word(&["incident_v1", "alertmanager", "pagerduty", "slack", "servicenow", "jira"])),
+            ("timeout", Span),
+            ("max_age", Span),
+            ("allow_private", Truth),
+            ("allow_hosts", Text),
+            ("headers", Text),
+            ("project", Text),
+            ("host", Text),
+            ("port", Whole(65_535)),
+            ("tls", Word(&["starttls", "on", "off"])),
+            ("from", Text),
+            ("to", Text),
+        ],
+        Kind::Policy => &[("repeat", Whole(100)), ("ack_timeout", Span), ("calendar", Text)],
+        Kind::Alert => &[
+            ("ticket", Word(&["incident", "action_plan", "problem", "none"])),
+            ("dedup_key", Text),
+            ("group_wait", Span),
+            ("group_interval", Span),
+            ("repeat", Span),
+            ("inhibit", Word(&["upstream", "none"])),
+            ("correlation_window", Span),
+            ("evaluate", Text),
+            ("annotations", Text),
+            ("on_missing", Word(&["unknown", "hold", "bad", "good"])),
+            ("flap_max", Whole(1000)),
+            ("max_alert_age", Span),
+            ("reopen_window", Span),
+            ("assignee", Text),
+            ("due", Span),
+            ("enabled", Truth),
+        ],
     }
 }
 
@@ -131,6 +176,17 @@ impl Options {
             OptionValue::Truth(true) => "true",
             OptionValue::Truth(false) => "false",
         })
+    }
+
+    /// Hides the values that are not to be shown.
+    pub(super) fn mask(&mut self, kind: Kind) {
+        let is_secret =
+            |name: &str| known(kind).iter().any(|(known, takes)| *known == name && matches!(takes, Takes::Secret));
+        for (name, value) in &mut self.0 {
+            if is_secret(name) {
+                *value = OptionValue::Text("***".to_owned());
+            }
+        }
     }
 
     /// Takes an option out.
@@ -215,7 +271,7 @@ fn value(cursor: &mut Cursor<'_>, name: &str, takes: Takes) -> Result<OptionValu
         Err(cursor.error_at(&token, &format!("invalid value for option \"{name}\""), Some(hint)))
     };
     match takes {
-        Takes::Text | Takes::Span => match word_or_text(cursor) {
+        Takes::Text | Takes::Secret | Takes::Span => match word_or_text(cursor) {
             Some(text) => Ok(OptionValue::Text(text)),
             None if matches!(takes, Takes::Span) => wrong(cursor, "It is a length of time such as '5 min'.".into()),
             None => wrong(cursor, "It is a text in quotes.".into()),

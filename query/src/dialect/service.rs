@@ -8,7 +8,7 @@ use super::statement::Kind;
 use super::{Options, SyntaxError, joined, quoted};
 
 /// Least important tier; 0 is the most important.
-pub(super) const TIER_MAX: u8 = 3;
+pub(crate) const TIER_MAX: u8 = 3;
 
 /// The tier of a service that names none.
 const TIER: u8 = 2;

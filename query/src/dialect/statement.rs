@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::cursor::Cursor;
-use super::lexer::TokenKind;
 use super::{
-    Baseline, Calendar, Kpi, Options, Override, Query, Service, Sla, Slo, SyntaxError, joined, quoted, text_literal,
+    Alert, Baseline, Calendar, Call, Kpi, Options, Override, Policy, Query, Service, Sink, Sla, Slo, SyntaxError,
+    joined, quoted, text_literal,
 };
 
 type Result<T, E = SyntaxError> = std::result::Result<T, E>;
@@ -19,13 +19,16 @@ pub(crate) enum Kind {
     Baseline,
     Slo,
     Sla,
+    Sink,
+    Policy,
+    Alert,
 }
 
 /// A statement.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Statement {
     /// `CREATE [OR REPLACE] KIND [IF NOT EXISTS] name ...`
-    Create { or_replace: bool, if_not_exists: bool, object: Definition },
+    Create { or_replace: bool, if_not_exists: bool, object: Box<Definition> },
     /// `ALTER KIND name SET (...)` and `RESET (...)`
     AlterSet { kind: Kind, name: String, set: Options, reset: Vec<String> },
     /// `ALTER BASELINE name OVERRIDE (...) [WHERE ...] REASON '...' UNTIL '...'`
@@ -40,6 +43,8 @@ pub(crate) enum Statement {
     ShowLineage { kind: Kind, name: String },
     /// `EVALUATE SLA name FOR PERIOD '...'`
     EvaluateSla { name: String, period: String },
+    /// `CALL name(...)`
+    Call(Call),
 }
 
 /// What `SHOW CREATE` shows.
@@ -59,20 +64,26 @@ pub(crate) enum Definition {
     Baseline(Baseline),
     Slo(Slo),
     Sla(Sla),
+    Sink(Sink),
+    Policy(Policy),
+    Alert(Alert),
 }
 
-/// Kinds by their word.
-const KINDS: [(&str, Kind); 6] = [
+/// Kinds by their words.
+const KINDS: [(&str, Kind); 9] = [
     ("service", Kind::Service),
     ("calendar", Kind::Calendar),
     ("kpi", Kind::Kpi),
     ("baseline", Kind::Baseline),
     ("slo", Kind::Slo),
     ("sla", Kind::Sla),
+    ("sink", Kind::Sink),
+    ("escalation policy", Kind::Policy),
+    ("alert", Kind::Alert),
 ];
 
 impl Kind {
-    /// Its word, in lower case.
+    /// Its word, or words, in lower case.
     pub(crate) fn word(self) -> &'static str {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
     }
@@ -95,6 +106,9 @@ impl Kind {
             Kind::Baseline => ["CREATE BASELINE", "ALTER BASELINE", "DROP BASELINE"],
             Kind::Slo => ["CREATE SLO", "ALTER SLO", "DROP SLO"],
             Kind::Sla => ["CREATE SLA", "ALTER SLA", "DROP SLA"],
+            Kind::Sink => ["CREATE SINK", "ALTER SINK", "DROP SINK"],
+            Kind::Policy => ["CREATE ESCALATION POLICY", "ALTER ESCALATION POLICY", "DROP ESCALATION POLICY"],
+            Kind::Alert => ["CREATE ALERT", "ALTER ALERT", "DROP ALERT"],
         }
     }
 }
@@ -110,6 +124,7 @@ impl Statement {
             Statement::Comment { .. } => "COMMENT",
             Statement::ShowCreate { .. } | Statement::ShowLineage { .. } => "SHOW",
             Statement::EvaluateSla { .. } => "SELECT",
+            Statement::Call(_) => "CALL",
         }
     }
 }
@@ -123,6 +138,9 @@ impl Definition {
             Definition::Baseline(_) => Kind::Baseline,
             Definition::Slo(_) => Kind::Slo,
             Definition::Sla(_) => Kind::Sla,
+            Definition::Sink(_) => Kind::Sink,
+            Definition::Policy(_) => Kind::Policy,
+            Definition::Alert(_) => Kind::Alert,
         }
     }
 
@@ -133,14 +151,19 @@ impl Definition {
             | Definition::Kpi(Kpi { name, .. })
             | Definition::Baseline(Baseline { name, .. })
             | Definition::Slo(Slo { name, .. })
-            | Definition::Sla(Sla { name, .. }) => name,
+            | Definition::Sla(Sla { name, .. })
+            | Definition::Sink(Sink { name, .. })
+            | Definition::Policy(Policy { name, .. })
+            | Definition::Alert(Alert { name, .. }) => name,
         }
     }
 
     /// Its query, if it has one.
     pub(crate) fn query(&self) -> Option<&Query> {
         match self {
-            Definition::Kpi(Kpi { query, .. }) | Definition::Slo(Slo { query, .. }) => Some(query),
+            Definition::Kpi(Kpi { query, .. })
+            | Definition::Slo(Slo { query, .. })
+            | Definition::Alert(Alert { query, .. }) => Some(query),
             _ => None,
         }
     }
@@ -152,8 +175,32 @@ impl Definition {
             | Definition::Kpi(Kpi { options, .. })
             | Definition::Baseline(Baseline { options, .. })
             | Definition::Slo(Slo { options, .. })
-            | Definition::Sla(Sla { options, .. }) => options,
+            | Definition::Sla(Sla { options, .. })
+            | Definition::Sink(Sink { options, .. })
+            | Definition::Policy(Policy { options, .. })
+            | Definition::Alert(Alert { options, .. }) => options,
         }
+    }
+
+    fn options_mut(&mut self) -> &mut Options {
+        match self {
+            Definition::Service(Service { options, .. })
+            | Definition::Calendar(Calendar { options, .. })
+            | Definition::Kpi(Kpi { options, .. })
+            | Definition::Baseline(Baseline { options, .. })
+            | Definition::Slo(Slo { options, .. })
+            | Definition::Sla(Sla { options, .. })
+            | Definition::Sink(Sink { options, .. })
+            | Definition::Policy(Policy { options, .. })
+            | Definition::Alert(Alert { options, .. }) => options,
+        }
+    }
+
+    /// The same with its secrets hidden, to be shown.
+    pub(crate) fn masked(&self) -> Definition {
+        let mut masked = self.clone();
+        masked.options_mut().mask(self.kind());
+        masked
     }
 
     /// The value of an option as text.
@@ -165,11 +212,7 @@ impl Definition {
     pub(crate) fn change_options(&mut self, set: &Options, reset: &[String]) {
         match self {
             Definition::Service(service) => service.change(set, reset),
-            Definition::Calendar(Calendar { options, .. })
-            | Definition::Kpi(Kpi { options, .. })
-            | Definition::Baseline(Baseline { options, .. })
-            | Definition::Slo(Slo { options, .. })
-            | Definition::Sla(Sla { options, .. }) => options.change(set, reset),
+            other => other.options_mut().change(set, reset),
         }
     }
 }
@@ -196,17 +239,45 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
         () if cursor.eat_all(&["show", "create"]) => Some(show_create(cursor)),
         () if cursor.eat_all(&["show", "lineage"]) => Some(show_lineage(cursor)),
         () if cursor.eat("evaluate") => Some(evaluate(cursor)),
+        () if cursor.eat("call") => Some(Call::parse(cursor).map(Statement::Call)),
         () => None,
     }
 }
 
-/// Takes the word of a kind if one comes next.
+/// Takes the words of a kind if they come next.
 fn kind(cursor: &mut Cursor<'_>) -> Option<Kind> {
-    let found = match &cursor.peek().kind {
-        TokenKind::Word(word) => Kind::of_word(word),
-        _ => None,
+    let comes_next = |cursor: &mut Cursor<'_>, words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        cursor.eat_all(&words)
     };
-    found.inspect(|_| drop(cursor.advance()))
+    KINDS.iter().find(|(words, _)| comes_next(cursor, words)).map(|(_, kind)| *kind)
+}
+
+/// What is expected where a name stands.
+fn the_name_of(kind: Kind) -> String {
+    let article = if matches!(kind, Kind::Slo | Kind::Sla | Kind::Alert | Kind::Policy) { "an" } else { "a" };
+    format!("the name of {article} {kind}")
+}
+
+/// The first words of all kinds.
+fn first_words() -> Vec<&'static str> {
+    KINDS.iter().filter_map(|(words, _)| words.split(' ').next()).collect()
+}
+
+/// Takes the words of a kind.
+fn expect_kind(cursor: &mut Cursor<'_>, also: &[&'static str]) -> Result<Kind> {
+    if cursor.eat("escalation") {
+        cursor.expect("policy")?;
+        return Ok(Kind::Policy);
+    }
+    match kind(cursor) {
+        Some(kind) => Ok(kind),
+        None => {
+            let words = [first_words().as_slice(), also].concat();
+            let listed = super::cursor::listed(words.iter().map(|word| word.to_uppercase()));
+            Err(cursor.unexpected(&listed, &words))
+        }
+    }
 }
 
 fn definition(cursor: &mut Cursor<'_>, kind: Kind, or_replace: bool) -> Result<Statement> {
@@ -215,7 +286,7 @@ fn definition(cursor: &mut Cursor<'_>, kind: Kind, or_replace: bool) -> Result<S
         let hint = "A definition is either replaced or left as it is.".to_owned();
         return Err(cursor.error("OR REPLACE and IF NOT EXISTS exclude one another", Some(hint)));
     }
-    let name = cursor.name(&format!("the name of a {kind}"))?;
+    let name = cursor.name(&the_name_of(kind))?;
     let object = match kind {
         Kind::Service => Definition::Service(Service::parse(name, cursor)?),
         Kind::Calendar => Definition::Calendar(Calendar::parse(name, cursor)?),
@@ -223,12 +294,15 @@ fn definition(cursor: &mut Cursor<'_>, kind: Kind, or_replace: bool) -> Result<S
         Kind::Baseline => Definition::Baseline(Baseline::parse(name, cursor)?),
         Kind::Slo => Definition::Slo(Slo::parse(name, cursor)?),
         Kind::Sla => Definition::Sla(Sla::parse(name, cursor)?),
+        Kind::Sink => Definition::Sink(Sink::parse(name, cursor)?),
+        Kind::Policy => Definition::Policy(Policy::parse(name, cursor)?),
+        Kind::Alert => Definition::Alert(Alert::parse(name, cursor)?),
     };
-    Ok(Statement::Create { or_replace, if_not_exists, object })
+    Ok(Statement::Create { or_replace, if_not_exists, object: Box::new(object) })
 }
 
 fn alter(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
-    let name = cursor.name(&format!("the name of a {kind}"))?;
+    let name = cursor.name(&the_name_of(kind))?;
     let words: &[&str] = if kind == Kind::Baseline { &["set", "reset", "override"] } else { &["set", "reset"] };
     let (set, reset) = match cursor.expect_any(words)? {
         "override" => return Override::parse(name, cursor).map(Statement::Override),
@@ -241,9 +315,9 @@ fn alter(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
 
 fn drop_objects(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
     let if_exists = cursor.eat_all(&["if", "exists"]);
-    let mut names = vec![cursor.name(&format!("the name of a {kind}"))?];
+    let mut names = vec![cursor.name(&the_name_of(kind))?];
     while cursor.eat_sign(',') {
-        names.push(cursor.name(&format!("the name of a {kind}"))?);
+        names.push(cursor.name(&the_name_of(kind))?);
     }
     let cascade = cursor.eat("cascade");
     if !cascade {
@@ -254,7 +328,7 @@ fn drop_objects(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
 }
 
 fn comment(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
-    let name = cursor.name(&format!("the name of a {kind}"))?;
+    let name = cursor.name(&the_name_of(kind))?;
     cursor.expect("is")?;
     let text = match cursor.eat("null") {
         true => None,
@@ -265,12 +339,10 @@ fn comment(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Statement> {
 }
 
 fn show_create(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    let words = KINDS.map(|(word, _)| word);
-    let word = cursor.expect_any(&[words.as_slice(), &["table", "view"]].concat())?;
-    let of = match (word, Kind::of_word(word)) {
-        (_, Some(kind)) => Shown::Object(kind),
-        ("table", _) => Shown::Table,
-        _ => Shown::View,
+    let of = match () {
+        () if cursor.eat("table") => Shown::Table,
+        () if cursor.eat("view") => Shown::View,
+        () => Shown::Object(expect_kind(cursor, &["table", "view"])?),
     };
     let name = cursor.name("a name")?;
     cursor.expect_end(&[])?;
@@ -279,9 +351,8 @@ fn show_create(cursor: &mut Cursor<'_>) -> Result<Statement> {
 
 fn show_lineage(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("for")?;
-    let word = cursor.expect_any(&KINDS.map(|(word, _)| word))?;
-    let kind = Kind::of_word(word).ok_or_else(|| cursor.error("no such kind", None))?;
-    let name = cursor.name(&format!("the name of a {kind}"))?;
+    let kind = expect_kind(cursor, &[])?;
+    let name = cursor.name(&the_name_of(kind))?;
     cursor.expect_end(&[])?;
     Ok(Statement::ShowLineage { kind, name })
 }
@@ -317,6 +388,9 @@ impl fmt::Display for Definition {
             Definition::Baseline(baseline) => write!(f, "{create} {baseline}"),
             Definition::Slo(slo) => write!(f, "{create} {slo}"),
             Definition::Sla(sla) => write!(f, "{create} {sla}"),
+            Definition::Sink(sink) => write!(f, "{create} {sink}"),
+            Definition::Policy(policy) => write!(f, "{create} {policy}"),
+            Definition::Alert(alert) => write!(f, "{create} {alert}"),
         }
     }
 }
@@ -365,6 +439,7 @@ impl fmt::Display for Statement {
             Statement::EvaluateSla { name, period } => {
                 write!(f, "EVALUATE SLA {} FOR PERIOD {}", quoted(name), text_literal(period))
             }
+            Statement::Call(call) => write!(f, "{call}"),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+use super::alerting::{Clear, Step};
 use super::*;
 
 fn parsed(text: &str) -> Statement {
@@ -80,6 +81,38 @@ fn statements_have_a_canonical_text() {
         ("SHOW CREATE TABLE t", "SHOW CREATE TABLE t"),
         ("SHOW LINEAGE FOR KPI k", "SHOW LINEAGE FOR KPI k"),
         ("EVALUATE SLA gold FOR PERIOD '2026-10'", "EVALUATE SLA gold FOR PERIOD '2026-10'"),
+        (
+            "CREATE SINK pager WITH (connector = webhook, url = 'http://x', secret = 'whsec_1')",
+            "CREATE SINK pager WITH (connector = 'webhook', url = 'http://x', secret = 'whsec_1')",
+        ),
+        (
+            "create escalation policy p (after '0 min' notify a, b, after '10 min' notify c when not acknowledged \
+             and priority in (1, 2), after '1 h' notify a) with (repeat = 3)",
+            "CREATE ESCALATION POLICY p (AFTER '0 min' NOTIFY a, b, AFTER '10 min' NOTIFY c WHEN not acknowledged \
+             and priority in (1, 2), AFTER '1 h' NOTIFY a) WITH (repeat = 3)",
+        ),
+        (
+            "CREATE ALERT a AS SELECT time, value, CASE WHEN value > 1 THEN 'x' END AS kind FROM kpi.k WHEN value > 5 -- much\n",
+            "CREATE ALERT a AS SELECT time, value, CASE WHEN value > 1 THEN 'x' END AS kind FROM kpi.k WHEN value > 5",
+        ),
+        (
+            "CREATE ALERT a ON SERVICE s AS WITH x AS (SELECT 1 WHEN) SELECT substring(host FOR 3) AS severity FROM x \
+             LABELS (host, \"Region\") WHEN score >= tier_threshold('s') AND value > upper FOR '5 min' \
+             ESCALATE TO p SEVERITY CASE WHEN score > 6 THEN 'critical' ELSE 'major' END KEEP FIRING FOR '5 min' \
+             CLEAR WHEN score < 1.5 FOR '10 min' WITH (ticket = incident, dedup_key = '{service}')",
+            "CREATE ALERT a ON SERVICE s AS WITH x AS (SELECT 1 WHEN) SELECT substring(host FOR 3) AS severity FROM x \
+             LABELS (host, \"Region\") WHEN score >= tier_threshold('s') AND value > upper FOR '5 min' \
+             CLEAR WHEN score < 1.5 FOR '10 min' KEEP FIRING FOR '5 min' \
+             SEVERITY CASE WHEN score > 6 THEN 'critical' ELSE 'major' END ESCALATE TO p \
+             WITH (ticket = 'incident', dedup_key = '{service}')",
+        ),
+        ("DROP ESCALATION POLICY IF EXISTS p, q CASCADE", "DROP ESCALATION POLICY IF EXISTS p, q CASCADE"),
+        ("SHOW CREATE ESCALATION POLICY p", "SHOW CREATE ESCALATION POLICY p"),
+        ("COMMENT ON ESCALATION POLICY p IS 'x'", "COMMENT ON ESCALATION POLICY p IS 'x'"),
+        ("ALTER ALERT a SET (enabled = false)", "ALTER ALERT a SET (enabled = false)"),
+        ("call acknowledge(4711, note => 'it''s me')", "CALL acknowledge(4711, note => 'it''s me')"),
+        ("CALL tick()", "CALL tick()"),
+        ("CALL x(-1.5, true, NULL)", "CALL x(-1.5, true, NULL)"),
     ];
     for (written, canonical) in cases {
         let statement = parsed(written);
@@ -232,7 +265,7 @@ fn service() -> impl Strategy<Value = Definition> {
     )
 }
 
-fn definition() -> impl Strategy<Value = Definition> {
+fn definition() -> BoxedStrategy<Definition> {
     let calendar = (name(), text(), prop::collection::vec(text(), 1..4), options(vec![("holidays", any_text())]))
         .prop_map(|(name, zone, windows, options)| Definition::Calendar(Calendar { name, zone, windows, options }));
     let kpi = (name(), prop::option::of(name()), query(), options(vec![("unit", any_text()), ("step", any_text())]))
@@ -258,7 +291,53 @@ fn definition() -> impl Strategy<Value = Definition> {
         .prop_map(|(name, customer, period, calendar, targets, options)| {
             Definition::Sla(Sla { name, customer, period, calendar, targets, options })
         });
-    prop_oneof![service(), calendar, kpi, baseline, slo, sla]
+    let sink = (name(), options(vec![("url", any_text()), ("secret", any_text())]))
+        .prop_map(|(name, options)| Definition::Sink(Sink { name, options }));
+    let step = (text(), prop::collection::vec(plain_name(), 1..3), prop::option::of(condition()))
+        .prop_map(|(after, notify, when)| Step { after, notify, when });
+    let policy = (name(), prop::collection::vec(step, 1..4), options(vec![("calendar", any_text())]))
+        .prop_map(|(name, steps, options)| Definition::Policy(Policy { name, steps, options }));
+    let all = [calendar.boxed(), kpi.boxed(), baseline.boxed(), slo.boxed(), sla.boxed(), sink.boxed(), policy.boxed()];
+    proptest::strategy::Union::new(all.into_iter().chain([service().boxed(), alert().boxed()])).boxed()
+}
+
+/// A name that is no word of a list of sinks.
+fn plain_name() -> impl Strategy<Value = String> {
+    name().prop_filter("not AFTER", |name| name != "after")
+}
+
+fn condition() -> impl Strategy<Value = Query> {
+    let texts = prop_oneof![
+        Just("value > 5"),
+        Just("NOT acknowledged AND severity = 'critical'"),
+        Just("CASE WHEN a THEN b ELSE c END IN (1, 2) -- WITH (\n OR d"),
+        Just("substring(host FOR 3) = 'FOR' AND \"for\" > (SELECT 1 WHERE x)"),
+    ];
+    texts.prop_map(|text| Query { text: text.to_owned(), offset: 0 })
+}
+
+fn alert() -> impl Strategy<Value = Definition> {
+    let span = || prop::option::of(text());
+    let clear = prop::option::of((condition(), span()).prop_map(|(when, hold)| Clear { when, hold }));
+    let what = (name(), prop::option::of(name()), query(), prop::option::of(prop::collection::vec(name(), 1..3)));
+    let options = options(vec![("dedup_key", any_text()), ("repeat", any_text())]);
+    let rest = (span(), prop::option::of(condition()), prop::option::of(name()), options);
+    (what, condition(), span(), clear, rest).prop_map(|((name, service, query, labels), when, hold, clear, rest)| {
+        let (keep_firing, severity, escalate, options) = rest;
+        Definition::Alert(Alert {
+            name,
+            service,
+            query,
+            labels,
+            when,
+            hold,
+            clear,
+            keep_firing,
+            severity,
+            escalate,
+            options,
+        })
+    })
 }
 
 fn statement() -> impl Strategy<Value = Statement> {
@@ -268,13 +347,16 @@ fn statement() -> impl Strategy<Value = Statement> {
         Just(Kind::Kpi),
         Just(Kind::Baseline),
         Just(Kind::Slo),
-        Just(Kind::Sla)
+        Just(Kind::Sla),
+        Just(Kind::Sink),
+        Just(Kind::Policy),
+        Just(Kind::Alert),
     ];
     let beginning = prop_oneof![Just((false, false)), Just((true, false)), Just((false, true))];
     let create = (beginning, definition()).prop_map(|((or_replace, if_not_exists), object)| Statement::Create {
         or_replace,
         if_not_exists,
-        object,
+        object: Box::new(object),
     });
     let drop = (kind.clone(), prop::collection::vec(name(), 1..3), any::<bool>(), any::<bool>())
         .prop_map(|(kind, names, if_exists, cascade)| Statement::Drop { kind, names, if_exists, cascade });

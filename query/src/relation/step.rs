@@ -38,7 +38,16 @@ fn step_within(kpi: &Kpi, definitions: &Definitions, depth: usize) -> Option<i64
     if let Some(text) = kpi.option_text("step") {
         return Span::parse(text).ok()?.fixed_ns();
     }
-    let statements = crate::parse(&kpi.query.text).ok()?;
+    step_of_query(&kpi.query.text, definitions, depth)
+}
+
+/// The width of the buckets that a query gives, likewise.
+pub(crate) fn step_of(text: &str, definitions: &Definitions) -> Option<i64> {
+    step_of_query(text, definitions, 0)
+}
+
+fn step_of_query(text: &str, definitions: &Definitions, depth: usize) -> Option<i64> {
+    let statements = crate::parse(text).ok()?;
     let Some(ast::Statement::Query(query)) = statements.first()?.ast() else { return None };
     let SetExpr::Select(select) = &*query.body else { return None };
     let time = select.projection.iter().find(|item| item_name(item).as_deref() == Some(TIME))?;

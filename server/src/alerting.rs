@@ -1,0 +1,169 @@
+//! What makes alerts go: a look at what is due twice a second, and the delivery of what is in the outbox.
+//!
+//! Looking and delivering are two tasks, so that a receiver that is slow holds no alert up. Each sink has a turn of its own.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use plimsoll_engine::env::Clock;
+use plimsoll_query::{Database, Settled, Tick};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::notify::{Breaker, Courier, Delivery, Outcome, Target};
+
+/// How often alerts are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often the outbox is.
+const DELIVER_EVERY: Duration = Duration::from_millis(250);
+
+/// Attempts that are under way at one time.
+const ATTEMPTS_MAX: usize = 16;
+
+/// Evaluates alerts until it has to stop.
+pub(crate) async fn look(
+    database: Database,
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+) -> std::io::Result<()> {
+    let mut failing = false;
+    while !rest(LOOK_EVERY, &stopping).await {
+        let started_ns = clock.now_ns();
+        let done = database.tick(started_ns).await;
+        histogram!("plimsoll_alert_look_seconds").record(seconds(started_ns, clock.now_ns()));
+        match done {
+            Ok(tick) => {
+                if failing {
+                    tracing::info!("alerts are evaluated again");
+                }
+                failing = false;
+                note(&tick);
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::error!(%error, "alerts cannot be evaluated");
+                }
+                failing = true;
+            }
+        }
+        gauge!("plimsoll_alerts_failing").set(if failing { 1.0 } else { 0.0 });
+    }
+    Ok(())
+}
+
+fn note(tick: &Tick) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    counter!("plimsoll_alert_evaluations_total").increment(count(tick.evaluated));
+    counter!("plimsoll_alert_evaluations_shed_total").increment(count(tick.shed));
+    counter!("plimsoll_alert_steps_total").increment(count(tick.steps));
+    counter!("plimsoll_escalation_steps_total").increment(count(tick.escalated));
+    if tick.shed > 0 {
+        tracing::warn!(alerts = tick.shed, "alerts of lower tiers were left for later: evaluation takes too long");
+    }
+}
+
+/// Delivers what is in the outbox until it has to stop; attempts under way then are made again after the next start.
+pub(crate) async fn deliver(
+    database: Database,
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+) -> std::io::Result<()> {
+    let courier = Arc::new(Courier::new().map_err(std::io::Error::other)?);
+    let breakers: Arc<Mutex<BTreeMap<String, Breaker>>> = Arc::default();
+    let mut under_way: JoinSet<()> = JoinSet::new();
+    while !rest(DELIVER_EVERY, &stopping).await {
+        let due = match database.deliveries(clock.now_ns()) {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "the outbox cannot be read");
+                continue;
+            }
+        };
+        for delivery in due {
+            if under_way.len() >= ATTEMPTS_MAX {
+                break;
+            }
+            if lock(&breakers).entry(delivery.sink.clone()).or_default().allows(clock.now_ns()).is_err() {
+                continue;
+            }
+            let (database, clock) = (database.clone(), Arc::clone(&clock));
+            let (courier, breakers) = (Arc::clone(&courier), Arc::clone(&breakers));
+            under_way.spawn(async move { attempt(&delivery, &courier, &breakers, &database, clock.as_ref()).await });
+        }
+        // An event is in hand until its attempt has ended: the outbox would give it out a second time.
+        tokio::select! {
+            () = async { while under_way.join_next().await.is_some() {} } => {}
+            () = stopping.cancelled() => break,
+        }
+    }
+    Ok(())
+}
+
+fn lock(breakers: &Mutex<BTreeMap<String, Breaker>>) -> std::sync::MutexGuard<'_, BTreeMap<String, Breaker>> {
+    breakers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn attempt(
+    due: &plimsoll_query::Delivery,
+    courier: &Courier,
+    breakers: &Mutex<BTreeMap<String, Breaker>>,
+    database: &Database,
+    clock: &dyn Clock,
+) {
+    let now_ns = clock.now_ns();
+    let outcome = match Target::read(&|name| due.options.text(name).map(str::to_owned)) {
+        Ok(target) => {
+            let delivery = Delivery {
+                event_id: due.event_id.clone(),
+                target,
+                body: due.body.clone(),
+                created_ns: due.created_ns,
+                attempts: due.attempts,
+            };
+            courier.attempt(&delivery, now_ns, rand::random::<f64>()).await
+        }
+        Err(why) => Outcome::Dead { why },
+    };
+    lock(breakers).entry(due.sink.clone()).or_default().record(outcome.is_settled(), clock.now_ns());
+    let (word, settled) = match outcome {
+        Outcome::Delivered { status } => ("delivered", Settled::Delivered(status)),
+        Outcome::Later { at_ns, why } => ("later", Settled::Later(at_ns, why)),
+        Outcome::Dead { why } => ("dead", Settled::Dead(why)),
+        Outcome::Gone { why } => ("gone", Settled::Gone(why)),
+    };
+    counter!("plimsoll_deliveries_total", "outcome" => word).increment(1);
+    match &settled {
+        Settled::Delivered(_) => {}
+        Settled::Later(_, why) => {
+            tracing::warn!(sink = due.sink, event = due.event_id, why, "not delivered; tried again");
+        }
+        Settled::Dead(why) | Settled::Gone(why) => {
+            tracing::error!(sink = due.sink, event = due.event_id, why, "a dead letter");
+        }
+    }
+    let settling = {
+        let (database, due) = (database.clone(), due.clone());
+        let now_ns = clock.now_ns();
+        tokio::task::spawn_blocking(move || database.settle(&due, &settled, now_ns)).await
+    };
+    match settling {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "what became of a delivery cannot be stored; it is made again"),
+        Err(error) => tracing::error!(%error, "what became of a delivery cannot be stored; it is made again"),
+    }
+}
+
+/// Rests; true means stop.
+async fn rest(rest: Duration, stopping: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(rest) => false,
+        () = stopping.cancelled() => true,
+    }
+}
+
+fn seconds(started_ns: i64, now_ns: i64) -> f64 {
+    Duration::from_nanos(u64::try_from(now_ns.saturating_sub(started_ns)).unwrap_or(0)).as_secs_f64()
+}
