@@ -73,7 +73,12 @@ enum Cell {
 
 /// All system tables, by name.
 pub fn system_tables() -> impl Iterator<Item = &'static SystemTable> {
-    storage::TABLES.iter().chain(statements::TABLES).chain(definitions::TABLES).chain(definitions::OPS_TABLES)
+    storage::TABLES
+        .iter()
+        .chain(statements::TABLES)
+        .chain(definitions::TABLES)
+        .chain(definitions::OPS_TABLES)
+        .chain(definitions::DEAD_LETTERS)
 }
 
 /// The system table of a name in a schema.

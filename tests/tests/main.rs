@@ -1,6 +1,7 @@
 //! Everything that is tested across crates: the binary as a process, the protocols through a running server, the seeds of
 //! the fuzz bodies, and the rules of the house.
 
+mod alerts;
 mod corpus;
 mod demo_cli;
 mod harness;

@@ -64,7 +64,7 @@ fn scripts() -> io::Result<Vec<PathBuf>> {
     let mut scripts: Vec<PathBuf> =
         std::fs::read_dir(here.join("slt"))?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     scripts.retain(|path| path.extension().is_some_and(|extension| extension == "slt"));
-    scripts.extend(["dialect", "ops", "sql"].map(|page| here.join(format!("../docs/{page}.md"))));
+    scripts.extend(["alerting", "dialect", "ops", "sql"].map(|page| here.join(format!("../docs/{page}.md"))));
     scripts.sort();
     Ok(scripts)
 }

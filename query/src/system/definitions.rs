@@ -1,4 +1,4 @@
-//! `sys.objects` and `sys.versions`: what is defined in the dialect, and what was.
+//! `sys.objects` and `sys.versions`: what is defined in the dialect, and what was; `sys.dead_letter`.
 
 use super::{Cell, Kind, Row, SystemColumn, SystemTable};
 use crate::catalog::Object;
@@ -36,6 +36,47 @@ pub(super) const TABLES: &[SystemTable] = &[
         rows: versions,
     },
 ];
+
+/// Events that were given up.
+pub(super) const DEAD_LETTERS: &[SystemTable] = &[SystemTable {
+    schema: super::SCHEMA,
+    name: "dead_letter",
+    about: "an event that was given up: CALL redeliver(event_id) tries it again",
+    columns: &[
+        SystemColumn::new("event_id", Kind::Text, "its name"),
+        SystemColumn::new("sink", Kind::Text, "who was to be told"),
+        SystemColumn::new("incident_id", Kind::Integer, "the incident"),
+        SystemColumn::new("event", Kind::Text, "what happened"),
+        SystemColumn::new("created_at", Kind::Time, "when it happened"),
+        SystemColumn::new("settled_at", Kind::Time, "when it was given up"),
+        SystemColumn::new("attempts", Kind::Integer, "how often it was tried"),
+        SystemColumn::new("answer", Kind::Text, "what the sink said last"),
+        SystemColumn::new("body", Kind::Text, "what was to be told"),
+    ],
+    rows: dead_letters,
+}];
+
+fn dead_letters(database: &Database) -> Result<Vec<Row>> {
+    let table = crate::ops::incident::tables()?.delivery;
+    let rows = database.ops().rows(table);
+    let dead =
+        rows.values().map(|row| crate::ops::Named::new(table, row)).filter(|row| row.text("state") == Some("dead"));
+    let row = |row: crate::ops::Named<'_>| {
+        let text = |name: &str| Cell::Text(row.text(name).map(str::to_owned));
+        vec![
+            text("event_id"),
+            text("sink"),
+            Cell::Integer(row.integer("incident_id")),
+            text("event"),
+            Cell::Time(row.time_ns("created_at")),
+            Cell::Time(row.time_ns("settled_at")),
+            Cell::Integer(row.integer("attempts")),
+            text("answer"),
+            text("body"),
+        ]
+    };
+    Ok(dead.map(row).collect())
+}
 
 /// What `CREATE SERVICE` defines, as operations teams ask for it.
 pub(super) const OPS_TABLES: &[SystemTable] = &[
