@@ -233,3 +233,21 @@ fn session(database: &Database) -> crate::Session {
     session.set_user(ACTOR);
     session
 }
+
+/// The anomaly score from which a point of a service counts.
+///
+/// # Errors
+/// [`Error::UndefinedObject`], and KP003 when there is no policy for its tier.
+pub(crate) fn tier_threshold(service: &str, definitions: &Definitions, database: &Database) -> Result<f64> {
+    let Definition::Service(found) = &definitions.get(Kind::Service, service)?.definition else {
+        return Err(Error::Internal("a service that is none".to_owned()));
+    };
+    let table = crate::ops::incident::built_in("tier_policy")?;
+    let held = database.ops().held(table);
+    let policy = held.find(&["tier"], &[crate::ops::Value::Integer(i64::from(found.tier))]);
+    let score = policy.and_then(|(_, row)| crate::ops::Named::new(table, row).number("score"));
+    score.ok_or_else(|| {
+        let what = format!("there is no policy for tier {}, which is that of service \"{service}\"", found.tier);
+        Error::definition("KP003", what).hinted("INSERT INTO ops.tier_policy has one.")
+    })
+}

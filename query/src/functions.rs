@@ -32,6 +32,7 @@ mod similar;
 mod states;
 mod sum;
 mod text;
+mod tier_threshold;
 mod time_bucket;
 mod time_weighted;
 mod zone;
@@ -56,6 +57,7 @@ pub(crate) use round::IntegersByRounding;
 pub(crate) use similar::{distance, most_similar};
 pub(crate) use sum::{ExactSums, SUM_OF_INTEGERS};
 pub(crate) use text::TextAsPostgres;
+pub(crate) use tier_threshold::{TIER_THRESHOLD, TierThreshold};
 pub(crate) use time_bucket::{TimeBucket, bucketing};
 
 use bounded::{Bounded, MULTIPLYING};

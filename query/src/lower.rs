@@ -25,7 +25,7 @@ use plimsoll_engine::{Snapshot, TableSchema};
 use crate::catalog::Definitions;
 use crate::database::Settings;
 use crate::dialect::Kind;
-use crate::functions::{BUSINESS_TIME, BusinessTime, Missing, most_similar};
+use crate::functions::{BUSINESS_TIME, BusinessTime, Missing, TIER_THRESHOLD, TierThreshold, most_similar};
 use crate::ops::{self, OpsSource};
 use crate::relation;
 use crate::source::SnapshotTable;
@@ -246,6 +246,11 @@ impl ContextProvider for Lowering<'_> {
             let (definitions, database) = (self.definitions.clone(), self.database.clone());
             let find = move |name: &str| relation::calendar_of(name, &definitions, &database);
             return Some(Arc::new(BusinessTime::over(Arc::new(find))));
+        }
+        if name == TIER_THRESHOLD {
+            let (definitions, database) = (self.definitions.clone(), self.database.clone());
+            let find = move |name: &str| crate::alert::tier_threshold(name, &definitions, &database);
+            return Some(Arc::new(TierThreshold::over(Arc::new(find))));
         }
         if let Some(function) = functions.scalars.get(name) {
             return Some(function.clone());
