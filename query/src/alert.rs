@@ -191,10 +191,12 @@ impl Watch {
     /// alert's name without.
     pub(crate) fn key(&self, labels: &Labels) -> String {
         let Some(pattern) = self.alert().option_text("dedup_key") else { return self.name().to_owned() };
-        let mut key = pattern.replace("{alert}", self.name());
-        key = key.replace("{service}", self.service().unwrap_or_default());
-        key = key.replace("{kpi}", self.kpi.as_deref().unwrap_or_default());
-        labels.iter().fold(key, |key, (name, value)| key.replace(&format!("{{{name}}}"), value))
+        // A dimension of the same name says more than the definition does.
+        let named =
+            labels.iter().fold(pattern.to_owned(), |key, (name, value)| key.replace(&format!("{{{name}}}"), value));
+        let key = named.replace("{alert}", self.name());
+        let key = key.replace("{service}", self.service().unwrap_or_default());
+        key.replace("{kpi}", self.kpi.as_deref().unwrap_or_default())
     }
 }
 

@@ -61,7 +61,6 @@ struct Due {
     policy: String,
     notify: BTreeSet<String>,
     condition: Option<String>,
-    is_first: bool,
 }
 
 /// Takes the steps that are due. Gives how many, and when the next one is.
@@ -90,7 +89,6 @@ pub(super) async fn take(session: &Session, now_ns: i64) -> Result<(usize, Optio
                 policy: row.text("policy").unwrap_or_default().to_owned(),
                 notify: notify.split(',').map(str::to_owned).collect(),
                 condition: row.text("condition").map(str::to_owned),
-                is_first: row.integer("step") == Some(0) && row.integer("cycle") == Some(0),
             },
         ));
     }
@@ -128,12 +126,7 @@ fn settle(transaction: &mut Transaction<'_>, step: &Due, holds: &Result<bool>) -
     }
     let Some((number, row)) = find(transaction, step.incident_id)? else { return Ok(()) };
     let is_new = Named::new(tables.incident, &row).integer("sequence") == Some(0);
-    let was_reopened = Named::new(tables.incident, &row).text("state") == Some("reopened");
-    let event = match () {
-        () if is_new => "incident.opened",
-        () if was_reopened && step.is_first => "incident.reopened",
-        () => "incident.escalated",
-    };
+    let event = if is_new { "incident.opened" } else { "incident.escalated" };
     let detail = serde_json::json!({ "policy": step.policy, "notify": step.notify });
     incident::record(transaction, &tables, step.incident_id, "escalated", &detail)?;
     incident::tell(transaction, &tables, number, event, &step.notify)

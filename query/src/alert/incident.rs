@@ -237,7 +237,9 @@ pub(super) fn resolve_if_over(transaction: &mut Transaction<'_>, id: i64, at_ns:
     let held = transaction.held(alerts);
     let mut members = held.rows().values().map(|row| Named::new(alerts, row));
     let is_open = |row: &Named<'_>| matches!(row.text("state"), Some("firing" | "clearing" | "flapping"));
-    if members.any(|row| row.integer("incident_id") == Some(id) && is_open(&row)) {
+    // A child is part of it while it lasts, and does not make it last.
+    let is_child = |row: &Named<'_>| row.text("suppressed_by").is_some();
+    if members.any(|row| row.integer("incident_id") == Some(id) && is_open(&row) && !is_child(&row)) {
         return Ok(false);
     }
     let Some((number, row)) = super::escalation::find(transaction, id)? else { return Ok(false) };

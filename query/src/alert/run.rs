@@ -243,6 +243,8 @@ async fn look(
         }
         let is_old = now_ns.saturating_sub(tracked.instance.true_until_ns) > watch.age_max_ns;
         let cause = match is_old {
+            // A plan and a problem are about what has been: no work that is planned today takes them away.
+            _ if watch.ticket != Ticket::Incident => None,
             true => Some(Cause { text: "its data came too late".to_owned(), parent: None }),
             false => suppress::cause(watch, labels, tracked.instance.began_ns, now_ns, definitions, database)?,
         };
