@@ -98,7 +98,10 @@ fn take_until(cursor: &mut Cursor<'_>, what: &str, is_end: impl Fn(&Cursor<'_>) 
 fn begins_clause(cursor: &Cursor<'_>) -> bool {
     let is_used = match &cursor.peek_at(1).kind {
         TokenKind::Sign(sign) => *sign != '(',
-        TokenKind::Word(word) => ["is", "in", "like", "between", "not", "and", "or"].contains(&word.as_str()),
+        TokenKind::Word(word) if word == "not" => {
+            ["in", "like", "ilike", "between"].iter().any(|word| cursor.is_word_at(2, word))
+        }
+        TokenKind::Word(word) => ["is", "in", "like", "ilike", "between", "and", "or"].contains(&word.as_str()),
         _ => false,
     };
     let words = ["for", "clear", "keep", "severity", "escalate", "with"];
