@@ -120,7 +120,9 @@ impl Alert {
         let query = take_until(cursor, "a query", |cursor| {
             let is_first = cursor.offset_of(cursor.peek()) == begins;
             let has_labels = cursor.is_word("labels") && cursor.peek_at(1).kind == TokenKind::Sign('(');
-            !is_first && (cursor.is_word("when") || has_labels)
+            // CLEAR WHEN without a WHEN before it must not pass for an alias and the condition itself.
+            let clears = cursor.is_word("clear") && cursor.is_word_at(1, "when");
+            !is_first && (cursor.is_word("when") || has_labels || clears)
         })?;
         let mut labels = None;
         if cursor.is_word("labels") {
