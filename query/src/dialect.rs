@@ -64,7 +64,7 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 /// A text as it has to be written.
-fn text_literal(text: &str) -> String {
+pub(crate) fn text_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

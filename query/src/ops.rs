@@ -207,6 +207,15 @@ impl<'a> Named<'a> {
     }
 }
 
+impl Named<'_> {
+    /// The stretch of time that `starts_at`, `ends_at`, `rrule` and `zone` tell.
+    pub(crate) fn window(&self) -> Option<Recurring> {
+        let zone = self.text("zone").and_then(|zone| zone.parse().ok()).unwrap_or(chrono_tz::UTC);
+        let (start_ns, end_ns) = (self.time_ns("starts_at")?, self.time_ns("ends_at")?);
+        Some(Recurring { start_ns, end_ns, rule: self.text("rrule").map(str::to_owned), zone })
+    }
+}
+
 /// What somebody knows better of a baseline.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Overriding {
@@ -248,10 +257,7 @@ pub(crate) fn maintenance(database: &Database, service: &str, affects: &str) -> 
         let row = Named { table, row };
         let of_service = row.text("service") == Some(service);
         let applies = row.text("affects").is_some_and(|all| all.split(',').any(|one| one.trim() == affects));
-        let zone = row.text("zone").and_then(|zone| zone.parse().ok()).unwrap_or(chrono_tz::UTC);
-        let (start_ns, end_ns) = (row.time_ns("starts_at")?, row.time_ns("ends_at")?);
-        let rule = row.text("rrule").map(str::to_owned);
-        (of_service && applies).then_some(Recurring { start_ns, end_ns, rule, zone })
+        row.window().filter(|_| of_service && applies)
     };
     rows.values().filter_map(window).collect()
 }

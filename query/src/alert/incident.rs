@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::machine::Phase;
 use super::priority::{self, Reach};
 use super::story::{Gathered, service_of};
 use super::{Labels, Ticket, Tracked, Watch, span_ns};
@@ -236,7 +237,7 @@ pub(super) fn resolve_if_over(transaction: &mut Transaction<'_>, id: i64, at_ns:
     let alerts = incident::built_in("alert")?;
     let held = transaction.held(alerts);
     let mut members = held.rows().values().map(|row| Named::new(alerts, row));
-    let is_open = |row: &Named<'_>| matches!(row.text("state"), Some("firing" | "clearing" | "flapping"));
+    let is_open = |row: &Named<'_>| row.text("state").is_some_and(Phase::is_open_word);
     // A child is part of it while it lasts, and does not make it last.
     let is_child = |row: &Named<'_>| row.text("suppressed_by").is_some();
     if members.any(|row| row.integer("incident_id") == Some(id) && is_open(&row) && !is_child(&row)) {
@@ -261,11 +262,10 @@ pub(super) fn resolve_if_over(transaction: &mut Transaction<'_>, id: i64, at_ns:
 ///
 /// # Errors
 /// Those of the store.
-pub(super) fn remind(transaction: &mut Transaction<'_>, watches: &dyn Fn(&str) -> Option<Watch>) -> Result<bool> {
+pub(super) fn remind<'w>(transaction: &mut Transaction<'_>, watches: &dyn Fn(&str) -> Option<&'w Watch>) -> Result<()> {
     let tables = incident::tables()?;
     let events = transaction.held(tables.event);
     let now_ns = transaction.now_ns();
-    let mut changed = false;
     for (number, row) in transaction.held(tables.incident).rows() {
         let row = Named::new(tables.incident, row);
         let (Some(state), Some(told_ns)) = (row.text("state"), row.time_ns("notified_at")) else { continue };
@@ -287,7 +287,6 @@ pub(super) fn remind(transaction: &mut Transaction<'_>, watches: &dyn Fn(&str) -
             () => continue,
         };
         incident::tell_all(transaction, &tables, *number, event)?;
-        changed = true;
     }
-    Ok(changed)
+    Ok(())
 }

@@ -103,6 +103,8 @@ pub(crate) struct Instance {
 }
 
 impl Phase {
+    const OPEN: [Phase; 3] = [Phase::Firing, Phase::Clearing, Phase::Flapping];
+
     /// Its word, as tables show it.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -117,7 +119,12 @@ impl Phase {
 
     /// True from the first notification to the last.
     pub(crate) fn is_open(self) -> bool {
-        matches!(self, Phase::Firing | Phase::Clearing | Phase::Flapping)
+        Phase::OPEN.contains(&self)
+    }
+
+    /// The same for the word of a phase, as tables show it.
+    pub(crate) fn is_open_word(word: &str) -> bool {
+        Phase::OPEN.iter().any(|phase| phase.word() == word)
     }
 }
 

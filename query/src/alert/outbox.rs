@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use super::ACTOR;
 use crate::dialect::{Definition, Kind};
-use crate::ops::{Named, Table, Transaction, Value, find_in};
+use crate::ops::incident::of_system as table;
+use crate::ops::{Named, Table, Transaction, Value};
 use crate::{Database, Error, Result};
 
 /// An event for one sink.
@@ -54,11 +55,6 @@ pub enum Settled {
     Dead(String),
     /// It is given up, and the sink is switched off.
     Gone(String),
-}
-
-fn table(name: &str) -> Result<&'static Table> {
-    let missing = || Error::Internal("a built-in table is missing".to_owned());
-    find_in(crate::system::SCHEMA, name).ok_or_else(missing)
 }
 
 impl Database {

@@ -13,7 +13,7 @@ use super::watermark::Watermarks;
 use super::{ACTOR, Instances, Labels, Ticket, Tracked, Watch, escalation, session};
 use crate::catalog::Definitions;
 use crate::dialect::Kind;
-use crate::ops::{Named, Rows, Table, Transaction, Value, find_in, incident};
+use crate::ops::{Named, Rows, Table, Transaction, Value, incident};
 use crate::session::Session;
 use crate::{Database, Error, Result};
 
@@ -107,12 +107,10 @@ impl Database {
                 tick.steps += steps;
             }
         }
-        let watches: BTreeMap<String, Watch> =
-            live.iter().map(|(name, one)| (name.clone(), one.watch.clone())).collect();
         escalation::go_on(self, now_ns)?;
         (tick.escalated, tick.next_ns) = escalation::take(&session, now_ns).await?;
         self.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
-            tickets::remind(transaction, &|name| watches.get(name).cloned())?;
+            tickets::remind(transaction, &|name| live.get(name).map(|one| &one.watch))?;
             forget_settled(transaction)
         })?;
         Ok(tick)
@@ -182,7 +180,7 @@ fn follow_definitions(
 }
 
 fn run_table() -> Result<&'static Table> {
-    find_in(crate::system::SCHEMA, "alert_run").ok_or_else(|| Error::Internal("a built-in table is missing".to_owned()))
+    incident::of_system("alert_run")
 }
 
 /// The instances of an alert as they were written down.

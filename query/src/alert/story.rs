@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::suppress::{hard_dependencies, open_alerts};
 use super::{Labels, Tracked, Watch};
 use crate::catalog::Definitions;
-use crate::dialect::{Definition, Kind, Service};
+use crate::dialect::{Definition, Kind, Service, text_literal};
 use crate::ops::incident::rfc3339;
 use crate::ops::{Named, incident};
 use crate::session::Session;
@@ -38,10 +38,6 @@ pub(super) struct Slo {
     name: String,
     pub(super) budget_remaining: Option<f64>,
     pub(super) burn_rate: Option<f64>,
-}
-
-fn text_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Asks for what a story tells besides facts. What cannot be told is left out.

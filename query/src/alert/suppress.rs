@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::machine::Phase;
 use super::{Labels, Watch};
 use crate::analysis::recurrence::Recurring;
 use crate::catalog::Definitions;
@@ -59,13 +60,10 @@ fn is_silenced(watch: &Watch, labels: &Labels, now_ns: i64, row: &Named<'_>) -> 
     let named = |column: &str, name: Option<&str>| row.text(column).is_none_or(|wanted| Some(wanted) == name);
     let wanted: BTreeMap<String, String> =
         row.text("labels").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let (Some(start_ns), Some(end_ns)) = (row.time_ns("starts_at"), row.time_ns("ends_at")) else { return false };
-    let zone = row.text("zone").and_then(|zone| zone.parse().ok()).unwrap_or(chrono_tz::UTC);
-    let window = Recurring { start_ns, end_ns, rule: row.text("rrule").map(str::to_owned), zone };
     named("alert", Some(watch.name()))
         && named("service", watch.service())
         && wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
-        && holds(&window, now_ns)
+        && row.window().is_some_and(|window| holds(&window, now_ns))
 }
 
 /// The services that one cannot do without, be it through others.
@@ -91,7 +89,7 @@ pub(super) fn open_alerts(services: &BTreeSet<String>, database: &Database) -> R
     let mut open = Vec::new();
     for row in database.ops().rows(table).values() {
         let named = Named::new(table, row);
-        let is_open = matches!(named.text("state"), Some("firing" | "clearing" | "flapping"));
+        let is_open = named.text("state").is_some_and(Phase::is_open_word);
         if let (true, Some(service), Some(alert)) = (is_open, named.text("service"), named.text("alert"))
             && services.contains(service)
         {

@@ -41,7 +41,7 @@ pub(crate) fn tables() -> Result<Tables> {
         incident: built_in("incident")?,
         event: built_in("incident_event")?,
         escalation: built_in("escalation")?,
-        delivery: super::find_in(crate::system::SCHEMA, "delivery").ok_or_else(missing)?,
+        delivery: of_system("delivery")?,
         review: built_in("review")?,
     })
 }
@@ -49,6 +49,11 @@ pub(crate) fn tables() -> Result<Tables> {
 /// A table of the schema `ops` that there is.
 pub(crate) fn built_in(name: &str) -> Result<&'static Table> {
     find(name).ok_or_else(missing)
+}
+
+/// A table of the schema `sys` that there is.
+pub(crate) fn of_system(name: &str) -> Result<&'static Table> {
+    super::find_in(crate::system::SCHEMA, name).ok_or_else(missing)
 }
 
 fn missing() -> Error {
