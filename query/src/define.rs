@@ -133,7 +133,10 @@ impl Defining {
                 Procedure::read(call)?.run(&self.actor, now_ns(state), database)?;
                 done()
             }
-            Statement::EvaluateSla { .. } => Err(Error::Internal("EVALUATE is planned as a query".to_owned())),
+            Statement::EvaluateSla { .. }
+            | Statement::Backtest(_)
+            | Statement::ExplainAlert { .. }
+            | Statement::Subscribe { .. } => Err(Error::Internal("it is planned as a query".to_owned())),
         }
     }
 

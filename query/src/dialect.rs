@@ -10,9 +10,11 @@
 use std::fmt;
 
 mod alerting;
+mod backtest;
 mod calendar;
 mod call;
 mod cursor;
+mod expression;
 mod indicator;
 mod lexer;
 mod options;
@@ -24,6 +26,7 @@ mod statement;
 mod tests;
 
 pub(crate) use alerting::{Alert, Policy, Sink};
+pub(crate) use backtest::Backtest;
 pub(crate) use calendar::Calendar;
 pub(crate) use call::{Call, Literal};
 pub(crate) use indicator::{Baseline, Kpi, Query, Season};

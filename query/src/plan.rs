@@ -286,6 +286,14 @@ impl Plan {
             let columns = columns(&query, &reading.plan);
             return Ok((Plan::Rows(reading), columns));
         }
+        if matches!(
+            &**dialect,
+            dialect::Statement::Backtest(_)
+                | dialect::Statement::ExplainAlert { .. }
+                | dialect::Statement::Subscribe { .. }
+        ) {
+            return Err(unsupported(dialect.tag()));
+        }
         if let dialect::Statement::Call(call) = &**dialect {
             crate::alert::Procedure::read(call).map_err(|error| error.shifted(statement.offset()))?;
         }

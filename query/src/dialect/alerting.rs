@@ -3,15 +3,13 @@
 use std::fmt;
 
 use super::cursor::Cursor;
+use super::expression::{Expression, begins_query, take_until};
 use super::indicator::on_service;
 use super::lexer::TokenKind;
 use super::statement::Kind;
 use super::{Options, Query, SyntaxError, joined, quoted, text_literal};
 
 type Result<T, E = SyntaxError> = std::result::Result<T, E>;
-
-/// An expression of SQL over the columns of a row.
-pub(crate) type Expression = Query;
 
 /// An alert: a query that is looked at again and again, and a condition on its rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,117 +66,132 @@ pub(crate) struct Step {
     pub(crate) when: Option<Expression>,
 }
 
-/// Takes text up to one of some words, a sign or the end, outside of parentheses and of `CASE ... END`.
-fn take_until(cursor: &mut Cursor<'_>, what: &str, is_end: impl Fn(&Cursor<'_>) -> bool) -> Result<Query> {
-    let (mut depth, mut cases) = (0_usize, 0_usize);
-    let start = cursor.peek().clone();
-    let mut last = None;
-    loop {
-        let is_outside = depth == 0 && cases == 0;
-        if cursor.peek().kind == TokenKind::End || (is_outside && is_end(cursor)) {
-            break;
-        }
-        match &cursor.peek().kind {
-            TokenKind::Sign('(' | '[') => depth += 1,
-            TokenKind::Sign(')' | ']') if depth == 0 => break,
-            TokenKind::Sign(')' | ']') => depth -= 1,
-            TokenKind::Word(word) if word == "case" => cases += 1,
-            TokenKind::Word(word) if word == "end" => cases = cases.saturating_sub(1),
-            _ => {}
-        }
-        last = Some(cursor.advance());
-    }
-    match last {
-        Some(last) => Ok(Query { text: cursor.between(&start, &last).to_owned(), offset: cursor.offset_of(&start) }),
-        None => Err(cursor.unexpected(what, &[])),
+/// The clauses of an alert behind its query, in whichever order they are written.
+const CLAUSES: [&str; 6] = ["labels", "when", "clear", "keep", "severity", "escalate"];
+
+/// What has been read of them.
+#[derive(Default)]
+struct Clauses {
+    labels: Option<Vec<String>>,
+    when: Option<Expression>,
+    hold: Option<String>,
+    clear: Option<Clear>,
+    keep_firing: Option<String>,
+    severity: Option<Expression>,
+    escalate: Option<String>,
+}
+
+/// True where a clause begins behind a query. The shape decides, since the words can be aliases.
+fn ends_query(cursor: &Cursor<'_>, _is_first: bool) -> bool {
+    let next = &cursor.peek_at(1).kind;
+    match &cursor.peek().kind {
+        TokenKind::Word(word) => match word.as_str() {
+            "when" => true,
+            "labels" => *next == TokenKind::Sign('('),
+            "clear" => cursor.is_word_at(1, "when"),
+            "keep" => cursor.is_word_at(1, "firing"),
+            "severity" => matches!(next, TokenKind::Text(_)) || cursor.is_word_at(1, "case"),
+            "escalate" => cursor.is_word_at(1, "to"),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
-/// True where a clause of an alert begins that comes behind a condition. A word that is used as a column is none.
-fn begins_clause(cursor: &Cursor<'_>) -> bool {
-    let is_used = match &cursor.peek_at(1).kind {
-        TokenKind::Sign(sign) => *sign != '(',
-        TokenKind::Word(word) if word == "not" => {
-            ["in", "like", "ilike", "between"].iter().any(|word| cursor.is_word_at(2, word))
-        }
-        TokenKind::Word(word) => ["is", "in", "like", "ilike", "between", "and", "or"].contains(&word.as_str()),
+/// True where a clause begins behind a condition. At its beginning such a word can also be a column: the shape decides.
+fn begins_clause(cursor: &Cursor<'_>, is_first: bool) -> bool {
+    let is_clause = ["for", "with"].iter().chain(&CLAUSES).any(|word| cursor.is_word(word));
+    let goes_on = match &cursor.peek_at(1).kind {
+        TokenKind::End => true,
+        TokenKind::Sign(sign) => *sign != '(' || cursor.is_word("labels"),
+        TokenKind::Word(word) => match () {
+            () if cursor.is_word("clear") => word != "when",
+            () if cursor.is_word("keep") => word != "firing",
+            () if cursor.is_word("escalate") => word != "to",
+            () => {
+                let behind_column = ["and", "between", "ilike", "in", "is", "like", "not", "or", "for", "with"];
+                behind_column.iter().chain(&CLAUSES).any(|known| known == word)
+            }
+        },
         _ => false,
     };
-    let words = ["for", "clear", "keep", "severity", "escalate", "with"];
-    words.iter().any(|word| cursor.is_word(word)) && !is_used
+    is_clause && !(is_first && goes_on)
+}
+
+impl Clauses {
+    /// Takes all that come next.
+    fn parse(cursor: &mut Cursor<'_>) -> Result<Clauses> {
+        let mut clauses = Clauses::default();
+        let mut seen: Vec<&str> = Vec::new();
+        while let Some(word) = CLAUSES.into_iter().find(|word| cursor.is_word(word)) {
+            if seen.contains(&word) {
+                let hint = match word {
+                    "when" | "clear" => "Join conditions with AND or OR.",
+                    "escalate" => "An alert has one escalation policy, whose steps can tell many sinks.",
+                    _ => "An alert has each clause once.",
+                };
+                return Err(cursor.error(&format!("{} is given twice", word.to_uppercase()), Some(hint.to_owned())));
+            }
+            seen.push(word);
+            cursor.advance();
+            clauses.take(word, cursor)?;
+            if cursor.is_word("for") {
+                let hint = match clauses.when {
+                    Some(_) => "FOR stands once behind a condition, that of WHEN or of CLEAR WHEN.",
+                    None => "FOR stands behind the condition of WHEN.",
+                };
+                return Err(cursor.error("FOR belongs to no condition here", Some(hint.to_owned())));
+            }
+        }
+        Ok(clauses)
+    }
+
+    /// Takes what follows the first word of a clause.
+    fn take(&mut self, word: &str, cursor: &mut Cursor<'_>) -> Result<()> {
+        match word {
+            "labels" => self.labels = Some(cursor.list(|cursor| cursor.name("the name of a column"))?),
+            "when" => {
+                self.when = Some(condition(cursor)?);
+                self.hold = span_after(cursor, "for")?;
+            }
+            "clear" => {
+                cursor.expect("when")?;
+                let when = condition(cursor)?;
+                self.clear = Some(Clear { when, hold: span_after(cursor, "for")? });
+            }
+            "keep" => {
+                cursor.expect("firing")?;
+                cursor.expect("for")?;
+                self.keep_firing = Some(span(cursor)?);
+            }
+            "severity" => self.severity = Some(take_until(cursor, "an expression such as 'critical'", begins_clause)?),
+            _ => {
+                cursor.expect("to")?;
+                self.escalate = Some(cursor.name("the name of an escalation policy")?);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Alert {
     pub(super) fn parse(name: String, cursor: &mut Cursor<'_>) -> Result<Alert> {
         let service = on_service(cursor)?;
         cursor.expect("as")?;
-        if !cursor.is_word("select") && !cursor.is_word("with") && !cursor.is_sign('(') {
+        if !begins_query(cursor) {
             return Err(cursor.unexpected("a query", &["select"]));
         }
-        // A query that begins WITH has the word in front, where it begins no clause.
-        let begins = cursor.offset_of(cursor.peek());
-        let query = take_until(cursor, "a query", |cursor| {
-            let is_first = cursor.offset_of(cursor.peek()) == begins;
-            let has_labels = cursor.is_word("labels") && cursor.peek_at(1).kind == TokenKind::Sign('(');
-            // CLEAR WHEN without a WHEN before it must not pass for an alias and the condition itself.
-            let clears = cursor.is_word("clear") && cursor.is_word_at(1, "when");
-            !is_first && (cursor.is_word("when") || has_labels || clears)
-        })?;
-        let mut labels = None;
-        if cursor.is_word("labels") {
-            cursor.advance();
-            labels = Some(cursor.list(|cursor| cursor.name("the name of a column"))?);
-        }
-        cursor.expect_any(&["when"]).map_err(|error| match error.hint {
-            Some(_) => {
-                SyntaxError { hint: Some("Expected WHEN and a condition on the rows of the query.".into()), ..error }
-            }
-            None => error,
-        })?;
-        let when = condition(cursor)?;
-        let hold = span_after(cursor, "for")?;
-        let mut alert = Alert {
-            name,
-            service,
-            query,
-            labels,
-            when,
-            hold,
-            clear: None,
-            keep_firing: None,
-            severity: None,
-            escalate: None,
-            options: Options::default(),
+        let query = take_until(cursor, "a query", ends_query)?;
+        let Clauses { labels, when, hold, clear, keep_firing, severity, escalate } = Clauses::parse(cursor)?;
+        let Some(when) = when else {
+            return Err(cursor.unexpected("WHEN and a condition on the rows of the query", &[]));
         };
-        let mut seen: Vec<&str> = Vec::new();
-        let clauses = ["clear", "keep", "severity", "escalate"];
-        while let Some(word) = clauses.into_iter().find(|word| cursor.is_word(word)) {
-            if seen.contains(&word) {
-                return Err(cursor.error(&format!("{} is given twice", word.to_uppercase()), None));
-            }
-            seen.push(word);
-            cursor.advance();
-            match word {
-                "clear" => {
-                    cursor.expect("when")?;
-                    let when = condition(cursor)?;
-                    alert.clear = Some(Clear { when, hold: span_after(cursor, "for")? });
-                }
-                "keep" => {
-                    cursor.expect("firing")?;
-                    cursor.expect("for")?;
-                    alert.keep_firing = Some(span(cursor)?);
-                }
-                "severity" => alert.severity = Some(take_until(cursor, "an expression", begins_clause)?),
-                _ => {
-                    cursor.expect("to")?;
-                    alert.escalate = Some(cursor.name("the name of an escalation policy")?);
-                }
-            }
+        let options = Options::parse_with(cursor, Kind::Alert)?;
+        if options != Options::default() && CLAUSES.iter().any(|word| cursor.is_word(word)) {
+            return Err(cursor.unexpected("the end of the statement, since options come last", &[]));
         }
-        alert.options = Options::parse_with(cursor, Kind::Alert)?;
-        cursor.expect_end(&["for", "clear", "keep", "severity", "escalate", "with"])?;
-        Ok(alert)
+        cursor.expect_end(&["labels", "clear", "keep", "severity", "escalate", "with"])?;
+        Ok(Alert { name, service, query, labels, when, hold, clear, keep_firing, severity, escalate, options })
     }
 
     /// The value of an option as text.
@@ -235,7 +248,11 @@ impl Step {
             cursor.advance();
             notify.push(cursor.name("the name of a sink")?);
         }
-        let is_end = |cursor: &Cursor<'_>| cursor.is_sign(',') && cursor.is_word_at(1, "after");
+        // Without its comma a step behind a condition would be a part of it.
+        let is_end = |cursor: &Cursor<'_>, _is_first: bool| {
+            let at = usize::from(cursor.is_sign(','));
+            cursor.is_word_at(at, "after") && (at == 1 || matches!(cursor.peek_at(1).kind, TokenKind::Text(_)))
+        };
         let when = match cursor.eat("when") {
             true => Some(take_until(cursor, "a condition such as NOT acknowledged", is_end)?),
             false => None,

@@ -43,7 +43,7 @@ enum Takes {
 
 /// What options a place takes: their names and types, and who has them.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+pub(super) struct Known {
     whose: &'static str,
     options: &'static [(&'static str, Takes)],
     /// Those that only ALTER takes, since CREATE has clauses for them.
@@ -51,6 +51,22 @@ struct Known {
 }
 
 impl Known {
+    pub(super) const BACKTEST: Known = Known {
+        whose: "A backtest",
+        options: &[
+            ("max_delay", Takes::Span),
+            ("lead", Takes::Span),
+            ("score", Takes::Word(&["all", "precision", "recall", "f1"])),
+        ],
+        clauses: &[],
+    };
+
+    pub(super) const SUBSCRIPTION: Known = Known {
+        whose: "A subscription",
+        options: &[("snapshot", Takes::Truth), ("min_interval", Takes::Span)],
+        clauses: &[],
+    };
+
     fn with(kind: Kind) -> Known {
         Known { whose: whose(kind), options: known(kind), clauses: &[] }
     }
@@ -216,8 +232,13 @@ impl Options {
 
     /// Parses ` WITH (...)` if it comes next.
     pub(super) fn parse_with(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Options> {
+        Options::parse_for(cursor, Known::with(kind))
+    }
+
+    /// Parses ` WITH (...)` of what is no definition, if it comes next.
+    pub(super) fn parse_for(cursor: &mut Cursor<'_>, known: Known) -> Result<Options> {
         match cursor.eat("with") {
-            true => Options::parse(cursor, Known::with(kind)),
+            true => Options::parse(cursor, known),
             false => Ok(Options::default()),
         }
     }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use super::backtest::instant;
 use super::cursor::Cursor;
+use super::expression::query_in_parentheses;
+use super::options::Known;
 use super::{
-    Alert, Baseline, Calendar, Call, Kpi, Options, Override, Policy, Query, Service, Sink, Sla, Slo, SyntaxError,
-    joined, quoted, text_literal,
+    Alert, Backtest, Baseline, Calendar, Call, Kpi, Options, Override, Policy, Query, Service, Sink, Sla, Slo,
+    SyntaxError, joined, quoted, text_literal,
 };
 
 type Result<T, E = SyntaxError> = std::result::Result<T, E>;
@@ -45,6 +48,12 @@ pub(crate) enum Statement {
     EvaluateSla { name: String, period: String },
     /// `CALL name(...)`
     Call(Call),
+    /// `BACKTEST ALERT name BETWEEN '...' AND '...' ...`
+    Backtest(Backtest),
+    /// `EXPLAIN ALERT name AT '...'`
+    ExplainAlert { name: String, at: String },
+    /// `SUBSCRIBE TO (query) [WITH (...)]`
+    Subscribe { query: Query, options: Options },
 }
 
 /// What `SHOW CREATE` shows.
@@ -123,8 +132,9 @@ impl Statement {
             Statement::Drop { kind, .. } => kind.tags()[2],
             Statement::Comment { .. } => "COMMENT",
             Statement::ShowCreate { .. } | Statement::ShowLineage { .. } => "SHOW",
-            Statement::EvaluateSla { .. } => "SELECT",
+            Statement::EvaluateSla { .. } | Statement::Backtest(_) | Statement::ExplainAlert { .. } => "SELECT",
             Statement::Call(_) => "CALL",
+            Statement::Subscribe { .. } => "SUBSCRIBE",
         }
     }
 }
@@ -231,26 +241,39 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
     match () {
         () if cursor.eat("create") => {
             let or_replace = cursor.eat_all(&["or", "replace"]);
-            kind(cursor).map(|kind| definition(cursor, kind, or_replace))
+            with_kind(cursor, |cursor, kind| definition(cursor, kind, or_replace))
         }
-        () if cursor.eat("alter") => kind(cursor).map(|kind| alter(cursor, kind)),
-        () if cursor.eat("drop") => kind(cursor).map(|kind| drop_objects(cursor, kind)),
-        () if cursor.eat_all(&["comment", "on"]) => kind(cursor).map(|kind| comment(cursor, kind)),
+        () if cursor.eat("alter") => with_kind(cursor, alter),
+        () if cursor.eat("drop") => with_kind(cursor, drop_objects),
+        () if cursor.eat_all(&["comment", "on"]) => with_kind(cursor, comment),
         () if cursor.eat_all(&["show", "create"]) => Some(show_create(cursor)),
         () if cursor.eat_all(&["show", "lineage"]) => Some(show_lineage(cursor)),
         () if cursor.eat("evaluate") => Some(evaluate(cursor)),
         () if cursor.eat("call") => Some(Call::parse(cursor).map(Statement::Call)),
+        () if cursor.eat("backtest") => Some(Backtest::parse(cursor).map(Statement::Backtest)),
+        () if cursor.eat_all(&["explain", "alert"]) => Some(explain_alert(cursor)),
+        () if cursor.eat("subscribe") => Some(subscribe(cursor)),
         () => None,
     }
 }
 
-/// Takes the words of a kind if they come next.
-fn kind(cursor: &mut Cursor<'_>) -> Option<Kind> {
-    let comes_next = |cursor: &mut Cursor<'_>, words: &str| {
-        let words: Vec<&str> = words.split(' ').collect();
-        cursor.eat_all(&words)
-    };
-    KINDS.iter().find(|(words, _)| comes_next(cursor, words)).map(|(_, kind)| *kind)
+/// Takes the words of a kind if the first one comes next, and does something with the kind.
+fn with_kind<'a, T>(
+    cursor: &mut Cursor<'a>,
+    then: impl FnOnce(&mut Cursor<'a>, Kind) -> Result<T>,
+) -> Option<Result<T>> {
+    let (first, kind) = KINDS
+        .iter()
+        .map(|(words, kind)| (words.split(' ').next().unwrap_or(words), *kind))
+        .find(|(first, _)| cursor.is_word(first))?;
+    let rest = kind.word()[first.len()..].split_whitespace();
+    cursor.advance();
+    for word in rest {
+        if let Err(error) = cursor.expect(word) {
+            return Some(Err(error));
+        }
+    }
+    Some(then(cursor, kind))
 }
 
 /// What is expected where a name stands.
@@ -266,12 +289,8 @@ fn first_words() -> Vec<&'static str> {
 
 /// Takes the words of a kind.
 fn expect_kind(cursor: &mut Cursor<'_>, also: &[&'static str]) -> Result<Kind> {
-    if cursor.eat("escalation") {
-        cursor.expect("policy")?;
-        return Ok(Kind::Policy);
-    }
-    match kind(cursor) {
-        Some(kind) => Ok(kind),
+    match with_kind(cursor, |_, kind| Ok(kind)) {
+        Some(kind) => kind,
         None => {
             let words = [first_words().as_slice(), also].concat();
             let listed = super::cursor::listed(words.iter().map(|word| word.to_uppercase()));
@@ -367,6 +386,22 @@ fn evaluate(cursor: &mut Cursor<'_>) -> Result<Statement> {
     Ok(Statement::EvaluateSla { name, period })
 }
 
+fn explain_alert(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let name = cursor.name("the name of an alert")?;
+    cursor.expect("at")?;
+    let at = instant(cursor)?;
+    cursor.expect_end(&[])?;
+    Ok(Statement::ExplainAlert { name, at })
+}
+
+fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect("to")?;
+    let query = query_in_parentheses(cursor)?;
+    let options = Options::parse_for(cursor, Known::SUBSCRIPTION)?;
+    cursor.expect_end(&["with"])?;
+    Ok(Statement::Subscribe { query, options })
+}
+
 /// As a message names it.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -440,6 +475,11 @@ impl fmt::Display for Statement {
                 write!(f, "EVALUATE SLA {} FOR PERIOD {}", quoted(name), text_literal(period))
             }
             Statement::Call(call) => write!(f, "{call}"),
+            Statement::Backtest(backtest) => write!(f, "{backtest}"),
+            Statement::ExplainAlert { name, at } => {
+                write!(f, "EXPLAIN ALERT {} AT {}", quoted(name), text_literal(at))
+            }
+            Statement::Subscribe { query, options } => write!(f, "SUBSCRIBE TO ({}){options}", query.text),
         }
     }
 }

@@ -6,6 +6,7 @@ use expect_test::expect_file;
 use proptest::prelude::*;
 
 use super::alerting::{Clear, Step};
+use super::expression::Expression;
 use super::*;
 
 fn parsed(text: &str) -> Statement {
@@ -112,6 +113,40 @@ fn statements_have_a_canonical_text() {
         ("ALTER ALERT a SET (enabled = false)", "ALTER ALERT a SET (enabled = false)"),
         ("call acknowledge(4711, note => 'it''s me')", "CALL acknowledge(4711, note => 'it''s me')"),
         ("CALL tick()", "CALL tick()"),
+        (
+            "CREATE ALERT a AS SELECT t.when, x AS case, t.end AS labels FROM when t WHERE severity > t.from WHEN value > t.for LABELS (x)",
+            "CREATE ALERT a AS SELECT t.when, x AS case, t.end AS labels FROM when t WHERE severity > t.from LABELS (x) WHEN value > t.for",
+        ),
+        (
+            "CREATE ALERT a AS (SELECT 1) SEVERITY 'minor' ESCALATE TO escalate KEEP FIRING FOR '1 h' CLEAR WHEN clear FOR 'x' \
+             WHEN severity FOR '5 min'",
+            "CREATE ALERT a AS (SELECT 1) WHEN severity FOR '5 min' CLEAR WHEN clear FOR 'x' KEEP FIRING FOR '1 h' \
+             SEVERITY 'minor' ESCALATE TO escalate",
+        ),
+        (
+            "CREATE ALERT a AS SELECT 1 WHEN severity = 'x' AND value > keep OR NOT clear AND (SELECT true WHERE for) SEVERITY severity",
+            "CREATE ALERT a AS SELECT 1 WHEN severity = 'x' AND value > keep OR NOT clear AND (SELECT true WHERE for) SEVERITY severity",
+        ),
+        (
+            "CREATE ESCALATION POLICY after (AFTER '0 min' NOTIFY after WHEN after > 1, AFTER '1 h' NOTIFY notify)",
+            "CREATE ESCALATION POLICY after (AFTER '0 min' NOTIFY after WHEN after > 1, AFTER '1 h' NOTIFY notify)",
+        ),
+        (
+            "backtest alert checkout_slow between '2026-01-01' and '2026-07-01' with (max_delay = '15 min', lead = '30 min', score = ALL)",
+            "BACKTEST ALERT checkout_slow BETWEEN '2026-01-01' AND '2026-07-01' WITH (max_delay = '15 min', lead = '30 min', score = 'all')",
+        ),
+        (
+            "BACKTEST ALERT a BETWEEN 'x' AND 'y' SWEEP (score_threshold IN (2, 2.5, .5), for_duration IN ('0 min', '5 min')) \
+             AGAINST (SELECT opened_at, resolved_at FROM ops.incident WHERE service IN ('checkout') -- all )\n)",
+            "BACKTEST ALERT a BETWEEN 'x' AND 'y' AGAINST (SELECT opened_at, resolved_at FROM ops.incident WHERE service IN ('checkout')) \
+             SWEEP (score_threshold IN (2, 2.5, .5), for_duration IN ('0 min', '5 min'))",
+        ),
+        ("explain alert Alert at '2026-05-01 10:07'", "EXPLAIN ALERT alert AT '2026-05-01 10:07'"),
+        (
+            "SUBSCRIBE TO (WITH a AS (SELECT 1) SELECT case when (true) then ')' end FROM a) with (snapshot = on, min_interval = '1 s')",
+            "SUBSCRIBE TO (WITH a AS (SELECT 1) SELECT case when (true) then ')' end FROM a) WITH (snapshot = true, min_interval = '1 s')",
+        ),
+        ("SUBSCRIBE TO ((SELECT 1))", "SUBSCRIBE TO ((SELECT 1))"),
         ("CALL x(-1.5, true, NULL)", "CALL x(-1.5, true, NULL)"),
     ];
     for (written, canonical) in cases {
@@ -161,6 +196,58 @@ fn the_tier_and_owner_of_a_service_can_be_altered() {
 }
 
 #[test]
+fn secrets_are_masked_where_a_sink_is_shown_and_kept_where_it_is_stored() {
+    let text = "CREATE SINK s WITH (url = 'https://x', secret = 'a', secret_previous = 'b', token = 'c', username = 'u', \
+                password = 'd')";
+    let Statement::Create { mut object, .. } = parsed(text) else { panic!("no CREATE") };
+    assert_eq!(object.to_string(), text);
+    let masked = "CREATE SINK s WITH (url = 'https://x', secret = '***', secret_previous = '***', token = '***', \
+                  username = 'u', password = '***')";
+    assert_eq!(object.masked().to_string(), masked);
+    assert_eq!(object.to_string(), text);
+    let Statement::AlterSet { set, reset, .. } = parsed("ALTER SINK s SET (token = 'e')") else { panic!("no ALTER") };
+    object.change_options(&set, &reset);
+    assert!(object.to_string().contains("token = 'e'"));
+    assert_eq!(object.masked().to_string(), masked);
+}
+
+#[test]
+fn command_tags_are_those_of_what_comes_back() {
+    for (text, tag) in [
+        ("CREATE OR REPLACE ESCALATION POLICY p (AFTER '0 min' NOTIFY a)", "CREATE ESCALATION POLICY"),
+        ("ALTER ALERT a RESET (repeat)", "ALTER ALERT"),
+        ("DROP SINK a", "DROP SINK"),
+        ("BACKTEST ALERT a BETWEEN 'x' AND 'y'", "SELECT"),
+        ("EXPLAIN ALERT a AT 'x'", "SELECT"),
+        ("SUBSCRIBE TO (SELECT 1)", "SUBSCRIBE"),
+    ] {
+        assert_eq!(parsed(text).tag(), tag, "{text}");
+    }
+}
+
+/// Errors of planning point into the statement.
+#[test]
+fn queries_and_conditions_know_where_they_stood() {
+    let stood = |text: &str, part: &Query| {
+        let rest: String = text.chars().skip(part.offset).collect();
+        assert!(rest.starts_with(&part.text), "{text}: {part:?}");
+    };
+    let text = "/* ü */ CREATE ALERT a AS SELECT 'é' LABELS (x) SEVERITY 'ö' WHEN ((v)) FOR '1 s' CLEAR WHEN w -- c";
+    let Statement::Create { object, .. } = parsed(text) else { panic!("no CREATE") };
+    let Definition::Alert(Alert { query, when, severity: Some(severity), clear: Some(clear), .. }) = *object else {
+        panic!("no alert with all of it")
+    };
+    for (part, written) in [(query, "SELECT 'é'"), (when, "((v))"), (severity, "'ö'"), (clear.when, "w")] {
+        assert_eq!(part.text, written);
+        stood(text, &part);
+    }
+    let text = "BACKTEST ALERT \"ü\" BETWEEN 'ä' AND 'y' AGAINST ( SELECT 1 /* ) */ )";
+    let Statement::Backtest(Backtest { against: Some(against), .. }) = parsed(text) else { panic!("no BACKTEST") };
+    assert_eq!(against.text, "SELECT 1");
+    stood(text, &against);
+}
+
+#[test]
 fn escapes_in_texts_are_postgresqls() {
     let cases = [
         (r"\b\f\n\r\t", "\u{8}\u{c}\n\r\t"),
@@ -202,6 +289,9 @@ fn other_statements_are_sql() {
         "CREATE OR REPLACE VIEW v AS SELECT 1",
         "SELECT 'open",
         "create",
+        "EXPLAIN SELECT 1",
+        "EXPLAIN (ANALYZE) SELECT * FROM alert",
+        "SELECT * FROM backtest WHERE subscribe",
     ] {
         assert_eq!(parse_statement(text), None, "{text}");
     }
@@ -306,9 +396,12 @@ fn plain_name() -> impl Strategy<Value = String> {
     name().prop_filter("not AFTER", |name| name != "after")
 }
 
-fn condition() -> impl Strategy<Value = Query> {
+fn condition() -> impl Strategy<Value = Expression> {
     let texts = prop_oneof![
         Just("value > 5"),
+        Just("severity"),
+        Just("t.for > keep AND clear IS NOT NULL /* FOR */ OR end = 'x'"),
+        Just("labels ? 'a' AND score >= tier_threshold('s')"),
         Just("NOT acknowledged AND severity = 'critical'"),
         Just("CASE WHEN a THEN b ELSE c END IN (1, 2) -- WITH (\n OR d"),
         Just("substring(host FOR 3) = 'FOR' AND \"for\" > (SELECT 1 WHERE x)"),
@@ -338,6 +431,30 @@ fn alert() -> impl Strategy<Value = Definition> {
             options,
         })
     })
+}
+
+fn backtest() -> impl Strategy<Value = Statement> {
+    let thresholds = || {
+        prop::collection::btree_set((0u32..9, 0u32..100), 1..4)
+            .prop_map(|values| values.into_iter().map(|(a, b)| format!("{a}.{b}")).collect::<Vec<_>>())
+    };
+    let spans = || prop::collection::btree_set(text(), 1..4).prop_map(|values| values.into_iter().collect::<Vec<_>>());
+    let parameters = vec!["score_threshold", "for_duration", "clear_for", "keep_firing"];
+    let sweep = prop::sample::subsequence(parameters, 0..=4).prop_flat_map(move |names| {
+        let values = |name: &str| match name {
+            "score_threshold" => thresholds().boxed(),
+            _ => spans().boxed(),
+        };
+        names.into_iter().map(|name| (Just(name.to_owned()), values(name))).collect::<Vec<_>>()
+    });
+    let scores = prop_oneof![Just("all"), Just("precision"), Just("recall"), Just("f1")];
+    let score = scores.prop_map(|score| OptionValue::Text(score.to_owned())).boxed();
+    let options = options(vec![("max_delay", any_text()), ("lead", any_text()), ("score", score)]);
+    (name(), text(), text(), prop::option::of(query()), sweep, options).prop_map(
+        |(alert, start, end, against, sweep, options)| {
+            Statement::Backtest(Backtest { alert, start, end, against, sweep, options })
+        },
+    )
 }
 
 fn statement() -> impl Strategy<Value = Statement> {
@@ -394,7 +511,12 @@ fn statement() -> impl Strategy<Value = Statement> {
     let overriding = (name(), set, labels, text(), text()).prop_map(|(baseline, set, labels, reason, until)| {
         Statement::Override(Override { baseline, set, labels, reason, until })
     });
-    prop_oneof![6 => create, 1 => alter, 1 => overriding, 1 => drop, 1 => comment, 1 => show, 1 => lineage, 1 => evaluate]
+    let explain = (name(), text()).prop_map(|(name, at)| Statement::ExplainAlert { name, at });
+    let watching =
+        options(vec![("snapshot", any::<bool>().prop_map(OptionValue::Truth).boxed()), ("min_interval", any_text())]);
+    let subscribe = (query(), watching).prop_map(|(query, options)| Statement::Subscribe { query, options });
+    let new = prop_oneof![backtest(), explain, subscribe];
+    prop_oneof![6 => create, 3 => new, 1 => alter, 1 => overriding, 1 => drop, 1 => comment, 1 => show, 1 => lineage, 1 => evaluate]
 }
 
 proptest! {
