@@ -24,21 +24,27 @@ use crate::catalog::{Definitions, Object};
 use crate::dialect::{Alert, Definition, Kind};
 use crate::{Database, Error, Result};
 
+mod backtest;
 mod calls;
 mod escalation;
 mod evaluate;
+mod explain;
 mod incident;
 pub(crate) mod machine;
 mod outbox;
 mod priority;
+mod replay;
 mod run;
 mod story;
 mod suppress;
+mod threshold;
 mod watermark;
 
+pub(crate) use backtest::{dry_run, dry_run_notice, relation as backtest};
 pub(crate) use calls::Procedure;
 pub(crate) use escalation::check as check_policy;
 pub(crate) use evaluate::check;
+pub(crate) use explain::relation as explain;
 pub use outbox::{Delivery, Settled, SinkOptions};
 pub(crate) use run::Alerts;
 pub use run::Tick;
@@ -183,8 +189,9 @@ impl Watch {
         self.alert().service.as_deref()
     }
 
+    /// False for an alert that is switched off, or that has had a dry run and was not armed since.
     pub(crate) fn is_enabled(&self) -> bool {
-        self.alert().option_text("enabled") != Some("false")
+        self.alert().option_text("enabled") != Some("false") && self.alert().option_text(DRY_RUN).is_none()
     }
 
     /// What instances share an incident: the option `dedup_key`, with `{alert}`, `{service}`, `{kpi}` and dimensions in it; the
@@ -199,6 +206,9 @@ impl Watch {
         key.replace("{kpi}", self.kpi.as_deref().unwrap_or_default())
     }
 }
+
+/// The option of an alert that only shows what it would have done, and over which time.
+pub(crate) const DRY_RUN: &str = "dry_run";
 
 /// How often an instance may begin to fire within an hour when the alert does not say.
 const FLAP_MAX: usize = 6;

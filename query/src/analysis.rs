@@ -2,6 +2,7 @@
 //! is an argument: instants are nanoseconds since the Unix epoch.
 
 pub(crate) mod anomaly;
+pub(crate) mod backtest;
 pub(crate) mod calendar;
 pub(crate) mod duration;
 pub(crate) mod intervals;

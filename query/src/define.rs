@@ -73,13 +73,21 @@ impl Defining {
     /// Whatever is wrong with it; then nothing has changed.
     pub(crate) async fn run(&self, state: &SessionState, database: &Database) -> Result<Done> {
         let (this, state, database) = (self.clone(), state.clone(), database.clone());
+        let (now_ns, seen) = (now_ns(&state), database.clone());
         let work = move || on_deep_stack(|| this.carry_out(&state, &database));
-        blocking(work).await.map_err(|error| error.shifted(self.offset))
+        let done = blocking(work).await.map_err(|error| error.shifted(self.offset))?;
+        match (&*self.statement, done) {
+            (Statement::Create { object, .. }, Done::Command(Command::Define { tag, .. })) => {
+                let notice = crate::alert::dry_run_notice(object, &seen, now_ns).await;
+                Ok(Done::Command(Command::Define { tag, notice }))
+            }
+            (_, done) => Ok(done),
+        }
     }
 
     fn carry_out(&self, state: &SessionState, database: &Database) -> Result<Done> {
         let catalog = database.catalog();
-        let done = || Ok(Done::Command(Command::Define(self.statement.tag())));
+        let done = || Ok(Done::Command(Command::Define { tag: self.statement.tag(), notice: None }));
         match &*self.statement {
             Statement::Create { or_replace, if_not_exists, object } => {
                 let (kind, name) = (object.kind(), object.name());

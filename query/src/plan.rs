@@ -5,8 +5,9 @@ use std::sync::Arc;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -286,12 +287,19 @@ impl Plan {
             let columns = columns(&query, &reading.plan);
             return Ok((Plan::Rows(reading), columns));
         }
-        if matches!(
-            &**dialect,
-            dialect::Statement::Backtest(_)
-                | dialect::Statement::ExplainAlert { .. }
-                | dialect::Statement::Subscribe { .. }
-        ) {
+        let computed = match &**dialect {
+            dialect::Statement::Backtest(backtest) => Some(crate::alert::backtest(backtest, lowering)),
+            dialect::Statement::ExplainAlert { name, at } => Some(crate::alert::explain(name, at, lowering)),
+            _ => None,
+        };
+        if let Some(computed) = computed {
+            let computed = computed.map_err(|error| error.shifted(statement.offset()))?;
+            let source = provider_as_source(Arc::new(computed));
+            let plan = LogicalPlanBuilder::scan(dialect.tag(), source, None)?.build()?;
+            let columns = columns_of(&plan);
+            return Ok((Plan::Rows(Reading::new(lowering.analyze(plan)?)?), columns));
+        }
+        if let dialect::Statement::Subscribe { .. } = &**dialect {
             return Err(unsupported(dialect.tag()));
         }
         if let dialect::Statement::Call(call) = &**dialect {
@@ -480,6 +488,16 @@ pub(crate) fn columns(query: &Query, plan: &LogicalPlan) -> Vec<OutputColumn> {
         }
     };
     fields.iter().enumerate().map(column).collect()
+}
+
+/// Names and types from the plan.
+fn columns_of(plan: &LogicalPlan) -> Vec<OutputColumn> {
+    let column = |field: &Arc<Field>| OutputColumn {
+        name: field.name().clone(),
+        data_type: field.data_type().clone(),
+        nullable: field.is_nullable(),
+    };
+    plan.schema().fields().iter().map(column).collect()
 }
 
 /// The stream under the names of the result.

@@ -24,19 +24,21 @@ mod kpi;
 mod promise;
 mod sla;
 mod slo;
+mod slot;
 mod step;
 
 pub(crate) use baseline::settings as baseline_settings;
+pub(crate) use computed::Computed;
 pub(crate) use functions::{SCALARS, evaluation, function, is_function};
 pub(crate) use kpi::Shape;
 pub(crate) use promise::{calendar_of, check_slo, zone_of};
+pub(crate) use slot::slot;
 pub(crate) use step::step_of;
 
 use crate::catalog::{Definitions, Object, plan_query};
-use crate::dialect::{Definition, Kind, Query};
+use crate::dialect::{Baseline, Definition, Kind, Query};
 use crate::lower::Lowering;
 use crate::{Error, OutputColumn, Result};
-use computed::Computed;
 
 /// The relation that an object is read as.
 ///
@@ -78,6 +80,12 @@ pub(crate) fn has_baseline(name: &str, kind: Kind, definitions: &Definitions) ->
     kind == Kind::Kpi && baseline::of(name, definitions).is_some()
 }
 
+/// The baseline of a KPI, and its object.
+pub(crate) fn baseline_of<'a>(kpi: &str, definitions: &'a Definitions) -> Option<(&'a Object, &'a Baseline)> {
+    let baseline = baseline::of(kpi, definitions)?;
+    Some((definitions.find(Kind::Baseline, &baseline.name)?.as_ref(), baseline))
+}
+
 /// The columns that a baseline adds to its KPI's.
 pub(crate) fn baseline_columns() -> Vec<(String, DataType)> {
     baseline::FIELDS.iter().map(|(name, data_type)| ((*name).to_owned(), data_type.clone())).collect()
@@ -113,7 +121,7 @@ fn computed(relation: Computed) -> Arc<dyn TableSource> {
 }
 
 /// Plans the query of a definition. Positions in errors count along the statement that defines it.
-fn plan_text(query: &Query, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
+pub(crate) fn plan_text(query: &Query, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
     let planned = || {
         let statements = crate::parse(&query.text)?;
         match statements.as_slice() {

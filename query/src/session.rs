@@ -354,7 +354,7 @@ impl fmt::Debug for Outcome {
 }
 
 /// A command that was carried out. Displays as PostgreSQL's command tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// `CREATE TABLE`
     CreateTable,
@@ -369,7 +369,12 @@ pub enum Command {
     /// `VACUUM`
     Vacuum,
     /// A change of what is defined, by its tag: `CREATE KPI`, `DROP SLO`, `COMMENT`.
-    Define(&'static str),
+    Define {
+        /// The tag.
+        tag: &'static str,
+        /// What whoever asked should know of it.
+        notice: Option<String>,
+    },
     /// `UPDATE rows`
     Update {
         /// Rows changed.
@@ -387,6 +392,16 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// What whoever asked should know of it.
+    pub fn notice(&self) -> Option<&str> {
+        match self {
+            Command::Define { notice, .. } => notice.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -396,7 +411,7 @@ impl fmt::Display for Command {
             Command::CreateView => f.write_str("CREATE VIEW"),
             Command::DropView => f.write_str("DROP VIEW"),
             Command::Vacuum => f.write_str("VACUUM"),
-            Command::Define(tag) => f.write_str(tag),
+            Command::Define { tag, .. } => f.write_str(tag),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),
             Command::Update { rows } => write!(f, "UPDATE {rows}"),
             Command::Delete { rows } => write!(f, "DELETE {rows}"),

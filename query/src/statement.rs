@@ -129,7 +129,8 @@ fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str) -> Result<Vec<Statement>
 /// A statement of the dialect, if `rest`, which begins at the parser's next token, begins with one; `offset` characters stand
 /// before it. The parser is then behind its last token.
 fn parse_dialect(parser: &mut Parser<'_>, rest: &str, offset: usize) -> Result<Option<dialect::Statement>> {
-    const FIRST: [&str; 7] = ["alter", "call", "comment", "create", "drop", "evaluate", "show"];
+    const FIRST: [&str; 10] =
+        ["alter", "backtest", "call", "comment", "create", "drop", "evaluate", "explain", "show", "subscribe"];
     let Token::Word(first) = &parser.peek_token_ref().token else { return Ok(None) };
     if !FIRST.iter().any(|word| first.value.eq_ignore_ascii_case(word)) {
         return Ok(None);

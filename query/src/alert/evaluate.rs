@@ -14,10 +14,13 @@ use crate::dialect::Alert;
 use crate::session::Session;
 use crate::{Error, Result};
 
-/// Columns that are put behind those of the query.
+/// Columns that are put behind those of the query. The first two have a number behind, where one alert is asked several ways.
 const WHEN: &str = "\u{1f}when";
 const CLEAR: &str = "\u{1f}clear";
 const SEVERITY: &str = "\u{1f}severity";
+
+/// What the names of such columns begin with.
+const ADDED: char = '\u{1f}';
 
 /// Columns of KPIs that are texts and tell nothing apart.
 const NO_LABELS: [&str; 3] = ["band", "quality", "status"];
@@ -28,34 +31,54 @@ pub(crate) struct Found {
     pub(crate) time_ns: i64,
     pub(crate) labels: Labels,
     pub(crate) values: BTreeMap<String, f64>,
-    when: Option<bool>,
-    clear: Option<bool>,
-    severity: Option<String>,
+    pub(crate) when: Option<bool>,
+    pub(crate) clear: Option<bool>,
+    pub(crate) severity: Option<String>,
 }
 
-/// A step of an instance.
+/// A step of an instance, and what was known of it then.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Happened {
     pub(crate) labels: Labels,
     pub(crate) step: Step,
+    pub(crate) began_ns: i64,
+    pub(crate) values: BTreeMap<String, f64>,
+    pub(crate) severity: Option<String>,
 }
 
-/// The statement that gives the rows after a time, up to another.
-fn text(alert: &Alert, after_ns: i64, last_ns: i64) -> String {
-    let clear = match &alert.clear {
-        Some(clear) => clear.when.text.clone(),
-        None => format!("NOT ({}\n)", alert.when.text),
-    };
+/// The statement that gives the rows after a time, up to another, with what each of some conditions says of them. `more` are
+/// columns besides, expressions under names.
+pub(super) fn text(
+    alert: &Alert,
+    conditions: &[String],
+    more: &[(String, String)],
+    after_ns: i64,
+    last_ns: i64,
+) -> String {
+    let mut added = String::new();
+    for (at, when) in conditions.iter().enumerate() {
+        let clear = match &alert.clear {
+            Some(clear) => clear.when.text.clone(),
+            None => format!("NOT ({when}\n)"),
+        };
+        added += &format!(", ({when}\n)::boolean AS \"{WHEN}{at}\", ({clear}\n)::boolean AS \"{CLEAR}{at}\"");
+    }
+    for (name, expression) in more {
+        added += &format!(", ({expression}\n) AS \"{ADDED}{name}\"");
+    }
     let severity = alert.severity.as_ref().map_or("NULL", |severity| severity.text.as_str());
-    let instant = crate::ops::incident::rfc3339;
+    let (query, instant) = (&alert.query.text, crate::ops::incident::rfc3339);
     format!(
-        "SELECT *, ({}\n)::boolean AS \"{WHEN}\", ({clear}\n)::boolean AS \"{CLEAR}\", ({severity}\n)::text AS \"{SEVERITY}\"\
-         \nFROM ({}\n) AS signal WHERE time > '{}' AND time <= '{}' ORDER BY time",
-        alert.when.text,
-        alert.query.text,
+        "SELECT *{added}, ({severity}\n)::text AS \"{SEVERITY}\"\nFROM ({query}\n) AS signal \
+         WHERE time > '{}' AND time <= '{}' ORDER BY time",
         instant(after_ns),
         instant(last_ns)
     )
+}
+
+/// What a column besides is called, of those that were asked for under a name.
+pub(super) fn added(name: &str) -> Option<&str> {
+    name.strip_prefix(ADDED)
 }
 
 /// Checks what an alert means, and gives the tables of time series that it reads.
@@ -135,11 +158,13 @@ pub(crate) async fn rows(
     now_ns: i64,
 ) -> Result<Vec<Found>> {
     let step_ns = watch.rule.step_ns;
-    let text = text(watch.alert(), from_ns.saturating_sub(step_ns), until_ns.saturating_sub(step_ns));
+    let conditions = [watch.alert().when.text.clone()];
+    let (after_ns, last_ns) = (from_ns.saturating_sub(step_ns), until_ns.saturating_sub(step_ns));
+    let text = text(watch.alert(), &conditions, &[], after_ns, last_ns);
     let batches = session.rows_of(&text, now_ns).await?;
     let mut all = Vec::new();
     for batch in &batches {
-        read(batch, watch.alert(), &mut all).map_err(DataFusionError::from)?;
+        read(batch, watch.alert(), 0, &mut all)?;
     }
     Ok(all)
 }
@@ -154,12 +179,26 @@ pub(crate) fn tables(watch: &Watch, session: &Session, now_ns: i64) -> Result<Ve
     session.tables_of(statement, now_ns)
 }
 
-fn read(batch: &RecordBatch, alert: &Alert, all: &mut Vec<Found>) -> datafusion::arrow::error::Result<()> {
+/// Reads rows, with what the condition with a number says of them.
+///
+/// # Errors
+/// None, unless a type of the query has changed.
+pub(super) fn read(batch: &RecordBatch, alert: &Alert, condition: usize, all: &mut Vec<Found>) -> Result<()> {
+    read_columns(batch, alert, condition, all).map_err(|error| DataFusionError::from(error).into())
+}
+
+fn read_columns(
+    batch: &RecordBatch,
+    alert: &Alert,
+    condition: usize,
+    all: &mut Vec<Found>,
+) -> datafusion::arrow::error::Result<()> {
     let schema = batch.schema();
     let instant = DataType::Timestamp(TimeUnit::Nanosecond, None);
     let mut time = None;
     let mut labels: Vec<(&str, StringArray)> = Vec::new();
     let mut numbers: Vec<(&str, Float64Array)> = Vec::new();
+    let (when_name, clear_name) = (format!("{WHEN}{condition}"), format!("{CLEAR}{condition}"));
     let (mut when, mut clear) = (None, None);
     let mut severity = None;
     let boolean = |column: &ArrayRef| -> Option<BooleanArray> { column.as_boolean_opt().cloned() };
@@ -174,9 +213,10 @@ fn read(batch: &RecordBatch, alert: &Alert, all: &mut Vec<Found>) -> datafusion:
             "time" if time.is_none() => {
                 time = Some(cast(column, &instant)?.as_primitive::<TimestampNanosecondType>().clone());
             }
-            WHEN => when = boolean(column),
-            CLEAR => clear = boolean(column),
+            _ if name == when_name => when = boolean(column),
+            _ if name == clear_name => clear = boolean(column),
             SEVERITY => severity = Some(cast(column, &DataType::Utf8)?.as_string::<i32>().clone()),
+            _ if added(name).is_some() => {}
             _ if is_label => labels.push((name, cast(column, &DataType::Utf8)?.as_string::<i32>().clone())),
             _ if is_number => {
                 let floats = cast(column, &DataType::Float64)?;
@@ -253,12 +293,12 @@ pub(crate) fn fold(
             if row.when == Some(true) && row.severity.is_some() {
                 tracked.severity.clone_from(&row.severity);
             }
-            happened.extend(steps.into_iter().map(|step| Happened { labels: (*labels).clone(), step }));
+            happened.extend(steps.into_iter().map(|step| tracked.happened(labels, step)));
         }
         for labels in missing {
             let Some(tracked) = instances.get_mut(&labels) else { continue };
             let steps = tracked.instance.observe(rule, &Sample { start_ns, end_ns, when: None, clear: None });
-            happened.extend(steps.into_iter().map(|step| Happened { labels: labels.clone(), step }));
+            happened.extend(steps.into_iter().map(|step| tracked.happened(&labels, step)));
         }
         instances.retain(|_, tracked| tracked.number.is_some() || !tracked.instance.is_blank());
     }
@@ -275,5 +315,10 @@ impl Tracked {
             suppressed_by: None,
             number: None,
         }
+    }
+
+    fn happened(&self, labels: &Labels, step: Step) -> Happened {
+        let (values, severity) = (self.values.clone(), self.severity.clone());
+        Happened { labels: labels.clone(), step, began_ns: self.instance.began_ns, values, severity }
     }
 }

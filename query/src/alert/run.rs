@@ -146,8 +146,12 @@ fn follow_definitions(
         let told = run.and_then(|(_, row)| Named::new(runs, row).time_ns("evaluated_until"));
         // A new alert sees as much of the past as it takes to fire at once.
         let since_ns = object.defined_ns.saturating_sub(watch.rule.hold_ns).saturating_sub(2 * watch.rule.step_ns);
-        let before = live.get(&object.name);
-        let until_ns = before.map(|before| before.until_ns).or(told).unwrap_or(since_ns);
+        let until_ns = match live.get(&object.name) {
+            // One that was off looks ahead when it is switched on, not back.
+            Some(before) if !before.watch.is_enabled() => since_ns,
+            Some(before) => before.until_ns,
+            None => told.unwrap_or(since_ns),
+        };
         let instances = stored(&object.name, &database.ops().rows(incident::built_in("alert")?))?;
         let one = Live {
             tables: evaluate::tables(&watch, session, now_ns).unwrap_or_default(),
@@ -295,7 +299,7 @@ fn follow(
     definitions: &Definitions,
     database: &Database,
 ) -> Result<()> {
-    for Happened { labels, step } in happened {
+    for Happened { labels, step, .. } in happened {
         let Some(tracked) = instances.get_mut(labels) else { continue };
         let event = match (step.from == step.to, step.no_data) {
             (true, true) => "no_data",
@@ -337,7 +341,7 @@ fn follow(
     }
     // What is over belongs nowhere any longer; its row goes on to say where it did.
     let mut over: BTreeMap<i64, i64> = BTreeMap::new();
-    for Happened { labels, step } in happened {
+    for Happened { labels, step, .. } in happened {
         let Some(tracked) = instances.get_mut(labels) else { continue };
         if step.to == Phase::Resolved && step.from != step.to {
             tracked.suppressed_by = None;

@@ -31,25 +31,31 @@ pub(super) fn cause(
     definitions: &Definitions,
     database: &Database,
 ) -> Result<Option<Cause>> {
-    let cause = |text: String, parent| Ok(Some(Cause { text, parent }));
+    match quiet(watch, labels, now_ns, database)? {
+        Some(text) => Ok(Some(Cause { text, parent: None })),
+        None if watch.inhibited => upstream(watch, began_ns, definitions, database),
+        None => Ok(None),
+    }
+}
+
+/// The maintenance or the silence because of which nobody hears of an instance at a moment.
+///
+/// # Errors
+/// None, unless a built-in table is missing.
+pub(super) fn quiet(watch: &Watch, labels: &Labels, at_ns: i64, database: &Database) -> Result<Option<String>> {
     if let Some(service) = watch.service() {
         let windows = crate::ops::maintenance(database, service, "alert");
-        if windows.iter().any(|window| holds(window, now_ns)) {
-            return cause(format!("maintenance of {service}"), None);
+        if windows.iter().any(|window| holds(window, at_ns)) {
+            return Ok(Some(format!("maintenance of {service}")));
         }
     }
     let table = incident::built_in("silence")?;
-    for row in database.ops().rows(table).values() {
-        let row = Named::new(table, row);
-        if is_silenced(watch, labels, now_ns, &row) {
-            let reason = row.text("reason").unwrap_or_default();
-            return cause(format!("silence {}: {reason}", row.integer("id").unwrap_or(0)), None);
-        }
-    }
-    match watch.inhibited {
-        true => upstream(watch, began_ns, definitions, database),
-        false => Ok(None),
-    }
+    let rows = database.ops().rows(table);
+    let silence = rows.values().map(|row| Named::new(table, row)).find(|row| is_silenced(watch, labels, at_ns, row));
+    Ok(silence.map(|row| {
+        let reason = row.text("reason").unwrap_or_default();
+        format!("silence {}: {reason}", row.integer("id").unwrap_or(0))
+    }))
 }
 
 fn holds(window: &Recurring, now_ns: i64) -> bool {

@@ -180,6 +180,7 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("assignee", Text),
             ("due", Span),
             ("enabled", Truth),
+            ("dry_run", Span),
         ],
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn settings(baseline: &Baseline, lowering: &Lowering<'_>) -> Result<S
     Ok(Settings { seasons: seasons(baseline), step_ns, history_ns, method, band, zone })
 }
 
-fn seasons(baseline: &Baseline) -> Vec<Season> {
+pub(super) fn seasons(baseline: &Baseline) -> Vec<Season> {
     use crate::dialect::Season as Written;
     let season = |written: &Written| match written {
         Written::HourOfWeek => Some(Season::HourOfWeek),

@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use crate::analysis::duration::Span;
 use crate::analysis::period::Period;
 use crate::analysis::sli::{Tallies, WHOLE, number_of};
-use crate::dialect::{self, Definition, Kind, quoted};
+use crate::dialect::{self, Definition, Kind, quoted, text_literal};
 use crate::lower::Lowering;
 use crate::{Error, Result};
 
@@ -29,7 +29,9 @@ use super::{gaps, sla};
 pub(crate) const SCALARS: [&str; 3] = ["burn_rate", "coverage", "sli"];
 
 /// Each function, and what its arguments are.
-const SIGNATURES: [(&str, &str); 7] = [
+const SIGNATURES: [(&str, &str); 9] = [
+    ("alert_dry_run", "alert_dry_run(alert, length of time [, at])"),
+    ("backtest_alert", "backtest_alert(alert, from, to [, query of incidents [, sweep [, options]]])"),
     ("burn_rate", "burn_rate(slo, length of time [, at])"),
     ("coverage", "coverage(kpi, from, to)"),
     ("error_budget", "error_budget(slo [, at])"),
@@ -56,6 +58,8 @@ pub(crate) fn function(
     let (name, signature) = SIGNATURES.iter().find(|(known, _)| *known == name)?;
     let arguments = Arguments { name, signature, given: arguments, lowering };
     let answer = match *name {
+        "alert_dry_run" => dry_run(&arguments),
+        "backtest_alert" => backtest(&arguments),
         "burn_rate" => burn_rate(&arguments),
         "coverage" => gaps::coverage(&arguments),
         "error_budget" => error_budget(&arguments),
@@ -293,5 +297,34 @@ fn sla_report(arguments: &Arguments<'_>) -> Result<Computed> {
     match &object.definition {
         Definition::Sla(sla) => sla::relation(object, sla, Some(arguments.text(1)?), arguments.lowering),
         _ => Err(Error::Internal(format!("{} is no SLA", quoted(&object.name)))),
+    }
+}
+
+/// What an alert would have opened in the time before a moment.
+fn dry_run(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(2, 3)?;
+    let end_ns = arguments.optional_instant(2)?.unwrap_or_else(|| crate::plan::now_ns(arguments.lowering.state));
+    let start_ns = end_ns.saturating_sub(arguments.length_ns(1)?);
+    crate::alert::dry_run(arguments.text(0)?, start_ns, end_ns, arguments.lowering)
+}
+
+/// `BACKTEST ALERT` for whoever can only send SELECT: the same parts as texts.
+fn backtest(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(3, 6)?;
+    let mut text = format!("BACKTEST ALERT {} BETWEEN", quoted(arguments.text(0)?));
+    text += &format!(" {} AND {}", text_literal(arguments.text(1)?), text_literal(arguments.text(2)?));
+    for (at, clause) in [(3, "AGAINST"), (4, "SWEEP"), (5, "WITH")] {
+        if at < arguments.given.len() && !arguments.text(at)?.trim().is_empty() {
+            text += &format!(" {clause} ({}\n)", arguments.text(at)?);
+        }
+    }
+    let parsed = dialect::parse_statement(&text).transpose().map_err(|error| {
+        let hint = error.hint.map(|hint| format!(". {hint}")).unwrap_or_default();
+        let message = format!("{}{hint}", error.message);
+        Error::InvalidParameter { name: arguments.name.to_owned(), message }
+    })?;
+    match parsed {
+        Some(dialect::Statement::Backtest(backtest)) => crate::alert::backtest(&backtest, arguments.lowering),
+        _ => Err(arguments.refused()),
     }
 }

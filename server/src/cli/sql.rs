@@ -129,8 +129,14 @@ pub(super) async fn print_statement(
     let prepared = session.prepare(statement, &[], now_ns)?;
     match session.run(&prepared, &[], now_ns).await? {
         // Only rows are data: a command tag would spoil a CSV or JSON file.
-        Outcome::Done(command) if format == Format::Table => Ok(writeln!(out, "{command}")?),
-        Outcome::Done(_) => Ok(()),
+        Outcome::Done(command) => {
+            if let Some(notice) = command.notice() {
+                writeln!(std::io::stderr(), "WARNING:  {notice}")?;
+            }
+            Ok(if format == Format::Table {
+                writeln!(out, "{command}")?
+            })
+        }
         Outcome::Rows { mut stream, notice } => {
             if let Some(notice) = notice {
                 writeln!(std::io::stderr(), "WARNING:  {notice}")?;

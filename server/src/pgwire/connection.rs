@@ -271,7 +271,13 @@ impl Connection {
                 let work =
                     session.query.run(prepared, arguments, now_ns).map(|outcome| Ok(outcome.map_err(SqlError::from)?));
                 match watched(work, reader, cancel, &shared.killed, deadline).await? {
-                    Outcome::Done(command) => return Ok(Some(command.to_string())),
+                    Outcome::Done(command) => {
+                        if let Some(notice) = command.notice() {
+                            self.session.warn(code::WARNING, notice);
+                            self.put_notices();
+                        }
+                        return Ok(Some(command.to_string()));
+                    }
                     Outcome::Rows { stream, notice } => {
                         if let Some(notice) = notice {
                             self.session.warn(code::WARNING, &notice);
