@@ -133,9 +133,10 @@ pub(super) async fn print_statement(
             if let Some(notice) = command.notice() {
                 writeln!(std::io::stderr(), "WARNING:  {notice}")?;
             }
-            Ok(if format == Format::Table {
-                writeln!(out, "{command}")?
-            })
+            match format {
+                Format::Table => Ok(writeln!(out, "{command}")?),
+                _ => Ok(()),
+            }
         }
         Outcome::Rows { mut stream, notice } => {
             if let Some(notice) = notice {
