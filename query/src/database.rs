@@ -198,6 +198,7 @@ impl Settings {
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             // The optimizer looks this one up by name; queries find functions in `functions`.
             .with_aggregate_functions(vec![first_value_udaf()])
+            .with_optimizer_rules(crate::times_of_buckets::rules())
             .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .build();
         state.register_function_rewrite(Arc::new(IntegersByRounding::new()))?;

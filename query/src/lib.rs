@@ -38,6 +38,7 @@ mod source;
 mod stack;
 mod statement;
 mod system;
+mod times_of_buckets;
 mod vacuum;
 
 pub use alert::{Delivery, Settled, SinkOptions, Tick};

@@ -6,8 +6,11 @@ use chrono::{DateTime, Months};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampNanosecondType};
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::bucket::{Bucketing, Width};
 use super::clocks::Clocks;
@@ -77,6 +80,15 @@ impl ScalarUDFImpl for TimeBucket {
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
         Ok(ordering_of_time(inputs))
     }
+
+    fn preimage(&self, args: &[Expr], bucket: &Expr, _: &SimplifyContext) -> Result<PreimageResult> {
+        let [width, time, options @ ..] = args else { return Ok(PreimageResult::None) };
+        let options: Option<Vec<&ScalarValue>> = options.iter().map(Expr::as_literal).collect();
+        Ok(match (width.as_literal(), options) {
+            (Some(width), Some(options)) => times_of(bucketing(width, &options)?.as_ref(), time, bucket)?,
+            _ => PreimageResult::None,
+        })
+    }
 }
 
 /// `date_bin(stride, source, origin)`: the start of the stride-long bin, counted from `origin`, that holds `source`.
@@ -120,28 +132,54 @@ impl ScalarUDFImpl for DateBin {
         let [stride, source, start] = args.args.as_slice() else {
             return Err(no_such_function(self.name(), &[]));
         };
-        let width = match interval(constant(stride, "stride")?)? {
-            Some(IntervalMonthDayNano { months: 1.., .. }) => {
-                let what = "timestamps cannot be binned into intervals containing months or years".to_owned();
-                let hint = Some("time_bucket() has buckets of months.".to_owned());
-                return Err(external(Error::Unsupported { what, position: None, hint }));
-            }
-            Some(stride) => {
-                Some(Width::new(stride).map_err(|_| invalid("stride", "stride must be greater than zero"))?)
-            }
-            None => None,
-        };
-        let origin_ns = match constant(start, "origin")? {
-            ScalarValue::TimestampNanosecond(origin_ns, _) => *origin_ns,
-            _ => None,
-        };
-        let bucketing = width.zip(origin_ns).map(|(width, origin_ns)| Bucketing::new(width, origin_ns));
-        apply(bucketing.as_ref(), source, args.number_rows, args.return_type())
+        let bins = bins(constant(stride, "stride")?, constant(start, "origin")?)?;
+        apply(bins.as_ref(), source, args.number_rows, args.return_type())
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
         Ok(ordering_of_time(inputs))
     }
+
+    fn preimage(&self, args: &[Expr], bin: &Expr, _: &SimplifyContext) -> Result<PreimageResult> {
+        let [stride, source, start] = args else { return Ok(PreimageResult::None) };
+        Ok(match (stride.as_literal(), start.as_literal()) {
+            (Some(stride), Some(start)) => times_of(bins(stride, start)?.as_ref(), source, bin)?,
+            _ => PreimageResult::None,
+        })
+    }
+}
+
+/// The bins of `date_bin`; `None` when its stride or its origin is NULL, and so is every bin.
+fn bins(stride: &ScalarValue, origin: &ScalarValue) -> Result<Option<Bucketing>> {
+    let width = match interval(stride)? {
+        Some(IntervalMonthDayNano { months: 1.., .. }) => {
+            let what = "timestamps cannot be binned into intervals containing months or years".to_owned();
+            let hint = Some("time_bucket() has buckets of months.".to_owned());
+            return Err(external(Error::Unsupported { what, position: None, hint }));
+        }
+        Some(stride) => Some(Width::new(stride).map_err(|_| invalid("stride", "stride must be greater than zero"))?),
+        None => None,
+    };
+    let origin_ns = match origin {
+        ScalarValue::TimestampNanosecond(origin_ns, _) => *origin_ns,
+        _ => None,
+    };
+    Ok(width.zip(origin_ns).map(|(width, origin_ns)| Bucketing::new(width, origin_ns)))
+}
+
+/// The times whose bucket begins at an instant, so that a comparison of buckets with it becomes one of times, which the scan
+/// can prune by. Where no bucket begins then, the range is empty and lies where the next one begins: every comparison comes out
+/// the same, since buckets are ordered as times are.
+fn times_of(bucketing: Option<&Bucketing>, time: &Expr, instant: &Expr) -> Result<PreimageResult> {
+    let Some(ScalarValue::TimestampNanosecond(Some(instant_ns), zone)) = instant.as_literal() else {
+        return Ok(PreimageResult::None);
+    };
+    let range = bucketing.and_then(|buckets| Some((buckets.start_ns(*instant_ns)?, buckets.end_ns(*instant_ns)?)));
+    let Some((start_ns, end_ns)) = range else { return Ok(PreimageResult::None) };
+    let begin_ns = if start_ns == *instant_ns { start_ns } else { end_ns };
+    let at = |ns: i64| ScalarValue::TimestampNanosecond(Some(ns), zone.clone());
+    let interval = Box::new(Interval::try_new(at(begin_ns), at(end_ns))?);
+    Ok(PreimageResult::Range { expr: time.clone(), interval })
 }
 
 /// The buckets that `time_bucket(width, time, options...)` asks for, from the constants of the call; `None` when the width is
