@@ -134,6 +134,21 @@ impl Definitions {
         false
     }
 
+    /// The alerts that the option `burn_alerts` of an SLO has made, and nobody has made theirs.
+    pub(crate) fn burn_alerts(&self, slo: &str) -> impl Iterator<Item = &Arc<Object>> {
+        let of = Reference::Object(Kind::Slo, slo.to_owned());
+        let is_made = |object: &Object| object.definition.option_text(BURN_TEMPLATE).is_some();
+        self.of_kind(Kind::Alert).filter(move |object| is_made(object) && object.reads.contains(&of))
+    }
+
+    /// True for an alert that one of some SLOs has made, and that goes with it.
+    fn is_owned(&self, reference: &Reference, by: &[Reference]) -> bool {
+        by.iter().any(|by| match by {
+            Reference::Object(Kind::Slo, slo) => self.burn_alerts(slo).any(|object| object.reference() == *reference),
+            _ => false,
+        })
+    }
+
     /// What a reference is called in a message: `view v`, `kpi k`, `table t`.
     fn called(&self, reference: &Reference) -> String {
         match reference {
@@ -172,6 +187,22 @@ impl Reference {
         }
     }
 }
+
+/// What a statement changes: objects, new or in place of their last version, and what is removed.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) put: Vec<Object>,
+    pub(crate) gone: Vec<Reference>,
+}
+
+impl From<Object> for Changed {
+    fn from(object: Object) -> Changed {
+        Changed { put: vec![object], gone: Vec::new() }
+    }
+}
+
+/// The option of an alert that an SLO has made by a template: which one.
+pub(crate) const BURN_TEMPLATE: &str = "burn_template";
 
 /// The definitions of one database.
 pub(crate) struct Catalog {
@@ -228,28 +259,30 @@ impl Catalog {
             let message = format!("infinite recursion detected in rules for relation \"{}\"", view.name);
             return Err(Error::Type { message, position: None, hint: None });
         }
-        store.change(&Change::PutView(&view))?;
+        store.change(&[Change::PutView(&view)])?;
         self.publish(changed);
         Ok(())
     }
 
-    /// Defines an object. `make` gets what is defined now and the number of the next version of the name, and gives the
-    /// object, or `None` when there is nothing to do; no other definition changes meanwhile.
+    /// Defines objects. `make` gets what is defined now and tells the number of the next version of a name; no other
+    /// definition changes meanwhile.
     ///
     /// # Errors
-    /// Those of `make`, [`Error::Catalog`].
+    /// Those of `make`, [`Error::Catalog`]; then nothing has changed.
     pub(crate) fn define(
         &self,
-        kind: Kind,
-        name: &str,
-        make: impl FnOnce(&Arc<Definitions>, u64) -> Result<Option<Object>>,
+        make: impl FnOnce(&Arc<Definitions>, &mut dyn FnMut(Kind, &str) -> Result<u64>) -> Result<Changed>,
     ) -> Result<()> {
         let mut store = self.store();
         let definitions = self.definitions();
-        let next = store.last_version(kind, name)? + 1;
-        let Some(object) = make(&definitions, next)? else { return Ok(()) };
-        store.change(&Change::PutObject(&object))?;
-        self.publish(definitions.with(object));
+        let Changed { put, gone } = make(&definitions, &mut |kind, name| Ok(store.last_version(kind, name)? + 1))?;
+        if put.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let mut changes = vec![Change::Remove(&gone)];
+        changes.extend(put.iter().map(Change::PutObject));
+        store.change(&changes)?;
+        self.publish(put.into_iter().fold(definitions.without(&gone), |all, object| all.with(object)));
         Ok(())
     }
 
@@ -311,17 +344,19 @@ impl Catalog {
     ) -> Result<()> {
         let definitions = self.definitions();
         let dependents = definitions.dependents_of(&named);
-        if !dependents.is_empty() && !cascade {
-            return Err(definitions.refused(kind, &named, &dependents));
+        let (owned, others): (Vec<_>, Vec<_>) =
+            dependents.into_iter().partition(|reference| definitions.is_owned(reference, &named));
+        if !others.is_empty() && !cascade {
+            return Err(definitions.refused(kind, &named, &others));
         }
-        let mut gone = dependents;
+        let mut gone = [owned, others].concat();
         if with_named {
             gone.extend(named);
         }
         if gone.is_empty() {
             return Ok(());
         }
-        store.change(&Change::Remove(&gone))?;
+        store.change(&[Change::Remove(&gone)])?;
         self.publish(definitions.without(&gone));
         Ok(())
     }

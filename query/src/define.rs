@@ -9,9 +9,9 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
 use crate::alert::Procedure;
-use crate::catalog::{Definitions, Object};
+use crate::catalog::{Changed, Definitions, Object, Reference};
 use crate::database::Settings;
-use crate::dialect::{Definition, Statement};
+use crate::dialect::{Definition, Kind, Statement};
 use crate::lower::Lowering;
 use crate::plan::now_ns;
 use crate::session::blocking;
@@ -19,6 +19,7 @@ use crate::source::RunSnapshot;
 use crate::stack::on_deep_stack;
 use crate::{Command, Database, Error, OutputColumn, Result, relation};
 
+mod burn;
 mod check;
 mod create;
 mod lineage;
@@ -91,25 +92,25 @@ impl Defining {
         match &*self.statement {
             Statement::Create { or_replace, if_not_exists, object } => {
                 let (kind, name) = (object.kind(), object.name());
-                catalog.define(kind, name, |definitions, version| {
+                catalog.define(|definitions, next| {
                     let old = definitions.find(kind, name);
                     match old {
-                        Some(_) if *if_not_exists => return Ok(None),
+                        Some(_) if *if_not_exists => return Ok(Changed::default()),
                         Some(_) if !or_replace => {
                             return Err(Error::DuplicateObject { kind: kind.word(), name: name.to_owned() });
                         }
                         _ => {}
                     }
-                    self.made((**object).clone(), version, old, definitions, state, database).map(Some)
+                    self.changed((**object).clone(), old, definitions, next, state, database)
                 })?;
                 done()
             }
             Statement::AlterSet { kind, name, set, reset } => {
-                catalog.define(*kind, name, |definitions, version| {
+                catalog.define(|definitions, next| {
                     let old = definitions.get(*kind, name)?;
                     let mut changed = old.definition.clone();
                     changed.change_options(set, reset);
-                    self.made(changed, version, Some(old), definitions, state, database).map(Some)
+                    self.changed(changed, Some(old), definitions, next, state, database)
                 })?;
                 done()
             }
@@ -118,9 +119,9 @@ impl Defining {
                 done()
             }
             Statement::Comment { kind, name, text } => {
-                catalog.define(*kind, name, |definitions, _version| {
+                catalog.define(|definitions, _next| {
                     let old = definitions.get(*kind, name)?;
-                    Ok(Some(Object { comment: text.clone(), ..(**old).clone() }))
+                    Ok(Object { comment: text.clone(), ..(**old).clone() }.into())
                 })?;
                 done()
             }
@@ -146,6 +147,35 @@ impl Defining {
             | Statement::ExplainAlert { .. }
             | Statement::Subscribe { .. } => Err(Error::Internal("it is planned as a query".to_owned())),
         }
+    }
+
+    /// What a definition changes: the object that it makes, and the alerts that an SLO asks for.
+    fn changed(
+        &self,
+        definition: Definition,
+        old: Option<&Arc<Object>>,
+        definitions: &Arc<Definitions>,
+        next: &mut dyn FnMut(Kind, &str) -> Result<u64>,
+        state: &SessionState,
+        database: &Database,
+    ) -> Result<Changed> {
+        let version = next(definition.kind(), definition.name())?;
+        let made = self.made(definition, version, old, definitions, state, database)?;
+        let Definition::Slo(slo) = &made.definition else { return Ok(made.into()) };
+        let alerts = burn::alerts(slo, definitions, database)?;
+        let before: Vec<Reference> = definitions.burn_alerts(&slo.name).map(|alert| alert.reference()).collect();
+        let mut all = Arc::new(definitions.with(made.clone()));
+        let mut changed = Changed::from(made);
+        for alert in alerts {
+            let version = next(alert.kind(), alert.name())?;
+            let old = definitions.find(alert.kind(), alert.name());
+            let alert = self.made(alert, version, old, &all, state, database)?;
+            all = Arc::new(all.with(alert.clone()));
+            changed.put.push(alert);
+        }
+        let is_gone = |reference: &Reference| !changed.put.iter().any(|put| put.reference() == *reference);
+        changed.gone = before.into_iter().filter(is_gone).collect();
+        Ok(changed)
     }
 
     /// The object that a definition makes, checked; `old` is the one that it replaces.

@@ -10,7 +10,8 @@ use datafusion::error::DataFusionError;
 use super::machine::{Instance, Rule, Sample, Step};
 use super::{Instances, Labels, Tracked, Watch, of};
 use crate::catalog::Object;
-use crate::dialect::Alert;
+use crate::dialect::{Alert, Query};
+use crate::lower::Lowering;
 use crate::session::Session;
 use crate::{Error, Result};
 
@@ -85,26 +86,22 @@ pub(super) fn added(name: &str) -> Option<&str> {
 ///
 /// # Errors
 /// Whatever is wrong with its query or its conditions, where it stands in its statement.
-pub(crate) fn check(object: &Object, session: &Session, now_ns: i64) -> Result<()> {
+pub(crate) fn check(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
     let alert = of(object)?;
-    let plan = |text: &str| {
-        let statements = crate::parse(text)?;
-        match statements.as_slice() {
-            [statement] => session.prepare(statement, &[], now_ns),
-            _ => Err(Error::definition("KP001", "a definition has one query")),
-        }
+    let columns_of = |text: &str| {
+        let query = Query { text: text.to_owned(), offset: 0 };
+        crate::relation::plan_text(&query, lowering).map(|(_, columns)| columns)
     };
-    let query = plan(&alert.query.text).map_err(|error| error.shifted(alert.query.offset))?;
+    let columns = columns_of(&alert.query.text).map_err(|error| error.shifted(alert.query.offset))?;
     let instant = DataType::Timestamp(TimeUnit::Nanosecond, None);
     let is_time = |data_type: &DataType| matches!((data_type, &instant), (DataType::Timestamp(a, Some(_)), DataType::Timestamp(b, _)) if a == b);
-    if !query.columns().iter().any(|column| column.name == "time" && is_time(&column.data_type)) {
+    if !columns.iter().any(|column| column.name == "time" && is_time(&column.data_type)) {
         let error = Error::definition("KP001", "the query of an alert gives a column \"time\" of type timestamptz");
         return Err(error.hinted("Name it with AS time."));
     }
     for name in alert.labels.iter().flatten() {
-        if !query.columns().iter().any(|column| column.name == *name) {
-            let similar =
-                crate::functions::most_similar(name, query.columns().iter().map(|column| column.name.as_str()));
+        if !columns.iter().any(|column| column.name == *name) {
+            let similar = crate::functions::most_similar(name, columns.iter().map(|column| column.name.as_str()));
             let hint = similar.map(|near| format!("Did you mean \"{near}\"?"));
             return Err(Error::UndefinedColumn { name: name.clone(), position: None, hint });
         }
@@ -114,7 +111,7 @@ pub(crate) fn check(object: &Object, session: &Session, now_ns: i64) -> Result<(
     for (expression, clause) in conditions.into_iter().flatten().chain(severity) {
         let before = "SELECT (";
         let text = format!("{before}{}\n) FROM ({}\n) AS signal", expression.text, alert.query.text);
-        let planned = plan(&text).and_then(|planned| match planned.columns().first() {
+        let planned = columns_of(&text).and_then(|columns| match columns.first() {
             Some(column) if clause != "SEVERITY" => is_truth(clause, &column.data_type),
             _ => Ok(()),
         });

@@ -156,10 +156,7 @@ impl Grid {
 impl Tallies {
     /// Counts events, in any order, outside of the excluded time. Slices without events up to `now_ns` count as the rules say.
     pub(crate) fn new(events: &[Event], rules: &Rules, excluded: Intervals, now_ns: i64) -> Tallies {
-        let slice_ns = match rules.budgeting {
-            Budgeting::Occurrences => None,
-            Budgeting::Timeslices { slice_ns, .. } | Budgeting::RatioTimeslices { slice_ns } => Some(slice_ns.max(1)),
-        };
+        let slice_ns = rules.slice_ns();
         let start = |time_ns: i64| slice_ns.map_or(time_ns, |slice| time_ns.saturating_sub(time_ns.rem_euclid(slice)));
         // A slice is where its middle is, an event where it happened.
         let middle = |start: i64| slice_ns.map_or(start, |slice| start.saturating_add(slice / 2));
@@ -241,6 +238,14 @@ impl Tallies {
 const SLICES_MAX: i64 = 10_000_000;
 
 impl Rules {
+    /// The length of the slices that are counted; `None` where events are.
+    pub(crate) fn slice_ns(&self) -> Option<i64> {
+        match self.budgeting {
+            Budgeting::Occurrences => None,
+            Budgeting::Timeslices { slice_ns, .. } | Budgeting::RatioTimeslices { slice_ns } => Some(slice_ns.max(1)),
+        }
+    }
+
     /// True when there are more slices from the first event to now than can be counted one by one, and they have to be.
     pub(crate) fn has_too_many_slices(&self, first_ns: i64, now_ns: i64) -> bool {
         match self.budgeting {

@@ -105,29 +105,31 @@ impl Store {
         Ok(versions)
     }
 
-    /// Makes a change durable, all of it or nothing.
-    pub(super) fn change(&mut self, change: &Change<'_>) -> Result<()> {
+    /// Makes changes durable, all of them or nothing.
+    pub(super) fn change(&mut self, changes: &[Change<'_>]) -> Result<()> {
         let failed = failure(&self.path, "write");
         let write = self.database()?.begin_write().map_err(|e| failed(&e))?;
         {
             let mut views = write.open_table(VIEWS).map_err(|e| failed(&e))?;
             let mut objects = write.open_table(OBJECTS).map_err(|e| failed(&e))?;
             let mut versions = write.open_table(VERSIONS).map_err(|e| failed(&e))?;
-            match change {
-                Change::PutView(view) => {
-                    views.insert(view.name.as_str(), view.to_stored().as_str()).map_err(|e| failed(&e))?;
-                }
-                Change::PutObject(object) => {
-                    let (kind, name, text) = (object.kind().word(), object.name.as_str(), object.to_stored());
-                    objects.insert((kind, name), text.as_str()).map_err(|e| failed(&e))?;
-                    versions.insert((kind, name, object.version), text.as_str()).map_err(|e| failed(&e))?;
-                }
-                Change::Remove(gone) => {
-                    for reference in *gone {
-                        match reference {
-                            Reference::Relation(name) => drop(views.remove(name.as_str()).map_err(|e| failed(&e))?),
-                            Reference::Object(kind, name) => {
-                                drop(objects.remove((kind.word(), name.as_str())).map_err(|e| failed(&e))?);
+            for change in changes {
+                match change {
+                    Change::PutView(view) => {
+                        views.insert(view.name.as_str(), view.to_stored().as_str()).map_err(|e| failed(&e))?;
+                    }
+                    Change::PutObject(object) => {
+                        let (kind, name, text) = (object.kind().word(), object.name.as_str(), object.to_stored());
+                        objects.insert((kind, name), text.as_str()).map_err(|e| failed(&e))?;
+                        versions.insert((kind, name, object.version), text.as_str()).map_err(|e| failed(&e))?;
+                    }
+                    Change::Remove(gone) => {
+                        for reference in *gone {
+                            match reference {
+                                Reference::Relation(name) => drop(views.remove(name.as_str()).map_err(|e| failed(&e))?),
+                                Reference::Object(kind, name) => {
+                                    drop(objects.remove((kind.word(), name.as_str())).map_err(|e| failed(&e))?);
+                                }
                             }
                         }
                     }

@@ -169,20 +169,49 @@ pub(crate) fn plan_query(query: &Query, lowering: &Lowering<'_>) -> Result<(Logi
 
 /// What a query reads, at any depth.
 pub(crate) fn relations(query: &Query) -> BTreeSet<Reference> {
-    struct Names(BTreeSet<Reference>);
+    #[derive(Default)]
+    struct Names {
+        found: BTreeSet<Reference>,
+        /// A function that has been seen and whose name comes next.
+        is_function: bool,
+    }
     impl Visitor for Names {
         type Break = ();
+        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+            if let Some(asked) = asked_of(factor) {
+                self.found.insert(asked);
+                self.is_function = true;
+            }
+            ControlFlow::Continue(())
+        }
         fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+            if std::mem::take(&mut self.is_function) {
+                return ControlFlow::Continue(());
+            }
             let parts: Vec<String> = name.0.iter().filter_map(ast::ObjectNamePart::as_ident).map(folded).collect();
             if let Some((name, schema)) = parts.split_last() {
-                self.0.extend(Reference::of_relation(schema.last().map(String::as_str), name));
+                self.found.extend(Reference::of_relation(schema.last().map(String::as_str), name));
             }
             ControlFlow::Continue(())
         }
     }
-    let mut names = Names(BTreeSet::new());
+    let mut names = Names::default();
     let _always_continues = query.visit(&mut names);
-    names.0
+    names.found
+}
+
+/// The definition that a table function asks of: `gaps('k', ...)` of the KPI k.
+fn asked_of(factor: &ast::TableFactor) -> Option<Reference> {
+    let ast::TableFactor::Table { name, args: Some(arguments), .. } = factor else { return None };
+    let [ast::ObjectNamePart::Identifier(function)] = name.0.as_slice() else { return None };
+    let kind = crate::relation::asks_of(&folded(function))?;
+    let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Value(first))) = arguments.args.first()? else {
+        return None;
+    };
+    match &first.value {
+        ast::Value::SingleQuotedString(name) => Some(Reference::Object(kind, name.clone())),
+        _ => None,
+    }
 }
 
 fn refuse_clauses(create: &CreateView) -> Result<()> {

@@ -62,7 +62,7 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
                 serde_json::from_str::<serde::de::IgnoredAny>(text)
                     .map_err(|why| refused(format!("option \"annotations\" is no JSON: {why}")))?;
             }
-            crate::alert::check(&object, &session(lowering), crate::plan::now_ns(lowering.state))?;
+            crate::alert::check(&object, lowering)?;
         }
         Definition::Baseline(baseline) => {
             if let Some(season) = repeated(baseline.season.iter()) {

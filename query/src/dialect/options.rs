@@ -139,6 +139,7 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("lateness", Span),
             ("calendar", Text),
             ("step", Span),
+            ("burn_alerts", Text),
         ],
         Kind::Sla => &[("credits", Text), ("seal_after", Span), ("min_coverage", Number(0.0, 1.0))],
         Kind::Sink => &[
@@ -181,6 +182,7 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("due", Span),
             ("enabled", Truth),
             ("dry_run", Span),
+            ("burn_template", Text),
         ],
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::schema::{Column, Default, Table, Type};
+use super::schema::{Column, Default, First, Table, Type};
 use super::{Row, Value, check};
 use crate::{Error, Result};
 
@@ -205,11 +205,11 @@ fn key_part(value: &Value) -> String {
 
 /// The rows that a table begins with.
 pub(super) fn at_first(table: &'static Table) -> Rows {
-    let value = |(column, number): (&Column, &f64)| match column.data_type {
-        Type::Integer => Some(Value::Integer(*number as i64)),
-        Type::Float => Some(Value::Float(*number)),
-        _ => None,
+    let value = |(column, first): (&Column, &First)| match (column.data_type, first) {
+        (Type::Integer, First::Number(number)) => Some(Value::Integer(*number as i64)),
+        (_, First::Number(number)) => Some(Value::Float(*number)),
+        (_, First::Text(text)) => Some(Value::Text((*text).to_owned())),
     };
-    let row = |numbers: &&[f64]| -> Row { table.columns.iter().zip(*numbers).map(value).collect() };
+    let row = |firsts: &&[First]| -> Row { table.columns.iter().zip(*firsts).map(value).collect() };
     (0u64..).zip(table.first.iter().map(|numbers| Arc::new(row(numbers)))).collect()
 }

@@ -18,8 +18,8 @@ pub(crate) struct Table {
     pub(crate) columns: &'static [Column],
     /// Columns that no two rows have the same values of; the first is the key.
     pub(crate) unique: &'static [&'static [&'static str]],
-    /// The rows that it begins with, as numbers.
-    pub(super) first: &'static [&'static [f64]],
+    /// The rows that it begins with.
+    pub(super) first: &'static [&'static [First]],
     /// Whether its rows come of what happens, and statements only read them.
     pub(crate) is_kept: bool,
 }
@@ -42,6 +42,21 @@ pub(crate) enum Type {
     Float,
     Boolean,
     Time,
+}
+
+/// A value of a row that a table begins with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum First {
+    Number(f64),
+    Text(&'static str),
+}
+
+const fn n(number: f64) -> First {
+    First::Number(number)
+}
+
+const fn t(text: &'static str) -> First {
+    First::Text(text)
 }
 
 /// What a column holds that an INSERT does not name.
@@ -456,15 +471,15 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["impact", "urgency"]],
         first: &[
-            &[1.0, 1.0, 1.0],
-            &[1.0, 2.0, 2.0],
-            &[2.0, 1.0, 2.0],
-            &[2.0, 2.0, 3.0],
-            &[1.0, 3.0, 3.0],
-            &[3.0, 1.0, 3.0],
-            &[2.0, 3.0, 4.0],
-            &[3.0, 2.0, 4.0],
-            &[3.0, 3.0, 4.0],
+            &[n(1.0), n(1.0), n(1.0)],
+            &[n(1.0), n(2.0), n(2.0)],
+            &[n(2.0), n(1.0), n(2.0)],
+            &[n(2.0), n(2.0), n(3.0)],
+            &[n(1.0), n(3.0), n(3.0)],
+            &[n(3.0), n(1.0), n(3.0)],
+            &[n(2.0), n(3.0), n(4.0)],
+            &[n(3.0), n(2.0), n(4.0)],
+            &[n(3.0), n(3.0), n(4.0)],
         ],
         is_kept: false,
     },
@@ -493,10 +508,31 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         unique: &[&["tier"]],
         first: &[
-            &[0.0, 2.1, 120.0, 0.0, 1.0],
-            &[1.0, 2.5, 300.0, 0.0, 1.0],
-            &[2.0, 3.0, 600.0, 60.0, 2.0],
-            &[3.0, 3.5, 1_800.0, 300.0, 3.0],
+            &[n(0.0), n(2.1), n(120.0), n(0.0), n(1.0)],
+            &[n(1.0), n(2.5), n(300.0), n(0.0), n(1.0)],
+            &[n(2.0), n(3.0), n(600.0), n(60.0), n(2.0)],
+            &[n(3.0), n(3.5), n(1_800.0), n(300.0), n(3.0)],
+        ],
+        is_kept: false,
+    },
+    Table {
+        schema: SCHEMA,
+        name: "burn_template",
+        about: "alerts on how fast the budget of an SLO is spent, made by its option burn_alerts",
+        columns: &[
+            needed("template", "the template that it is a part of"),
+            column("budget", Type::Float, Default::Required, Check::Any, "the share of the budget that is spent then"),
+            needed("long", "in how long a time"),
+            needed("short", "and over how short a time before, so that it ends soon"),
+            needed("severity", "how bad it is"),
+        ],
+        unique: &[&["template", "long"]],
+        // Google, Site Reliability Workbook, chapter 5, table 5-8, and the third of four rows that others have added.
+        first: &[
+            &[t("google_30d"), n(0.02), t("1 hour"), t("5 min"), t("critical")],
+            &[t("google_30d"), n(0.05), t("6 hours"), t("30 min"), t("critical")],
+            &[t("google_30d"), n(0.1), t("1 day"), t("2 hours"), t("minor")],
+            &[t("google_30d"), n(0.1), t("3 days"), t("6 hours"), t("minor")],
         ],
         is_kept: false,
     },

@@ -7,18 +7,22 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session as DataFusionSession, TableProvider};
-use datafusion::common::{Column, internal_datafusion_err};
+use datafusion::common::{Column, ScalarValue, internal_datafusion_err};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::MemoryConsumer;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableProviderFilterPushDown, TableType,
+};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::TryStreamExt;
 
 use crate::plan::{now_ns, physical};
 use crate::session::blocking;
 use crate::{Error, Result};
+
+use super::kpi::TIME;
 
 /// Makes the rows from the batches of the inputs, in their order, at the time of the statement (nanoseconds since the Unix
 /// epoch).
@@ -32,6 +36,9 @@ pub(crate) struct Computed {
     /// Columns that the first input has under the same names, and by which rows are computed apart from one another: what
     /// tests only these may be tested there.
     apart: Vec<String>,
+    /// How far before and after its time, in nanoseconds, a row's inputs lie in the first input, where both have a column
+    /// `time`: what tests the time may be tested there, that much wider.
+    reach_ns: Option<(i64, i64)>,
     compute: Arc<Compute>,
 }
 
@@ -43,7 +50,12 @@ impl Computed {
         apart: Vec<String>,
         compute: impl Fn(Vec<Vec<RecordBatch>>, i64) -> Result<RecordBatch> + Send + Sync + 'static,
     ) -> Computed {
-        Computed { name: name.into(), schema, inputs, apart, compute: Arc::new(compute) }
+        Computed { name: name.into(), schema, inputs, apart, reach_ns: None, compute: Arc::new(compute) }
+    }
+
+    /// The same, whose rows come of what the first input has in the time before and after theirs.
+    pub(crate) fn reaching(self, before_ns: i64, after_ns: i64) -> Computed {
+        Computed { reach_ns: Some((before_ns, after_ns)), ..self }
     }
 
     /// The plans that it reads.
@@ -56,12 +68,34 @@ impl Computed {
         !columns.is_empty() && !filter.is_volatile() && columns.iter().all(|column| self.apart.contains(&column.name))
     }
 
+    /// What a test of the time says of the first input; `None` for other tests.
+    fn reached(&self, filter: &Expr) -> Option<Expr> {
+        let (before_ns, after_ns) = self.reach_ns?;
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
+        let (Expr::Column(column), Expr::Literal(ScalarValue::TimestampNanosecond(Some(at_ns), zone), _)) =
+            (&**left, &**right)
+        else {
+            return None;
+        };
+        let (op, at_ns) = match op {
+            Operator::Gt | Operator::GtEq => (Operator::GtEq, at_ns.saturating_sub(before_ns)),
+            Operator::Lt | Operator::LtEq => (Operator::LtEq, at_ns.saturating_add(after_ns)),
+            _ => return None,
+        };
+        let bound = Expr::Literal(ScalarValue::TimestampNanosecond(Some(at_ns), zone.clone()), None);
+        (column.name == TIME).then(|| Expr::BinaryExpr(BinaryExpr::new(left.clone(), op, Box::new(bound))))
+    }
+
     async fn rows(&self, state: &SessionState, filters: &[Expr]) -> Result<RecordBatch> {
         let mut inputs = Vec::with_capacity(self.inputs.len());
         let reservation = MemoryConsumer::new(self.name.clone()).register(&state.runtime_env().memory_pool);
         for (at, input) in self.inputs.iter().enumerate() {
             let input = match at {
-                0 => narrowed(input.clone(), filters.iter().filter(|filter| self.is_apart(filter)))?,
+                0 => {
+                    let reached: Vec<Expr> = filters.iter().filter_map(|filter| self.reached(filter)).collect();
+                    let apart = filters.iter().filter(|filter| self.is_apart(filter));
+                    narrowed(input.clone(), apart.chain(&reached))?
+                }
                 _ => input.clone(),
             };
             let mut stream = execute_stream(physical(input, state).await?, state.task_ctx())?;
@@ -111,6 +145,7 @@ impl TableProvider for Computed {
     ) -> datafusion::common::Result<Vec<TableProviderFilterPushDown>> {
         let support = |filter: &&Expr| match self.is_apart(filter) {
             true => TableProviderFilterPushDown::Exact,
+            false if self.reached(filter).is_some() => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())

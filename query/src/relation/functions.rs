@@ -29,7 +29,7 @@ use super::{gaps, sla};
 pub(crate) const SCALARS: [&str; 3] = ["burn_rate", "coverage", "sli"];
 
 /// Each function, and what its arguments are.
-const SIGNATURES: [(&str, &str); 9] = [
+const SIGNATURES: [(&str, &str); 10] = [
     ("alert_dry_run", "alert_dry_run(alert, length of time [, at])"),
     ("backtest_alert", "backtest_alert(alert, from, to [, query of incidents [, sweep [, options]]])"),
     ("burn_rate", "burn_rate(slo, length of time [, at])"),
@@ -38,12 +38,23 @@ const SIGNATURES: [(&str, &str); 9] = [
     ("gaps", "gaps(kpi, from, to)"),
     ("sla_report", "sla_report(sla, period)"),
     ("sli", "sli(slo, from, to)"),
+    ("slo_burn", "slo_burn(slo, long time, short time)"),
     ("slo_report", "slo_report(slo, period)"),
 ];
 
 /// True for the name of one of these functions.
 pub(crate) fn is_function(name: &str) -> bool {
     SIGNATURES.iter().any(|(known, _)| *known == name)
+}
+
+/// What kind of definition the first argument of such a function names.
+pub(crate) fn asks_of(function: &str) -> Option<Kind> {
+    is_function(function).then_some(match function {
+        "alert_dry_run" | "backtest_alert" => Kind::Alert,
+        "coverage" | "gaps" => Kind::Kpi,
+        "sla_report" => Kind::Sla,
+        _ => Kind::Slo,
+    })
 }
 
 /// The answer of a function; `None` when it is none of these.
@@ -66,6 +77,7 @@ pub(crate) fn function(
         "gaps" => gaps::gaps(&arguments),
         "sla_report" => sla_report(&arguments),
         "sli" => sli(&arguments),
+        "slo_burn" => slo_burn(&arguments),
         _ => slo_report(&arguments),
     };
     Some(answer.map(|computed| Arc::new(computed) as Arc<dyn TableProvider>))
@@ -211,6 +223,16 @@ fn burn_rate(arguments: &Arguments<'_>) -> Result<Computed> {
         let at = at.unwrap_or(now);
         Ok(vec![number(settings.rules.burn_rate(&tallies.between(at.saturating_sub(length), at)))])
     })
+}
+
+/// How fast the budget was spent before the end of each bucket, over two lengths of time.
+fn slo_burn(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(3, 3)?;
+    let object = arguments.lowering.definitions.get(Kind::Slo, arguments.text(0)?)?;
+    let Definition::Slo(slo) = &object.definition else {
+        return Err(Error::Internal("an SLO that is none".to_owned()));
+    };
+    super::slo::burn(object, slo, arguments.length_ns(1)?, arguments.length_ns(2)?, arguments.lowering)
 }
 
 /// What is left to spend at a moment, and until when it lasts.

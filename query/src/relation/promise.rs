@@ -25,7 +25,7 @@ use super::plan_text;
 use super::step::step_ns;
 
 /// The width of a slice when the SLO does not say.
-const SLICE: &str = "1 min";
+pub(super) const SLICE: &str = "1 min";
 
 /// What time an SLO is about.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 use datafusion::error::DataFusionError;
 
 use crate::Result;
-use crate::analysis::sli::{Count, Tallies, number_of};
+use crate::analysis::sli::{Count, Missing, Tallies, number_of};
 use crate::catalog::Object;
 use crate::dialect::Slo;
 use crate::lower::Lowering;
@@ -45,7 +45,54 @@ pub(super) fn relation(object: &Object, slo: &Slo, lowering: &Lowering<'_>) -> R
     }))
 }
 
+/// `slo_burn`: for each bucket how fast the budget was spent in a long and in a short time that end with it.
+///
+/// # Errors
+/// Whatever has become wrong with the definition of the SLO.
+pub(super) fn burn(
+    object: &Object,
+    slo: &Slo,
+    long_ns: i64,
+    short_ns: i64,
+    lowering: &Lowering<'_>,
+) -> Result<Computed> {
+    let settings = settings(object, slo, lowering)?;
+    let plan = events_plan(slo, lowering)?;
+    let zone = lowering.settings.time_zone.clone();
+    let rate = |name: &str| Field::new(name, DataType::Float64, true);
+    let time = Field::new("time", DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.clone())), false);
+    let schema: SchemaRef = Arc::new(Schema::new(vec![time, rate("long_burn"), rate("short_burn")]));
+    let reach = settings.burn_reach_ns(long_ns.max(short_ns));
+    let computed = Computed::new("slo_burn", schema.clone(), vec![plan], Vec::new(), move |inputs, now_ns| {
+        let tallies = tallies(&inputs[0], &settings, now_ns)?;
+        let mut times = TimestampNanosecondBuilder::new().with_timezone(zone.clone());
+        let mut rates = [Float64Builder::new(), Float64Builder::new()];
+        for (time, ..) in tallies.each() {
+            let end_ns = tallies.end_of(time);
+            times.append_value(time);
+            for (builder, length_ns) in rates.iter_mut().zip([long_ns, short_ns]) {
+                let count = tallies.between(end_ns.saturating_sub(length_ns), end_ns);
+                builder.append_option(settings.rules.burn_rate(&count));
+            }
+        }
+        let [mut long, mut short] = rates;
+        let columns: Vec<ArrayRef> = vec![Arc::new(times.finish()), Arc::new(long.finish()), Arc::new(short.finish())];
+        Ok(RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?)
+    });
+    Ok(match reach {
+        Some((before_ns, after_ns)) => computed.reaching(before_ns, after_ns),
+        None => computed,
+    })
+}
+
 impl Settings {
+    /// How far before and after its time the events lie that a burn rate over a length of time counts; `None` where slices
+    /// without events count, and so what was before.
+    pub(super) fn burn_reach_ns(&self, length_ns: i64) -> Option<(i64, i64)> {
+        let slice_ns = self.rules.slice_ns().or(self.rules.step_ns).unwrap_or(0);
+        (self.rules.missing == Missing::Unknown).then(|| (length_ns.saturating_add(slice_ns), slice_ns))
+    }
+
     /// The stretch of time that the objective is about at a moment.
     pub(super) fn window_at(&self, at_ns: i64) -> (i64, i64) {
         match &self.extent {

@@ -13,6 +13,7 @@ use crate::lower::{folded, item_name};
 use crate::{Error, Result};
 
 use super::kpi::TIME;
+use super::promise::SLICE;
 
 /// The width of a KPI's buckets in nanoseconds: its option `step`, or the first argument of the `time_bucket`, `date_bin` or
 /// `date_trunc` that its column `time` is, or that of the KPI that it reads. `None` when none of them tells, and for months.
@@ -66,6 +67,16 @@ fn step_of_query(text: &str, definitions: &Definitions, depth: usize) -> Option<
     crate::catalog::relations(query).into_iter().find_map(|read| match read {
         crate::catalog::Reference::Object(Kind::Kpi, name) => match &definitions.find(Kind::Kpi, &name)?.definition {
             Definition::Kpi(inner) => step_within(inner, definitions, depth + 1),
+            _ => None,
+        },
+        crate::catalog::Reference::Object(Kind::Slo, name) => match &definitions.find(Kind::Slo, &name)?.definition {
+            Definition::Slo(inner) => match (inner.options.text("step"), inner.options.text("budgeting")) {
+                (Some(text), _) => Span::parse(text).ok()?.fixed_ns(),
+                (None, Some("timeslices" | "ratio_timeslices")) => {
+                    Span::parse(inner.options.text("slice").unwrap_or(SLICE)).ok()?.fixed_ns()
+                }
+                _ => step_of_query(&inner.query.text, definitions, depth + 1),
+            },
             _ => None,
         },
         _ => None,
