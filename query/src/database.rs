@@ -111,7 +111,7 @@ impl Database {
         self.catalog.definitions().views.values().cloned().collect()
     }
 
-    /// The relations that definitions of the dialect are read as, by schema and name.
+    /// The relations that definitions of the dialect are read as, by schema and name, and the views that are built in.
     pub fn relations(&self) -> Vec<DefinedRelation> {
         let definitions = self.catalog.definitions();
         let mut relations = Vec::new();
@@ -124,6 +124,13 @@ impl Database {
             let (definition, comment) = (object.text(), object.comment.clone());
             relations.push(DefinedRelation { schema, name, columns, definition, comment });
         }
+        relations.extend(crate::report::VIEWS.iter().map(|view| DefinedRelation {
+            schema: crate::ops::SCHEMA,
+            name: view.name.to_owned(),
+            columns: view.columns(&self.settings.time_zone),
+            definition: view.text(&definitions),
+            comment: Some(view.about.to_owned()),
+        }));
         relations
     }
 

@@ -31,6 +31,7 @@ mod ops;
 mod options;
 mod plan;
 mod relation;
+mod report;
 mod retention;
 mod running;
 mod session;

@@ -182,6 +182,11 @@ impl ContextProvider for Lowering<'_> {
         if let Some(table) = schema.and_then(|schema| ops::find_in(schema, name.table())) {
             return Ok(provider_as_source(Arc::new(OpsSource::new(table, with_id, self.database, time_zone))));
         }
+        if name.schema() == Some(ops::SCHEMA)
+            && let Some(view) = crate::report::source(name.table(), self)
+        {
+            return view.map(provider_as_source).map_err(external);
+        }
         if let Some(kind) = name.schema().and_then(Kind::of_schema) {
             return relation::source(self, kind, name.table()).map_err(external);
         }

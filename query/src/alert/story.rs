@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::known_error::{KnownError, Seen};
 use super::suppress::{hard_dependencies, open_alerts};
 use super::{Labels, Tracked, Watch};
 use crate::catalog::Definitions;
@@ -100,7 +101,7 @@ async fn slo(watch: &Watch, session: &Session, definitions: &Definitions, now_ns
             continue;
         }
         let text = format!(
-            "SELECT budget_remaining / NULLIF(budget_allowed, 0), burn_rate FROM slo.{} ORDER BY time DESC LIMIT 1",
+            "SELECT budget_remaining, burn_rate FROM slo.{} ORDER BY time DESC LIMIT 1",
             crate::dialect::quoted(&object.name)
         );
         let Ok(batches) = session.rows_of(&text, now_ns).await else { continue };
@@ -189,7 +190,7 @@ pub(super) fn tell(
         .map(|slo| json!({ "name": slo.name, "budget_remaining": slo.budget_remaining, "burn_1h": slo.burn_rate }));
     let context = json!({
         "recent_changes": changes(watch, tracked.instance.began_ns, definitions, database)?,
-        "known_errors": known_errors(watch, labels, number("score"), database)?,
+        "known_errors": Seen::of(watch, labels, tracked).known_errors(database)?.iter().map(KnownError::told).collect::<Vec<_>>(),
         "similar_incidents": similar(watch, &watch.key(labels), database)?,
         "maintenance": null,
         "cost_per_minute": cost,
@@ -239,60 +240,4 @@ fn similar(watch: &Watch, key: &str, database: &Database) -> Result<Vec<i64>> {
     let over = |row: &Named<'_>| !row.text("state").is_none_or(incident::is_open);
     let found = rows.values().rev().map(|row| Named::new(tables.incident, row));
     Ok(found.filter(|row| like(row) && over(row)).filter_map(|row| row.integer("id")).take(SIMILAR_MAX).collect())
-}
-
-/// Known errors whose signature fits: `{"alert": "...", "service": "...", "labels": {...}, "score_min": n, "score_max": n}`, each
-/// part of it optional. The confidence is the share of its parts that fit; the alert and the service have to.
-pub(super) fn known_errors(
-    watch: &Watch,
-    labels: &Labels,
-    score: Option<f64>,
-    database: &Database,
-) -> Result<Vec<Json>> {
-    let table = incident::built_in("known_error")?;
-    let mut found = Vec::new();
-    for row in database.ops().rows(table).values() {
-        let row = Named::new(table, row);
-        let signature = row.text("signature").and_then(|text| serde_json::from_str::<Map<String, Json>>(text).ok());
-        let (Some("open"), Some(signature)) = (row.text("state"), signature) else { continue };
-        if let Some(confidence) = fit(&signature, watch, labels, score) {
-            found.push((
-                confidence,
-                json!({
-                    "id": row.integer("id"), "title": row.text("title"), "confidence": confidence,
-                    "workaround": row.text("workaround"), "problem_id": row.integer("problem_id"),
-                }),
-            ));
-        }
-    }
-    found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    Ok(found.into_iter().map(|(_, error)| error).collect())
-}
-
-fn fit(signature: &Map<String, Json>, watch: &Watch, labels: &Labels, score: Option<f64>) -> Option<f64> {
-    let (mut parts, mut fitting) = (0.0, 0.0);
-    let mut part = |fits: bool| {
-        parts += 1.0;
-        fitting += f64::from(u8::from(fits));
-    };
-    for (name, value) in signature {
-        match (name.as_str(), value) {
-            ("alert", Json::String(alert)) if alert != watch.name() => return None,
-            ("service", Json::String(service)) if Some(service.as_str()) != watch.service() => return None,
-            ("alert" | "service", Json::String(_)) => part(true),
-            ("labels", Json::Object(wanted)) => {
-                for (label, value) in wanted {
-                    part(labels.get(label).map(String::as_str) == value.as_str());
-                }
-            }
-            ("score_min", bound) => {
-                part(matches!((score, bound.as_f64()), (Some(score), Some(bound)) if score >= bound));
-            }
-            ("score_max", bound) => {
-                part(matches!((score, bound.as_f64()), (Some(score), Some(bound)) if score <= bound));
-            }
-            _ => {}
-        }
-    }
-    (parts > 0.0 && fitting / parts >= 0.5).then(|| fitting / parts)
 }

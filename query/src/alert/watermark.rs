@@ -14,13 +14,17 @@ pub(super) struct Watermarks<'a> {
     latest: BTreeMap<String, Option<i64>>,
 }
 
+/// How long it takes at most, in nanoseconds, until a fact that is entered can be read: its time is that of the statement or of
+/// the look that enters it.
+const FACTS_NS: i64 = 1_000_000_000;
+
 impl<'a> Watermarks<'a> {
     pub(super) fn new(session: &'a Session, now_ns: i64) -> Watermarks<'a> {
         Watermarks { session, now_ns, latest: BTreeMap::new() }
     }
 
     /// Up to when rows of all of these tables have come, `lateness_ns` allowed for: what the rows themselves tell, or the clock
-    /// where they have stopped for `idle_ns`. Now for no tables: facts are there as soon as they are entered.
+    /// where they have stopped for `idle_ns`. For no tables the clock alone: facts are there soon after the time that they say.
     ///
     /// # Errors
     /// Those of the query.
@@ -31,7 +35,10 @@ impl<'a> Watermarks<'a> {
         lateness_ns: i64,
         idle_ns: i64,
     ) -> Result<i64> {
-        let mut least = self.now_ns;
+        let mut least = match tables.is_empty() {
+            true => self.now_ns.saturating_sub(FACTS_NS),
+            false => self.now_ns,
+        };
         for table in tables {
             let latest_ns = match self.latest.get(table) {
                 Some(known) => *known,

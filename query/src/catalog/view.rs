@@ -178,10 +178,8 @@ pub(crate) fn relations(query: &Query) -> BTreeSet<Reference> {
     impl Visitor for Names {
         type Break = ();
         fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
-            if let Some(asked) = asked_of(factor) {
-                self.found.insert(asked);
-                self.is_function = true;
-            }
+            self.is_function = called(factor).is_some_and(|name| crate::relation::is_function(&name));
+            self.found.extend(asked_of(factor));
             ControlFlow::Continue(())
         }
         fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
@@ -200,11 +198,19 @@ pub(crate) fn relations(query: &Query) -> BTreeSet<Reference> {
     names.found
 }
 
+/// The name of a table function.
+fn called(factor: &ast::TableFactor) -> Option<String> {
+    let ast::TableFactor::Table { name, args: Some(_), .. } = factor else { return None };
+    match name.0.as_slice() {
+        [ast::ObjectNamePart::Identifier(function)] => Some(folded(function)),
+        _ => None,
+    }
+}
+
 /// The definition that a table function asks of: `gaps('k', ...)` of the KPI k.
 fn asked_of(factor: &ast::TableFactor) -> Option<Reference> {
-    let ast::TableFactor::Table { name, args: Some(arguments), .. } = factor else { return None };
-    let [ast::ObjectNamePart::Identifier(function)] = name.0.as_slice() else { return None };
-    let kind = crate::relation::asks_of(&folded(function))?;
+    let ast::TableFactor::Table { args: Some(arguments), .. } = factor else { return None };
+    let kind = crate::relation::asks_of(&called(factor)?)?;
     let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Value(first))) = arguments.args.first()? else {
         return None;
     };

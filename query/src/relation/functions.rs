@@ -29,13 +29,19 @@ use super::{gaps, sla};
 pub(crate) const SCALARS: [&str; 3] = ["burn_rate", "coverage", "sli"];
 
 /// Each function, and what its arguments are.
-const SIGNATURES: [(&str, &str); 10] = [
+const SIGNATURES: [(&str, &str); 16] = [
     ("alert_dry_run", "alert_dry_run(alert, length of time [, at])"),
     ("backtest_alert", "backtest_alert(alert, from, to [, query of incidents [, sweep [, options]]])"),
     ("burn_rate", "burn_rate(slo, length of time [, at])"),
+    ("cab_packet", "cab_packet(problem)"),
+    ("chronic", "chronic(alert, service or key, length of time, times)"),
     ("coverage", "coverage(kpi, from, to)"),
     ("error_budget", "error_budget(slo [, at])"),
     ("gaps", "gaps(kpi, from, to)"),
+    ("incident_report", "incident_report(incident)"),
+    ("kpi_breaches", "kpi_breaches(kpi, slo or sla [, unknown_resets])"),
+    ("kpi_periods", "kpi_periods(kpi, slo or sla)"),
+    ("match_known_errors", "match_known_errors(incident)"),
     ("sla_report", "sla_report(sla, period)"),
     ("sli", "sli(slo, from, to)"),
     ("slo_burn", "slo_burn(slo, long time, short time)"),
@@ -53,6 +59,10 @@ pub(crate) fn asks_of(function: &str) -> Option<Kind> {
         "alert_dry_run" | "backtest_alert" => Kind::Alert,
         "coverage" | "gaps" => Kind::Kpi,
         "sla_report" => Kind::Sla,
+        // These ask of several kinds, or of facts.
+        "cab_packet" | "chronic" | "incident_report" | "kpi_breaches" | "kpi_periods" | "match_known_errors" => {
+            return None;
+        }
         _ => Kind::Slo,
     })
 }
@@ -68,6 +78,9 @@ pub(crate) fn function(
 ) -> Option<Result<Arc<dyn TableProvider>>> {
     let (name, signature) = SIGNATURES.iter().find(|(known, _)| *known == name)?;
     let arguments = Arguments { name, signature, given: arguments, lowering };
+    if let Some(report) = report(&arguments) {
+        return Some(report);
+    }
     let answer = match *name {
         "alert_dry_run" => dry_run(&arguments),
         "backtest_alert" => backtest(&arguments),
@@ -75,12 +88,55 @@ pub(crate) fn function(
         "coverage" => gaps::coverage(&arguments),
         "error_budget" => error_budget(&arguments),
         "gaps" => gaps::gaps(&arguments),
+        "kpi_periods" => kpi_periods(&arguments),
+        "match_known_errors" => known_errors(&arguments),
         "sla_report" => sla_report(&arguments),
         "sli" => sli(&arguments),
         "slo_burn" => slo_burn(&arguments),
         _ => slo_report(&arguments),
     };
     Some(answer.map(|computed| Arc::new(computed) as Arc<dyn TableProvider>))
+}
+
+/// The answer of a function that is SQL in other words; `None` when it is none of these.
+fn report(arguments: &Arguments<'_>) -> Option<Result<Arc<dyn TableProvider>>> {
+    let lowering = arguments.lowering;
+    let answer = || match arguments.name {
+        "cab_packet" => {
+            arguments.check_count(1, 1)?;
+            crate::report::packet(arguments.integer(0)?, lowering)
+        }
+        "chronic" => {
+            arguments.check_count(3, 3)?;
+            crate::report::chronic(arguments.text(0)?, arguments.length_ns(1)?, arguments.integer(2)?, lowering)
+        }
+        "incident_report" => {
+            arguments.check_count(1, 1)?;
+            crate::report::incident_report(arguments.integer(0)?, lowering)
+        }
+        _ => {
+            arguments.check_count(1, 2)?;
+            let unknown_resets = arguments.given.len() > 1 && arguments.truth(1)?;
+            crate::report::breaches(arguments.text(0)?, unknown_resets, lowering)
+        }
+    };
+    ["cab_packet", "chronic", "incident_report", "kpi_breaches"].contains(&arguments.name).then(answer)
+}
+
+/// The known errors that an incident looks like.
+fn known_errors(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(1, 1)?;
+    crate::report::matches(arguments.integer(0)?, arguments.lowering)
+}
+
+/// The reporting periods of what is promised of a KPI.
+fn kpi_periods(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(1, 1)?;
+    let object = crate::report::contract(arguments.text(0)?, arguments.lowering.definitions)?;
+    match &object.definition {
+        Definition::Sla(sla) => sla::relation(&object, sla, None, arguments.lowering),
+        _ => Err(Error::Internal(format!("{} is no SLA", quoted(&object.name)))),
+    }
 }
 
 /// `EVALUATE SLA` as a query.
@@ -132,6 +188,20 @@ impl Arguments<'_> {
             ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {
                 Ok(text)
             }
+            _ => Err(self.refused()),
+        }
+    }
+
+    fn integer(&self, at: usize) -> Result<i64> {
+        match self.literal(at)?.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(number))) => Ok(number),
+            _ => Err(self.refused()),
+        }
+    }
+
+    fn truth(&self, at: usize) -> Result<bool> {
+        match self.literal(at)? {
+            ScalarValue::Boolean(Some(truth)) => Ok(*truth),
             _ => Err(self.refused()),
         }
     }

@@ -1,0 +1,32 @@
+//! What is asked after the number: whose turn it is, whether the promise was kept, what comes again and what it costs.
+//!
+//! All of it is SQL over `ops.*`, `slo.*` and `sla.*`: views with texts of ours, and functions whose arguments are put into such
+//! texts. What SQL cannot say, since it depends on what is defined, is said when the text is made.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+
+use crate::Result;
+use crate::dialect::Query;
+use crate::lower::Lowering;
+use crate::relation::{Computed, plan_text};
+
+mod functions;
+mod known_error;
+mod periods;
+mod views;
+
+pub(crate) use functions::{chronic, incident_report, packet};
+pub(crate) use known_error::matches;
+pub(crate) use periods::{breaches, contract};
+pub(crate) use views::{VIEWS, source};
+
+/// What a text of SQL gives, in its order.
+///
+/// # Errors
+/// Whatever has become wrong with the definitions that it reads.
+fn planned(name: &str, text: String, lowering: &Lowering<'_>) -> Result<Arc<dyn TableProvider>> {
+    let (plan, _) = plan_text(&Query { text, offset: 0 }, lowering)?;
+    Ok(Arc::new(Computed::ordered(name, lowering.analyze(plan)?)))
+}
