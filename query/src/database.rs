@@ -96,6 +96,17 @@ impl Database {
         })
     }
 
+    /// What is told from now on: changes of alerts (channel `alert`) and of incidents (`incident`), once they are durable, and
+    /// what others send. Whoever is more than 4,096 behind loses the oldest and learns how many.
+    pub fn notifications(&self) -> tokio::sync::broadcast::Receiver<Arc<crate::Notification>> {
+        self.ops.listeners().subscribe()
+    }
+
+    /// Tells all who listen.
+    pub fn notify(&self, notification: crate::Notification) {
+        self.ops.listeners().send(notification);
+    }
+
     /// The engine underneath, to write and to maintain.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine

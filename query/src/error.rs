@@ -189,6 +189,14 @@ pub enum Error {
         /// What it takes.
         hint: String,
     },
+    /// Fix the ticket: a service desk has sent what cannot be taken (22023).
+    #[error("ticket {at}: {message}")]
+    Ticket {
+        /// Which of those sent, from 0.
+        at: usize,
+        /// Why it is refused.
+        message: String,
+    },
     /// Use another key, or say ON CONFLICT: another row has it (23505).
     #[error("duplicate key value violates unique constraint of relation \"{table}\"")]
     DuplicateKey {

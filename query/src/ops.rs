@@ -19,6 +19,7 @@ mod change;
 mod check;
 mod dml;
 mod held;
+mod inbound;
 pub(crate) mod incident;
 #[cfg(test)]
 mod itsm;
@@ -32,11 +33,13 @@ mod transaction;
 pub(crate) use change::{Conflict, Writer};
 pub(crate) use dml::{Changing, Touched, column_of, named};
 pub(crate) use held::{Held, Rows};
+pub use inbound::Taken;
 pub(crate) use schema::{Column, SCHEMA, TABLES, Table, Type, find, find_in};
 pub(crate) use source::{OpsSource, WITH_ID};
 pub(crate) use transaction::Transaction;
 
 use crate::analysis::recurrence::Recurring;
+use crate::notify::Listeners;
 use crate::{Database, Error, Result};
 use store::Store;
 
@@ -100,6 +103,7 @@ pub(crate) type Row = Vec<Option<Value>>;
 pub(crate) struct Ops {
     store: Mutex<Store>,
     tables: RwLock<Tables>,
+    listeners: Listeners,
 }
 
 /// The rows of each table, by schema and name.
@@ -117,7 +121,12 @@ impl Ops {
             let (rows, next) = store.load(table)?.unwrap_or_else(|| (held::at_first(table), 0));
             tables.insert(table.id(), Arc::new(Held::new(table, rows, next)?));
         }
-        Ok(Ops { store: Mutex::new(store), tables: RwLock::new(tables) })
+        Ok(Ops { store: Mutex::new(store), tables: RwLock::new(tables), listeners: Listeners::default() })
+    }
+
+    /// Those who are told of what is written.
+    pub(crate) fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// A table now.

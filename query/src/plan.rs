@@ -29,6 +29,7 @@ use crate::options::ChangedOptions;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::source::{Pushing, RunSnapshot};
 use crate::statement::Form;
+use crate::subscribe::Subscription;
 use crate::vacuum::Vacuum;
 use crate::{Command, Database, Error, Outcome, Result, Statement};
 
@@ -80,6 +81,8 @@ pub(crate) enum Plan {
     Vacuum(Vacuum),
     /// A statement of the dialect.
     Define(Defining),
+    /// SUBSCRIBE.
+    Subscribe(Subscription),
 }
 
 /// An analysed query and the tables that it was planned over.
@@ -299,8 +302,11 @@ impl Plan {
             let columns = columns_of(&plan);
             return Ok((Plan::Rows(Reading::new(lowering.analyze(plan)?)?), columns));
         }
-        if let dialect::Statement::Subscribe { .. } = &**dialect {
-            return Err(unsupported(dialect.tag()));
+        if let dialect::Statement::Subscribe { query, options } = &**dialect {
+            let subscription = Subscription::new(query, options, lowering);
+            let subscription = subscription.map_err(|error| error.shifted(statement.offset()))?;
+            let columns = subscription.columns();
+            return Ok((Plan::Subscribe(subscription), columns));
         }
         if let dialect::Statement::Call(call) = &**dialect {
             crate::alert::Procedure::read(call).map_err(|error| error.shifted(statement.offset()))?;
@@ -341,6 +347,7 @@ impl Plan {
             | Plan::CreateView { .. }
             | Plan::DropView(_)
             | Plan::Vacuum(_)
+            | Plan::Subscribe(_)
             | Plan::Define(_) => true,
         }
     }
@@ -349,7 +356,7 @@ impl Plan {
     pub(crate) fn returns_rows(&self) -> bool {
         match self {
             Plan::Define(defining) => !defining.columns().is_empty(),
-            other => matches!(other, Plan::Rows(_) | Plan::Explain { .. }) || self.is_direct(),
+            other => matches!(other, Plan::Rows(_) | Plan::Explain { .. } | Plan::Subscribe(_)) || self.is_direct(),
         }
     }
 
@@ -426,6 +433,7 @@ impl Plan {
                 Done::Command(command) => Outcome::Done(command),
                 Done::Rows(stream) => Outcome::Rows { stream, notice: None },
             }),
+            Plan::Subscribe(_) => Err(Error::Internal("a subscription has a door of its own".to_owned())),
             Plan::DropView(views) => Ok(Outcome::Done(views.clone().run_on_views(database.clone()).await?)),
         }
     }

@@ -28,7 +28,7 @@ mod slot;
 mod step;
 
 pub(crate) use baseline::settings as baseline_settings;
-pub(crate) use computed::Computed;
+pub(crate) use computed::{Computed, external};
 pub(crate) use functions::{SCALARS, asks_of, evaluation, function, is_function};
 pub(crate) use kpi::Shape;
 pub(crate) use promise::{calendar_of, check_slo, zone_of};

@@ -211,6 +211,10 @@ impl Session {
             let declared: Vec<_> = fresh.parameters().iter().cloned().map(Some).collect();
             fresh = self.prepare_the_long_way(&fresh.inner.statement, &declared, &snapshot, now_ns)?;
         }
+        if let Plan::Subscribe(subscription) = &fresh.inner.plan {
+            let stream = subscription.stream(self.clone(), now_ns)?;
+            return Ok(Outcome::Rows { stream: entry.until_the_end_of(stream), notice: None });
+        }
         let state = self.state(&snapshot, now_ns);
         let outcome = OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, &self.database))).await?;
         Ok(match outcome {

@@ -5,6 +5,7 @@
 
 pub mod agent;
 mod alerting;
+mod api;
 pub mod cli;
 pub mod config;
 mod error;

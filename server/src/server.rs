@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::ingest::{Ingest, IngestLimits};
 use crate::maintenance::Maintenance;
 use crate::pgwire::PgLimits;
-use crate::{Error, Result, alerting, ingest, pgwire, storage, telemetry};
+use crate::{Error, Result, alerting, api, ingest, pgwire, storage, telemetry};
 
 /// Time that the listeners get to close connections after their requests had theirs.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -63,7 +63,8 @@ impl Server {
         let maintenance = Maintenance::start(Arc::clone(&engine), Arc::clone(&clock))
             .map_err(|e| Error::Internal(format!("cannot start the maintenance thread: {e}")))?;
         let stopping = CancellationToken::new();
-        let router = router(config, &engine, &clock);
+        let api = api::router(database.clone(), Arc::clone(&clock), stopping.clone());
+        let router = router(config, &engine, &clock).merge(api);
         let mut listeners = JoinSet::new();
         listeners.spawn(serve_http(http, router, stopping.clone()));
         listeners.spawn(alerting::look(database.clone(), Arc::clone(&clock), stopping.clone()));

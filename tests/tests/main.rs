@@ -7,4 +7,5 @@ mod demo_cli;
 mod harness;
 mod http_to_sql;
 mod pg;
+mod push;
 mod tidy;

@@ -7,6 +7,7 @@ use super::held::Held;
 use super::store::{Store, Written};
 use super::{Ops, Row, Table, Value};
 use crate::Result;
+use crate::notify::{self, Notification};
 
 /// Changes that are not yet made. Whoever has one holds the store.
 pub(crate) struct Transaction<'a> {
@@ -155,9 +156,25 @@ impl<'a> Transaction<'a> {
             changed: &draft.changed,
         });
         self.store.write(written)?;
+        let told = self.told();
         let changed = self.drafts.iter().map(|(name, draft)| (*name, Arc::new(draft.held.clone())));
         self.ops.publish(changed.collect());
+        told.into_iter().for_each(|notification| self.ops.listeners().send(notification));
         Ok(())
+    }
+
+    /// What listeners are told of the rows that are new.
+    fn told(&self) -> Vec<Notification> {
+        if !self.ops.listeners().is_heard() {
+            return Vec::new();
+        }
+        let mut told = Vec::new();
+        for draft in self.drafts.values() {
+            let before = self.ops.held(draft.table);
+            let new = draft.changed.iter().filter(|number| !before.rows().contains_key(*number));
+            told.extend(new.filter_map(|number| notify::of_row(draft.table, draft.held.rows().get(number)?)));
+        }
+        told
     }
 
     fn draft(&mut self, table: &'static Table) -> &mut Draft {

@@ -35,6 +35,15 @@ pub(crate) enum Command {
     },
     /// Accepted without effect, with the tag of the answer.
     Accept(&'static str),
+    /// `LISTEN channel`
+    Listen(String),
+    /// `UNLISTEN channel`; all without one
+    Unlisten(Option<String>),
+    /// `NOTIFY channel, 'payload'`
+    Notify {
+        channel: String,
+        payload: String,
+    },
     Begin {
         modes: Modes,
         tag: &'static str,
@@ -94,9 +103,12 @@ impl Command {
             Statement::Deallocate { name, .. } => Command::Deallocate(all_or(name)),
             Statement::Close { cursor: CloseCursor::All } => Command::Close(None),
             Statement::Close { cursor: CloseCursor::Specific { name } } => Command::Close(Some(identifier(name))),
-            Statement::LISTEN { .. } => Command::Accept("LISTEN"),
-            Statement::UNLISTEN { .. } => Command::Accept("UNLISTEN"),
-            Statement::NOTIFY { .. } => Command::Accept("NOTIFY"),
+            Statement::LISTEN { channel } => Command::Listen(identifier(channel)),
+            Statement::UNLISTEN { channel } if channel.value == "*" => Command::Unlisten(None),
+            Statement::UNLISTEN { channel } => Command::Unlisten(Some(identifier(channel))),
+            Statement::NOTIFY { channel, payload } => {
+                Command::Notify { channel: identifier(channel), payload: payload.clone().unwrap_or_default() }
+            }
             _ => return Ok(None),
         }))
     }
@@ -134,7 +146,7 @@ pub(crate) fn rows_tag(statement: &Statement) -> Option<&'static str> {
 /// The word for a statement that writes, as PostgreSQL names it where writing is refused.
 pub(crate) fn writes(statement: &plimsoll_query::Statement) -> Option<&'static str> {
     let Some(statement) = statement.ast() else {
-        return statement.dialect_tag().filter(|tag| !matches!(*tag, "SHOW" | "SELECT"));
+        return statement.dialect_tag().filter(|tag| !matches!(*tag, "SHOW" | "SELECT" | "SUBSCRIBE"));
     };
     Some(match statement {
         Statement::Insert(_) => "INSERT",
@@ -378,8 +390,11 @@ mod tests {
         assert_eq!(command("DEALLOCATE ALL"), Ok(Command::Deallocate(None)));
         assert_eq!(command("DEALLOCATE PREPARE \"_pg3_1\""), Ok(Command::Deallocate(Some("_pg3_1".to_owned()))));
         assert_eq!(command("CLOSE ALL"), Ok(Command::Close(None)));
-        assert_eq!(command("UNLISTEN *"), Ok(Command::Accept("UNLISTEN")));
-        assert_eq!(command("LISTEN jobs"), Ok(Command::Accept("LISTEN")));
+        assert_eq!(command("UNLISTEN *"), Ok(Command::Unlisten(None)));
+        assert_eq!(command("UNLISTEN Jobs"), Ok(Command::Unlisten(Some("jobs".to_owned()))));
+        assert_eq!(command("LISTEN jobs"), Ok(Command::Listen("jobs".to_owned())));
+        let (channel, payload) = ("jobs".to_owned(), "it's done".to_owned());
+        assert_eq!(command("NOTIFY jobs, 'it''s done'"), Ok(Command::Notify { channel, payload }));
         assert_eq!(command("SET SESSION AUTHORIZATION DEFAULT"), Ok(Command::Accept("SET")));
         assert_eq!(command("SET ROLE NONE"), Ok(Command::Accept("SET")));
     }

@@ -14,7 +14,9 @@ use pgwire::messages::PgWireFrontendMessage;
 use pgwire::messages::copy::CopyInResponse;
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
-use plimsoll_query::{CopyFormat, CopyIn, Outcome};
+use plimsoll_query::{CopyFormat, CopyIn, Notification, Outcome};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -135,6 +137,11 @@ impl Connection {
                 biased;
                 () = self.shared.stopping.cancelled() => return Err(Stop::Fatal(stopping())),
                 message = self.reader.message() => message,
+                came = next_in(&mut self.session.inbox) => {
+                    self.put_heard(came);
+                    self.flush().await?;
+                    continue;
+                }
             };
             match message {
                 Ok(message) => return Ok(message),
@@ -191,8 +198,19 @@ impl Connection {
         for (name, value) in self.session.news() {
             self.writer.put(&ParameterStatus::new(name.to_owned(), value));
         }
+        while let Some(came) = self.session.inbox.as_mut().and_then(taken) {
+            self.put_heard(came);
+        }
         self.writer.put(&ReadyForQuery::new(self.session.status()));
         self.flush().await
+    }
+
+    /// Tells the client of a notification, if it listens.
+    fn put_heard(&mut self, came: Result<Arc<Notification>, RecvError>) {
+        if let Some(response) = self.session.heard(came) {
+            self.writer.put(&response);
+        }
+        self.put_notices();
     }
 
     /// Sends what is queued, unless the server has to go before the client reads it.
@@ -352,7 +370,8 @@ impl Connection {
         };
         let Connection { reader, writer, session, cancel, shared, .. } = self;
         let columns = portal.planned.columns.as_deref().unwrap_or_default();
-        let how = Sending { columns, formats: &portal.formats, zone: &session.zone, rows_max };
+        let is_eager = portal.planned.is_subscription();
+        let how = Sending { columns, formats: &portal.formats, zone: &session.zone, rows_max, is_eager };
         let work = rows.send(&how, writer).map(|sent| sent.map_err(Stop::from));
         let sent = watched(work, reader, cancel, &shared.killed, deadline).await?;
         telemetry::rows(sent.rows);
@@ -380,6 +399,23 @@ impl Connection {
         declared: &[u32],
     ) -> Result<Planned, SqlError> {
         super::planning::plan(&self.session, statement, text, declared, self.shared.times())
+    }
+}
+
+/// The next notification; never one for those who do not listen.
+async fn next_in(inbox: &mut Option<Receiver<Arc<Notification>>>) -> Result<Arc<Notification>, RecvError> {
+    match inbox {
+        Some(inbox) => inbox.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A notification that is there already.
+fn taken(inbox: &mut Receiver<Arc<Notification>>) -> Option<Result<Arc<Notification>, RecvError>> {
+    match inbox.try_recv() {
+        Ok(notification) => Some(Ok(notification)),
+        Err(TryRecvError::Lagged(lost)) => Some(Err(RecvError::Lagged(lost))),
+        Err(TryRecvError::Empty | TryRecvError::Closed) => None,
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) zone: &'a Zone,
     /// Most rows to send now.
     pub(crate) rows_max: u64,
+    /// Rows are sent as they come, not when there are enough of them.
+    pub(crate) is_eager: bool,
 }
 
 /// How far the sending went.
@@ -75,6 +77,9 @@ impl Rows {
             let put = match self {
                 Rows::Stream { stream, batch } => {
                     if batch.is_none() {
+                        if how.is_eager {
+                            writer.flush().await.map_err(|_| SendError::Closed)?;
+                        }
                         *batch = next_batch(stream, how.columns).await?;
                     }
                     put_batch(batch, how, how.rows_max - rows, &mut writer.out)?

@@ -5,12 +5,14 @@
 
 mod transaction;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
-use pgwire::messages::response::TransactionStatus;
-use plimsoll_query::Database;
+use pgwire::messages::response::{NotificationResponse, TransactionStatus};
+use plimsoll_query::{Database, Notification, PAYLOAD_BYTES_MAX};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::catalog::{Answer, Datum};
 use super::columns::Format;
@@ -39,6 +41,9 @@ pub(crate) struct Session {
     transaction: Transaction,
     /// Warnings that are still to be sent.
     notices: Vec<SqlError>,
+    /// The channels that the client listens on, and what has come in since it began to.
+    listening: BTreeSet<String>,
+    pub(super) inbox: Option<Receiver<Arc<Notification>>>,
     /// What the client was last told of the settings that are reported.
     told: HashMap<&'static str, String>,
     /// The settings that `told` was taken from.
@@ -93,6 +98,8 @@ impl Session {
             portals: HashMap::new(),
             transaction: Transaction::None,
             notices: Vec::new(),
+            listening: BTreeSet::new(),
+            inbox: None,
             told: HashMap::new(),
             told_of: None,
         };
@@ -181,6 +188,16 @@ impl Session {
             Command::Show { name } => self.show(name)?,
             Command::ShowAll => self.show_all(),
             Command::Accept(tag) => Reply::tag(tag),
+            Command::Listen(channel) => {
+                self.listening.insert(channel.clone());
+                self.inbox.get_or_insert_with(|| self.database.notifications());
+                Reply::tag("LISTEN")
+            }
+            Command::Unlisten(channel) => {
+                self.unlisten(channel.as_deref());
+                Reply::tag("UNLISTEN")
+            }
+            Command::Notify { channel, payload } => self.notify(channel, payload)?,
             Command::Begin { modes, tag } => self.begin(modes, tag)?,
             Command::Commit { chain } => self.commit(*chain)?,
             Command::Rollback { chain } => self.rollback(*chain)?,
@@ -222,6 +239,48 @@ impl Session {
             }
         }
         news
+    }
+
+    fn unlisten(&mut self, channel: Option<&str>) {
+        match channel {
+            Some(channel) => drop(self.listening.remove(channel)),
+            None => self.listening.clear(),
+        }
+        if self.listening.is_empty() {
+            self.inbox = None;
+        }
+    }
+
+    fn notify(&self, channel: &str, payload: &str) -> Result<Reply, SqlError> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(SqlError::new(code::INVALID_PARAMETER_VALUE, "payload string too long"));
+        }
+        let (channel, payload) = (channel.to_owned(), payload.to_owned());
+        self.database.notify(Notification { pid: self.pid, channel, payload });
+        Ok(Reply::tag("NOTIFY"))
+    }
+
+    /// What the client is told of something that has come in; `None` when it does not listen on that channel. Losses are told
+    /// by a warning.
+    pub(super) fn heard(&mut self, came: Result<Arc<Notification>, RecvError>) -> Option<NotificationResponse> {
+        match came {
+            Ok(notification) if self.listening.contains(&notification.channel) => {
+                let Notification { pid, channel, payload } = (*notification).clone();
+                Some(NotificationResponse::new(pid, channel, payload))
+            }
+            Ok(_) => None,
+            Err(RecvError::Lagged(lost)) => {
+                self.warn(
+                    code::WARNING,
+                    &format!("{lost} notifications were lost: they came faster than they were read"),
+                );
+                None
+            }
+            Err(RecvError::Closed) => {
+                self.inbox = None;
+                None
+            }
+        }
     }
 
     /// Takes the warnings that are still to be sent.
@@ -297,6 +356,7 @@ impl Session {
         self.settings.reset_all();
         self.statements.clear();
         self.portals.clear();
+        self.unlisten(None);
         Ok(Reply::tag("DISCARD ALL"))
     }
 

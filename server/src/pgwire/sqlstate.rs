@@ -168,7 +168,9 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         Error::Check { .. } => "23514",
         Error::DuplicateKey { .. } => "23505",
         Error::Contended { .. } => "40001",
-        Error::InvalidParameter { .. } | Error::InvalidOption { .. } => code::INVALID_PARAMETER_VALUE,
+        Error::InvalidParameter { .. } | Error::InvalidOption { .. } | Error::Ticket { .. } => {
+            code::INVALID_PARAMETER_VALUE
+        }
         Error::Unsupported { .. } => code::FEATURE_NOT_SUPPORTED,
         Error::OutOfMemory { .. } => "53200",
         Error::Engine(error) => engine_code(error),

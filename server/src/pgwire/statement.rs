@@ -57,6 +57,11 @@ impl Planned {
         Planned { text: "".into(), plan: Plan::Empty, parameters: Vec::new(), columns: None }
     }
 
+    /// True for rows that come as something happens, and are sent as they come.
+    pub(crate) fn is_subscription(&self) -> bool {
+        matches!(&self.plan, Plan::Query { statement, .. } if statement.dialect_tag() == Some("SUBSCRIBE"))
+    }
+
     /// The word by which it is counted.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.plan {
@@ -65,7 +70,7 @@ impl Planned {
             Plan::Catalog(_) => "catalog",
             Plan::Copy(_) => "copy",
             Plan::Query { statement, .. } => match statement.ast() {
-                None if !matches!(statement.dialect_tag(), Some("SHOW" | "SELECT")) => "ddl",
+                None if !matches!(statement.dialect_tag(), Some("SHOW" | "SELECT" | "SUBSCRIBE")) => "ddl",
                 Some(ast::Statement::Query(_)) => "select",
                 Some(ast::Statement::Insert(_)) => "insert",
                 Some(ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. }) => "explain",

@@ -1,0 +1,262 @@
+//! HTTP beside line protocol: tickets in, changes out.
+//!
+//! | endpoint | what it does |
+//! |---|---|
+//! | `POST /api/v1/incidents` | takes a ticket of a service desk, or an array of them, into `ops.incident`; all or none |
+//! | `GET /api/v1/events?channel=` | changes of alerts and incidents as they happen, as server-sent events |
+//! | `GET /api/v1/subscribe?query=&snapshot=&min_interval=` | the rows of a query and how they change, likewise |
+//!
+//! Errors are `{"error": ..., "hint": ...}`. Streams end when the client leaves or the server stops.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use futures::{Stream, StreamExt as _};
+use plimsoll_engine::env::Clock;
+use plimsoll_query::{Database, Outcome};
+use serde_json::{Map, Value, json};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of a request with tickets.
+const TICKETS_BYTES_MAX: usize = 4 << 20;
+
+/// Streams that are served at one time.
+const STREAMS_MAX: usize = 100;
+
+/// How often a stream on which nothing happens shows that it is alive.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// Who is at work when the request does not say.
+const ACTOR: &str = "api";
+
+/// Longest name of who is at work.
+const ACTOR_BYTES_MAX: usize = 100;
+
+/// What the endpoints work on.
+struct Shared {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+    streams: Arc<Semaphore>,
+}
+
+type App = State<Arc<Shared>>;
+
+/// The endpoints as a router. Its streams end when `stopping` is.
+pub(crate) fn router(database: Database, clock: Arc<dyn Clock>, stopping: CancellationToken) -> Router {
+    let shared = Shared { database, clock, stopping, streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
+    Router::new()
+        .route("/api/v1/incidents", post(incidents))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/subscribe", get(subscribe))
+        .with_state(Arc::new(shared))
+}
+
+/// Why a request was not done.
+struct Refused(StatusCode, Value);
+
+impl Refused {
+    fn new(status: StatusCode, message: impl std::fmt::Display) -> Refused {
+        Refused(status, json!({ "error": message.to_string() }))
+    }
+
+    fn of(error: &plimsoll_query::Error) -> Refused {
+        let status = match error {
+            plimsoll_query::Error::Catalog { .. } | plimsoll_query::Error::Internal(_) => {
+                tracing::error!(%error, "a request failed in the server");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Refused(status, json!({ "error": error.to_string(), "hint": error.hint() }))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Refused(status, body) = self;
+        (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    }
+}
+
+async fn incidents(State(shared): App, request: Request) -> Result<Response, Refused> {
+    let (head, body) = request.into_parts();
+    let actor = actor(&head.headers)?;
+    let body = axum::body::to_bytes(body, TICKETS_BYTES_MAX).await.map_err(|_| {
+        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has {TICKETS_BYTES_MAX} bytes at most"))
+    })?;
+    let body: Value = serde_json::from_slice(&body)
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("the body is no JSON: {error}")))?;
+    let (tickets, is_one) = match body {
+        Value::Array(tickets) => (tickets, false),
+        one => (vec![one], true),
+    };
+    let now_ns = shared.clock.now_ns();
+    let work = tokio::task::spawn_blocking(move || shared.database.take_tickets(&tickets, &actor, now_ns));
+    let taken = work.await.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    let taken = taken.map_err(|error| Refused::of(&error))?;
+    let mut told = taken.iter().map(|ticket| {
+        json!({
+            "id": ticket.id, "external_id": ticket.external_id, "state": ticket.state, "created": ticket.is_new,
+        })
+    });
+    let answer = match (is_one, told.len()) {
+        (true, 1) => told.next().unwrap_or_default(),
+        _ => Value::Array(told.collect()),
+    };
+    Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], answer.to_string()).into_response())
+}
+
+/// Who sends a request, by its header `X-Actor`.
+fn actor(headers: &HeaderMap) -> Result<String, Refused> {
+    match headers.get("x-actor").map(|name| name.to_str()) {
+        None => Ok(ACTOR.to_owned()),
+        Some(Ok(name)) if !name.is_empty() && name.len() <= ACTOR_BYTES_MAX => Ok(name.to_owned()),
+        Some(_) => {
+            let message = format!("the header X-Actor is a name of at most {ACTOR_BYTES_MAX} bytes");
+            Err(Refused::new(StatusCode::BAD_REQUEST, message))
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Events {
+    /// `alert` or `incident`, or another that clients send on; all without.
+    channel: Option<String>,
+}
+
+async fn events(State(shared): App, Query(asked): Query<Events>) -> Result<Response, Refused> {
+    let turn = turn(&shared)?;
+    let notifications = shared.database.notifications();
+    let events = futures::stream::unfold(notifications, |mut notifications| async move {
+        let event = match notifications.recv().await {
+            Ok(notification) => Some(notification),
+            Err(RecvError::Lagged(_)) => None,
+            Err(RecvError::Closed) => return None,
+        };
+        Some((event, notifications))
+    });
+    let events = events.filter_map(move |notification| {
+        let event = match notification {
+            Some(notification) if asked.channel.as_ref().is_some_and(|wanted| *wanted != notification.channel) => None,
+            Some(notification) => Some(Event::default().event(&notification.channel).data(&notification.payload)),
+            None => Some(Event::default().event("lost").data("{}")),
+        };
+        futures::future::ready(event)
+    });
+    Ok(stream(events, &shared, turn))
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subscribe {
+    query: String,
+    snapshot: Option<bool>,
+    min_interval: Option<String>,
+}
+
+async fn subscribe(State(shared): App, Query(asked): Query<Subscribe>) -> Result<Response, Refused> {
+    let turn = turn(&shared)?;
+    let mut text = format!("SUBSCRIBE TO ({}\n) WITH (snapshot = {}", asked.query, asked.snapshot.unwrap_or(true));
+    if let Some(length) = &asked.min_interval {
+        text += &format!(", min_interval = '{}'", length.replace('\'', "''"));
+    }
+    text.push(')');
+    let mut session = shared.database.session();
+    session.set_name("http subscribe");
+    session.set_user(ACTOR);
+    let now_ns = shared.clock.now_ns();
+    let statements = plimsoll_query::parse(&text).map_err(|error| Refused::of(&error))?;
+    let [statement] = statements.as_slice() else {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "a subscription is to one query"));
+    };
+    let prepared = session.prepare(statement, &[], now_ns).map_err(|error| Refused::of(&error))?;
+    let outcome = session.run(&prepared, &[], now_ns).await.map_err(|error| Refused::of(&error))?;
+    let Outcome::Rows { stream: batches, .. } = outcome else {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "a subscription is to a query"));
+    };
+    let mut number = 0_u64;
+    let events = batches.flat_map(move |batch| {
+        let events: Vec<Event> = match batch.map_err(plimsoll_query::Error::from).and_then(|batch| changes(&batch)) {
+            Ok(changes) => changes
+                .into_iter()
+                .map(|change| {
+                    number += 1;
+                    Event::default().event("change").id(number.to_string()).data(change.to_string())
+                })
+                .collect(),
+            Err(error) => {
+                vec![Event::default().event("error").data(json!({ "error": error.to_string() }).to_string())]
+            }
+        };
+        futures::stream::iter(events)
+    });
+    Ok(stream(events, &shared, turn))
+}
+
+/// The rows of a batch of changes: `{"changed_at": ..., "diff": ..., "row": {...}}`.
+fn changes(batch: &RecordBatch) -> plimsoll_query::Result<Vec<Value>> {
+    let options = FormatOptions::default();
+    let failed = |error: datafusion::arrow::error::ArrowError| {
+        plimsoll_query::Error::from(datafusion::error::DataFusionError::from(error))
+    };
+    let schema = batch.schema();
+    let mut columns = Vec::new();
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        columns.push((field, column, ArrayFormatter::try_new(column, &options).map_err(failed)?));
+    }
+    let value = |at: usize, row: usize| {
+        let (field, column, formatter) = &columns[at];
+        if column.is_null(row) {
+            return Value::Null;
+        }
+        let text = formatter.value(row).to_string();
+        match field.data_type() {
+            data_type if data_type.is_numeric() => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            datafusion::arrow::datatypes::DataType::Boolean => Value::Bool(text == "true"),
+            _ => Value::String(text),
+        }
+    };
+    let change = |row: usize| {
+        let members = (2..columns.len()).map(|at| (columns[at].0.name().clone(), value(at, row)));
+        json!({ "changed_at": value(0, row), "diff": value(1, row), "row": members.collect::<Map<_, _>>() })
+    };
+    Ok((0..batch.num_rows()).map(change).collect())
+}
+
+/// A place among the streams.
+fn turn(shared: &Shared) -> Result<OwnedSemaphorePermit, Refused> {
+    Arc::clone(&shared.streams).try_acquire_owned().map_err(|_| {
+        let message = format!("{STREAMS_MAX} streams are served at one time, and there are as many");
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    })
+}
+
+/// Events as a response that lasts.
+fn stream(
+    events: impl Stream<Item = Event> + Send + 'static,
+    shared: &Shared,
+    turn: OwnedSemaphorePermit,
+) -> Response<Body> {
+    let stopping = shared.stopping.clone();
+    let events = events.take_until(async move { stopping.cancelled().await }).map(move |event| {
+        let _in_turn = &turn;
+        Ok::<_, Infallible>(event)
+    });
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY));
+    ([(CACHE_CONTROL, "no-store")], sse).into_response()
+}
