@@ -65,37 +65,61 @@ fn note(tick: &Tick) {
     }
 }
 
+/// What delivers the outbox, round by round.
+pub(crate) struct Desk {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    courier: Arc<Courier>,
+    breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
+}
+
+impl Desk {
+    /// # Errors
+    /// When there is no way to send anything.
+    pub(crate) fn new(database: Database, clock: Arc<dyn Clock>) -> std::io::Result<Desk> {
+        let courier = Arc::new(Courier::new().map_err(std::io::Error::other)?);
+        Ok(Desk { database, clock, courier, breakers: Arc::default() })
+    }
+
+    /// One attempt at each event that is due and whose sink takes any; waits until all have ended, since the outbox would give an
+    /// event in hand out a second time. Gives how many there were. Attempts that are dropped are made again.
+    pub(crate) async fn round(&self) -> usize {
+        let due = match self.database.deliveries(self.clock.now_ns()) {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "the outbox cannot be read");
+                return 0;
+            }
+        };
+        let mut under_way: JoinSet<()> = JoinSet::new();
+        for delivery in due {
+            if under_way.len() >= ATTEMPTS_MAX {
+                break;
+            }
+            let now_ns = self.clock.now_ns();
+            if lock(&self.breakers).entry(delivery.sink.clone()).or_default().allows(now_ns).is_err() {
+                continue;
+            }
+            let (database, clock) = (self.database.clone(), Arc::clone(&self.clock));
+            let (courier, breakers) = (Arc::clone(&self.courier), Arc::clone(&self.breakers));
+            under_way.spawn(async move { attempt(&delivery, &courier, &breakers, &database, clock.as_ref()).await });
+        }
+        let attempts = under_way.len();
+        while under_way.join_next().await.is_some() {}
+        attempts
+    }
+}
+
 /// Delivers what is in the outbox until it has to stop; attempts under way then are made again after the next start.
 pub(crate) async fn deliver(
     database: Database,
     clock: Arc<dyn Clock>,
     stopping: CancellationToken,
 ) -> std::io::Result<()> {
-    let courier = Arc::new(Courier::new().map_err(std::io::Error::other)?);
-    let breakers: Arc<Mutex<BTreeMap<String, Breaker>>> = Arc::default();
-    let mut under_way: JoinSet<()> = JoinSet::new();
+    let desk = Desk::new(database, clock)?;
     while !rest(DELIVER_EVERY, &stopping).await {
-        let due = match database.deliveries(clock.now_ns()) {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::error!(%error, "the outbox cannot be read");
-                continue;
-            }
-        };
-        for delivery in due {
-            if under_way.len() >= ATTEMPTS_MAX {
-                break;
-            }
-            if lock(&breakers).entry(delivery.sink.clone()).or_default().allows(clock.now_ns()).is_err() {
-                continue;
-            }
-            let (database, clock) = (database.clone(), Arc::clone(&clock));
-            let (courier, breakers) = (Arc::clone(&courier), Arc::clone(&breakers));
-            under_way.spawn(async move { attempt(&delivery, &courier, &breakers, &database, clock.as_ref()).await });
-        }
-        // An event is in hand until its attempt has ended: the outbox would give it out a second time.
         tokio::select! {
-            () = async { while under_way.join_next().await.is_some() {} } => {}
+            _ = desk.round() => {}
             () = stopping.cancelled() => break,
         }
     }

@@ -5,6 +5,7 @@ mod demo;
 mod serve;
 mod signals;
 mod sql;
+mod story;
 mod verify;
 
 use std::ffi::OsString;
@@ -116,6 +117,9 @@ struct DemoArgs {
     /// Time between two samples of this machine
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     interval: Duration,
+    /// Tell two months of a shop in some seconds instead: a baseline, a promise, a backtest, incidents, whoever has to act
+    #[arg(long)]
+    story: bool,
 }
 
 #[derive(Debug, Args)]

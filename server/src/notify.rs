@@ -20,6 +20,7 @@ mod target;
 
 pub(crate) use breaker::Breaker;
 pub(crate) use courier::Courier;
+pub(crate) use sign::is_signed;
 pub(crate) use target::Target;
 
 /// One event for one sink, as the outbox hands it out.

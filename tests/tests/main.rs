@@ -8,4 +8,5 @@ mod harness;
 mod http_to_sql;
 mod pg;
 mod push;
+mod story;
 mod tidy;

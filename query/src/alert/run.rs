@@ -240,7 +240,9 @@ async fn look(
     let mut pending = Vec::new();
     for (labels, tracked) in &instances {
         let belongs = tracked.incident_id.is_some() && tracked.suppressed_by.is_none();
-        if !tracked.instance.phase.is_open() || belongs || watch.ticket == Ticket::None {
+        // What was kept quiet and is about to be over opens nothing any more.
+        let is_ending = tracked.instance.phase == Phase::Clearing && tracked.suppressed_by.is_some();
+        if !tracked.instance.phase.is_open() || belongs || is_ending || watch.ticket == Ticket::None {
             continue;
         }
         let is_old = now_ns.saturating_sub(tracked.instance.true_until_ns) > watch.age_max_ns;

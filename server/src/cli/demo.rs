@@ -74,6 +74,10 @@ pub(super) fn run(args: DemoArgs, environment: Vec<(String, String)>) -> Result<
     let base = Config { data: PathBuf::from("./plimsoll-demo"), log_level: "warn".to_owned(), ..Config::default() };
     let (config, _unknown) = load(base.clone(), args.config, Some(args.listen), environment)?;
     telemetry::start_logging(config.log, &config.log_level);
+    if args.story {
+        let keeps = config.data != base.data;
+        return block_on(super::story::tell(config, keeps));
+    }
     let again = config.data.is_dir();
     let config = Config { pg: free(config.pg, base.pg)?, http: free(config.http, base.http)?, ..config };
     block_on(demo(config, args.interval, again))
@@ -169,7 +173,8 @@ impl Demo {
         say(&format!("{text};\n"))?;
         let mut out = Vec::new();
         for statement in &plimsoll_query::parse(text)? {
-            let printed = print_statement(&self.session, statement, Format::Table, &mut out).await;
+            let printed =
+                print_statement(&self.session, statement, Format::Table, SystemClock.now_ns(), &mut out).await;
             printed.map_err(|failure| match failure {
                 Failure::Statement(error) => Error::Query(error),
                 Failure::Output(error) => Error::Output(error),
@@ -188,6 +193,7 @@ Grafana:      data source PostgreSQL: host {pg}, database postgres, user postgre
               TLS/SSL mode disable, TimescaleDB on (panels then use time_bucket)
 Write:        POST http://{http}/api/v2/write?bucket=plimsoll, line protocol, for example
               curl -i 'http://{http}/api/v2/write?bucket=plimsoll' --data-binary 'room,name=kitchen celsius=21.5'
+The story:    plimsoll demo --story, from a slow shop to whoever has to act, in virtual time
 Other agents: plimsoll agent --to http://{http}
 About it:     curl http://{http}/metrics
 Data:         {data}, kept; when the demo is over: plimsoll sql --data {data}

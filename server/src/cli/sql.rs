@@ -79,7 +79,9 @@ impl Asked {
         };
         let mut out = io::BufWriter::new(io::stdout().lock());
         for statement in &statements {
-            if let Err(failure) = print_statement(&self.session, statement, self.format, &mut out).await {
+            if let Err(failure) =
+                print_statement(&self.session, statement, self.format, SystemClock.now_ns(), &mut out).await
+            {
                 out.flush().map_err(Error::Output)?;
                 return match failure {
                     Failure::Statement(error) => fail(text, &error),
@@ -118,14 +120,14 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Runs one statement and prints its rows or its command tag.
+/// Runs one statement at a time (nanoseconds since the Unix epoch) and prints its rows or its command tag.
 pub(super) async fn print_statement(
     session: &Session,
     statement: &Statement,
     format: Format,
+    now_ns: i64,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let now_ns = SystemClock.now_ns();
     let prepared = session.prepare(statement, &[], now_ns)?;
     match session.run(&prepared, &[], now_ns).await? {
         // Only rows are data: a command tag would spoil a CSV or JSON file.

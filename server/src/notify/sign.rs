@@ -37,6 +37,13 @@ pub(super) fn signatures<Key: AsRef<[u8]>>(keys: &[Key], id: &str, timestamp: i6
     keys.iter().filter_map(signature).collect::<Vec<_>>().join(" ")
 }
 
+/// True when one of the signatures of a header was made with a secret: what a receiver checks. `timestamp` is the header as it came.
+pub(crate) fn is_signed(secret: &str, id: &str, timestamp: &str, body: &str, header: &str) -> bool {
+    let (Ok(key), Ok(timestamp)) = (key(secret), timestamp.parse()) else { return false };
+    let wanted = signatures(&[key], id, timestamp, body);
+    !wanted.is_empty() && header.split(' ').any(|signature| signature == wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
