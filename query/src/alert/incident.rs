@@ -91,10 +91,7 @@ fn open_incident(
             return Ok(Opened::Reopened(id));
         }
     }
-    let policy = watch.alert().escalate.clone().or_else(|| {
-        let service = service_of(watch, definitions)?;
-        service.options.text("escalation").map(str::to_owned)
-    });
+    let policy = policy_of(watch, definitions);
     let known = story["context"]["known_errors"][0]["id"].as_i64();
     let title = match watch.service() {
         Some(service) => format!("{} on {service}", watch.name()),
@@ -127,6 +124,14 @@ fn open_incident(
         super::escalation::plan(transaction, id, 0, 0, &policy, from_ns, definitions)?;
     }
     Ok(Opened::Incident(id))
+}
+
+/// The escalation policy of an alert: its own, or that of its service.
+pub(super) fn policy_of(watch: &Watch, definitions: &Definitions) -> Option<String> {
+    watch.alert().escalate.clone().or_else(|| {
+        let service = service_of(watch, definitions)?;
+        service.options.text("escalation").map(str::to_owned)
+    })
 }
 
 /// The owner of the service for `owner`, else the name itself.

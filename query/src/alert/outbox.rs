@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::ACTOR;
+use super::internal::{self, Ailing};
 use crate::dialect::{Definition, Kind};
 use crate::ops::incident::of_system as table;
 use crate::ops::{Named, Table, Transaction, Value};
@@ -57,6 +58,9 @@ pub enum Settled {
     Gone(String),
 }
 
+/// After so many attempts at one event, that a sink fails is an incident of its own.
+const FAILING_AFTER: u32 = 5;
+
 impl Database {
     /// The events that are due: of each incident and sink the oldest that is not settled.
     ///
@@ -95,6 +99,7 @@ impl Database {
     /// # Errors
     /// [`Error::Catalog`].
     pub fn settle(&self, delivery: &Delivery, settled: &Settled, now_ns: i64) -> Result<()> {
+        let definitions = self.catalog().definitions();
         let (table, states) = (table("delivery")?, table("sink_state")?);
         let text = |text: &str| Some(Value::Text(text.to_owned()));
         self.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
@@ -122,7 +127,17 @@ impl Database {
             if let Settled::Gone(why) = settled {
                 switch_off(transaction, states, &delivery.sink, why)?;
             }
-            Ok(())
+            let ailing = Ailing::Sink(&delivery.sink);
+            let title = match settled {
+                Settled::Delivered(_) => return internal::over(transaction, ailing),
+                Settled::Later(_, why) if delivery.attempts.saturating_add(1) == FAILING_AFTER => {
+                    format!("sink {} has failed {FAILING_AFTER} times: {why}", delivery.sink)
+                }
+                Settled::Later(..) => return Ok(()),
+                Settled::Dead(why) => format!("sink {} has a dead letter: {why}", delivery.sink),
+                Settled::Gone(why) => format!("sink {} is switched off: {why}", delivery.sink),
+            };
+            internal::raise(transaction, ailing, &title, None, &definitions)
         })
     }
 }

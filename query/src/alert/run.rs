@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::evaluate::{self, Happened};
 use super::incident::{self as tickets, Opened};
+use super::internal::{self, Ailing};
 use super::machine::{Instance, Phase};
+use super::schedule::{self, Turn};
 use super::story::{self, Gathered};
 use super::suppress::{self, Cause};
 use super::watermark::Watermarks;
@@ -16,9 +18,6 @@ use crate::dialect::Kind;
 use crate::ops::{Named, Rows, Table, Transaction, Value, incident};
 use crate::session::Session;
 use crate::{Database, Error, Result};
-
-/// After so long a look leaves alerts of the least important tier for the next one, and after twice as long those of tier 2.
-const SHED_AFTER: Duration = Duration::from_secs(5);
 
 /// How often it is written down how far an alert is when nothing has happened, in nanoseconds.
 const PROGRESS_NS: i64 = 10 * super::MINUTE_NS;
@@ -84,24 +83,24 @@ impl Database {
         follow_definitions(&mut live, &definitions, &session, now_ns)?;
         let mut tick = Tick::default();
         let started = Instant::now();
-        let mut order: Vec<(u8, i64, String)> =
-            live.iter().map(|(name, one)| (one.watch.tier, one.evaluated_ns, name.clone())).collect();
-        order.sort();
+        let turns = live.iter().map(|(name, one)| Turn {
+            name: name.clone(),
+            tier: one.watch.tier,
+            is_enabled: one.watch.is_enabled(),
+            every_ns: one.watch.every_ns,
+            evaluated_ns: one.evaluated_ns,
+        });
+        let due = schedule::due(turns, now_ns);
         let mut watermarks = Watermarks::new(&session, now_ns);
-        for (tier, _, name) in order {
+        for Turn { name, tier, .. } in due {
             let Some(one) = live.get_mut(&name) else { continue };
-            let is_due = one.watch.every_ns == 0 || now_ns >= one.evaluated_ns.saturating_add(one.watch.every_ns);
-            if !one.watch.is_enabled() || !is_due {
-                continue;
-            }
-            let patience = SHED_AFTER * u32::from(4_u8.saturating_sub(tier));
-            if tier > 1 && started.elapsed() > patience {
+            if schedule::is_shed(tier, started.elapsed()) {
                 tick.shed += 1;
                 continue;
             }
             let began = Instant::now();
             let done = look(one, &mut watermarks, &session, &definitions, now_ns).await;
-            note(one, &done, began.elapsed(), now_ns, self)?;
+            note(one, &done, began.elapsed(), now_ns, &definitions, self)?;
             if let Ok(Some(steps)) = done {
                 tick.evaluated += 1;
                 tick.steps += steps;
@@ -467,9 +466,17 @@ fn write_run(transaction: &mut Transaction<'_>, watch: &Watch, more: &[(&str, Op
 }
 
 /// Notes that an alert fails, or no longer does.
-fn note(one: &mut Live, done: &Result<Option<usize>>, took: Duration, now_ns: i64, database: &Database) -> Result<()> {
-    let error = done.as_ref().err().map(ToString::to_string);
-    if error.is_some() {
+fn note(
+    one: &mut Live,
+    done: &Result<Option<usize>>,
+    took: Duration,
+    now_ns: i64,
+    definitions: &Definitions,
+    database: &Database,
+) -> Result<()> {
+    let failed = done.as_ref().err().map(ToString::to_string);
+    let error = failed.or_else(|| slowness(&one.watch, took));
+    if done.is_err() {
         // Its tables may be other ones now.
         one.evaluated_ns = now_ns;
         one.tables = evaluate::tables(&one.watch, &session(database), now_ns).unwrap_or_default();
@@ -479,12 +486,30 @@ fn note(one: &mut Live, done: &Result<Option<usize>>, took: Duration, now_ns: i6
     }
     one.failed_since_ns = error.as_ref().map(|_| one.failed_since_ns.unwrap_or(now_ns));
     one.error.clone_from(&error);
+    let title =
+        error.as_ref().map(|error| format!("alert {} is not evaluated as it should be: {error}", one.watch.name()));
     let more = [
         ("error", error.map(Value::Text)),
         ("failed_since", one.failed_since_ns.map(Value::Time)),
         ("seconds", Some(Value::Float(took.as_secs_f64()))),
     ];
-    database.ops().transaction(&ACTOR.into(), now_ns, |transaction| write_run(transaction, &one.watch, &more))
+    let ailing = Ailing::Alert(one.watch.name());
+    let policy = tickets::policy_of(&one.watch, definitions);
+    database.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
+        match &title {
+            Some(title) => internal::raise(transaction, ailing, title, policy.as_deref(), definitions)?,
+            None => internal::over(transaction, ailing)?,
+        }
+        write_run(transaction, &one.watch, &more)
+    })
+}
+
+/// What is said of an evaluation that takes as long as the time that it is about, or a minute where that is less.
+fn slowness(watch: &Watch, took: Duration) -> Option<String> {
+    let most_ns = watch.rule.step_ns.max(watch.every_ns).max(super::MINUTE_NS);
+    let is_slow = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX) >= most_ns;
+    // Without the figure itself, which is another one each time.
+    is_slow.then(|| format!("an evaluation takes longer than {} s", most_ns / 1_000_000_000))
 }
 
 /// Takes deliveries away that were settled long ago.
