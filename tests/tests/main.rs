@@ -6,6 +6,7 @@ mod corpus;
 mod demo_cli;
 mod harness;
 mod http_to_sql;
+mod killed;
 mod pg;
 mod push;
 mod story;
