@@ -15,11 +15,13 @@ use crate::relation::{Computed, plan_text};
 mod functions;
 mod known_error;
 mod periods;
+mod snapshot;
 mod views;
 
 pub(crate) use functions::{chronic, incident_report, packet};
 pub(crate) use known_error::matches;
 pub(crate) use periods::{breaches, contract};
+pub(crate) use snapshot::take as keep;
 pub(crate) use views::{VIEWS, source};
 
 /// What a text of SQL gives, in its order.
