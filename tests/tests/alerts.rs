@@ -92,6 +92,7 @@ async fn a_receiver_that_fails_at_first_is_told_the_whole_story_in_order() {
     assert_eq!(told["service"]["owner"], "shop");
     assert_eq!(told["signal"]["value"], 900.0);
     assert_eq!(told["signal"]["unit"], "ms");
+    assert_eq!(told["signal"]["top_dimensions"][0]["label"], "region=eu");
     assert_eq!(told["context"]["recent_changes"][0]["id"], "CHG-88");
     assert_eq!(told["context"]["known_errors"][0]["workaround"], "restart the pool");
     assert!(told["signal"]["points"].as_array().is_some_and(|points| !points.is_empty()), "{told}");

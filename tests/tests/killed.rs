@@ -17,6 +17,9 @@ use crate::harness::Running;
 /// Longest wait for something that has to come.
 const PATIENCE: Duration = Duration::from_secs(150);
 
+/// How often the receiver hangs up on whoever calls.
+const HANG_UPS_MAX: usize = 4;
+
 /// How often the server is killed when `PLIMSOLL_KILLS` does not say.
 const KILLS: u64 = 8;
 
@@ -32,25 +35,20 @@ struct Came {
     is_taken: bool,
 }
 
-/// A receiver that by seed takes what comes, refuses it for now, or hangs up before or after it has read it.
+/// A receiver that by seed takes what comes the first time, refuses it for now, or hangs up before or after it has read it; what
+/// comes again it takes, so that nothing waits for long.
 fn receiver(seed: u64) -> (u16, Receiver<Came>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let (sender, came) = channel();
     std::thread::spawn(move || {
         let mut random = StdRng::seed_from_u64(seed);
+        let (mut hung_up, mut seen) = (0, BTreeSet::new());
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            let answer = match random.random_range(0..12) {
-                0 => "503 Service Unavailable",
-                1 => "429 Too Many Requests",
-                2 => "500 Internal Server Error",
-                // Read, and not answered; not even read.
-                3 => "",
-                4 => "-",
-                _ => "204 No Content",
-            };
-            if answer == "-" {
+            // Not even read; a few times only.
+            if hung_up < HANG_UPS_MAX && random.random_range(0..8) == 0 {
+                hung_up += 1;
                 continue;
             }
             let mut reader = BufReader::new(stream.try_clone().expect("a copy"));
@@ -73,8 +71,18 @@ fn receiver(seed: u64) -> (u16, Receiver<Came>) {
             let text =
                 |pointer: &str| body.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
             let number = |pointer: &str| body.pointer(pointer).and_then(serde_json::Value::as_i64).unwrap_or_default();
+            let id = header("webhook-id").unwrap_or_default();
+            let answer = match random.random_range(0..8) {
+                _ if !seen.insert(id.clone()) => "204 No Content",
+                0 => "503 Service Unavailable",
+                1 => "429 Too Many Requests",
+                2 => "500 Internal Server Error",
+                // Read, and not answered.
+                3 => "",
+                _ => "204 No Content",
+            };
             let came = Came {
-                id: header("webhook-id").unwrap_or_default(),
+                id,
                 key: text("/incident/key"),
                 incident: number("/incident/id"),
                 sequence: number("/sequence"),

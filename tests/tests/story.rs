@@ -15,6 +15,8 @@ fn the_story_goes_from_rows_to_whoever_has_to_act() {
         // It is slow: one signed event with the whole story, and the next step when nobody takes it up.
         "pager <- incident.opened of incident 3 (checkout), priority 2, event 1",
         "checkout_p95 2",
+        "(00h)",
+        "mostly region=",
         "CHG-88",
         "incident.escalated of incident 3",
         "baseline    | slot",

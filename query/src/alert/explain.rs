@@ -220,16 +220,8 @@ impl Question {
     /// What people have put in place of the baseline then.
     fn overrides(&self, instance: &str, labels: &Labels, at_ns: i64) -> Vec<Line> {
         let Some((object, _)) = self.baseline() else { return Vec::new() };
-        let overrides = crate::ops::overrides(&self.database, &object.name);
-        let is_in_force = |changed: &&crate::ops::Overriding| {
-            (changed.start_ns..changed.end_ns).contains(&at_ns)
-                && changed.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
-        };
-        let Some(changed) = overrides.iter().rev().find(is_in_force) else { return Vec::new() };
-        let bounds = [("lower", changed.lower), ("upper", changed.upper), ("score_threshold", changed.score_threshold)];
-        let bounds = bounds.iter().filter_map(|(name, bound)| bound.map(|bound| format!("{name} = {bound}")));
-        let text = format!("{} until {}", bounds.collect::<Vec<_>>().join(", "), rfc3339(changed.end_ns));
-        vec![Line::new(Some(instance), "baseline", "override", &text)]
+        let text = super::story::override_text(&object.name, labels, at_ns, &self.database);
+        text.map(|text| Line::new(Some(instance), "baseline", "override", &text)).into_iter().collect()
     }
 
     fn states(&self, instance: &str, labels: &Labels, before: &Instances, after: &Instances) -> Result<Vec<Line>> {

@@ -23,6 +23,9 @@ const POINTS_MAX: usize = 60;
 /// How far before its beginning a change may have to do with an incident, in nanoseconds.
 const CHANGES_NS: i64 = 24 * 60 * super::MINUTE_NS;
 
+/// How many values of dimensions are named.
+const DIMENSIONS_MAX: usize = 5;
+
 /// How many incidents like it are named.
 const SIMILAR_MAX: usize = 5;
 
@@ -30,7 +33,19 @@ const SIMILAR_MAX: usize = 5;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gathered {
     points: Vec<Json>,
+    /// What the baseline of the KPI said of the last point.
+    band: Band,
+    /// Which values of dimensions the deviation comes from, and their shares of it, the largest first.
+    shares: Vec<(String, f64)>,
     pub(super) slo: Option<Slo>,
+}
+
+/// What was expected.
+#[derive(Debug, Clone, Copy, Default)]
+struct Band {
+    lower: Option<f64>,
+    expected: Option<f64>,
+    upper: Option<f64>,
 }
 
 /// How the promise of a service stands.
@@ -51,7 +66,81 @@ pub(super) async fn gather(
     now_ns: i64,
 ) -> Gathered {
     let points = points(watch, labels, at_ns, session, now_ns).await.unwrap_or_default();
-    Gathered { points, slo: slo(watch, session, definitions, now_ns).await }
+    let (band, shares) = deviation(watch, labels, at_ns, session, definitions, now_ns).await.unwrap_or_default();
+    Gathered { points, band, shares, slo: slo(watch, session, definitions, now_ns).await }
+}
+
+/// The band of the instance in the bucket that ends at an instant, and which values of dimensions account for how much of what is
+/// beyond what was expected, over all rows of the KPI then; without a baseline, of the whole value.
+async fn deviation(
+    watch: &Watch,
+    labels: &Labels,
+    at_ns: i64,
+    session: &Session,
+    definitions: &Definitions,
+    now_ns: i64,
+) -> Result<(Band, Vec<(String, f64)>)> {
+    use datafusion::arrow::array::{Array, AsArray};
+    use datafusion::arrow::compute::cast;
+    use datafusion::arrow::datatypes::{DataType, Float64Type};
+    let nothing = || Ok((Band::default(), Vec::new()));
+    let Some(object) = watch.kpi.as_deref().and_then(|kpi| definitions.find(Kind::Kpi, kpi)) else { return nothing() };
+    let Definition::Kpi(kpi) = &object.definition else { return nothing() };
+    let known = |name: &String| {
+        !matches!(name.as_str(), "time" | "value" | "good" | "total" | "coverage" | "quality" | "version")
+    };
+    let dimensions: Vec<&String> = object.columns.iter().map(|(name, _)| name).filter(|name| known(name)).collect();
+    if !object.columns.iter().any(|(name, _)| name == "value") || watch.rule.step_ns == 0 {
+        return nothing();
+    }
+    let has_band = crate::relation::has_baseline(&kpi.name, Kind::Kpi, definitions);
+    let band = if has_band {
+        "lower, expected, upper"
+    } else {
+        "NULL::float8 AS lower, NULL::float8 AS expected, NULL::float8 AS upper"
+    };
+    let columns: String = dimensions.iter().map(|name| format!(", {}::text", crate::dialect::quoted(name))).collect();
+    let text = format!(
+        "SELECT value, {band}{columns} FROM kpi.{} WHERE time >= '{}' AND time < '{}'",
+        crate::dialect::quoted(&kpi.name),
+        rfc3339(at_ns.saturating_sub(watch.rule.step_ns)),
+        rfc3339(at_ns)
+    );
+    let (mut mine, mut beyond) = (Band::default(), std::collections::BTreeMap::<String, f64>::new());
+    let mut whole = 0.0;
+    for batch in session.rows_of(&text, now_ns).await? {
+        let numbers =
+            (0..4).map(|at| cast(batch.column(at), &DataType::Float64)).collect::<std::result::Result<Vec<_>, _>>();
+        let texts = (4..batch.num_columns()).map(|at| cast(batch.column(at), &DataType::Utf8));
+        let texts = texts.collect::<std::result::Result<Vec<_>, _>>();
+        let (Ok(numbers), Ok(texts)) = (numbers, texts) else { continue };
+        for row in 0..batch.num_rows() {
+            let number = |at: usize| {
+                let column = numbers[at].as_primitive::<Float64Type>();
+                column.is_valid(row).then(|| column.value(row)).filter(|number| number.is_finite())
+            };
+            let named: Vec<(&String, &str)> = dimensions
+                .iter()
+                .zip(&texts)
+                .filter(|(_, column)| column.is_valid(row))
+                .map(|(name, column)| (*name, column.as_string::<i32>().value(row)))
+                .collect();
+            if labels.iter().all(|(name, value)| named.iter().all(|(other, text)| *other != name || text == value)) {
+                mine = Band { lower: number(1), expected: number(2), upper: number(3) };
+            }
+            let Some(value) = number(0) else { continue };
+            let deviation = (value - number(2).unwrap_or(0.0)).abs();
+            whole += deviation;
+            for (name, text) in named {
+                *beyond.entry(format!("{name}={text}")).or_default() += deviation;
+            }
+        }
+    }
+    let mut shares: Vec<(String, f64)> =
+        beyond.into_iter().filter(|_| whole > 0.0).map(|(label, part)| (label, part / whole)).collect();
+    shares.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    shares.truncate(DIMENSIONS_MAX);
+    Ok((mine, shares))
 }
 
 async fn points(watch: &Watch, labels: &Labels, at_ns: i64, session: &Session, now_ns: i64) -> Result<Vec<Json>> {
@@ -145,8 +234,21 @@ pub(super) fn tell(
     let kpi = watch.kpi.as_deref().and_then(|name| definitions.find(Kind::Kpi, name));
     let option = |name: &str| kpi.and_then(|kpi| kpi.definition.option_text(name));
     let alert = watch.alert();
-    let shares: Vec<Json> =
-        labels.iter().map(|(name, value)| json!({ "label": format!("{name}={value}"), "share": 1.0 })).collect();
+    // What the alert does not read, its KPI tells.
+    let band = gathered.band;
+    let own = labels.iter().map(|(name, value)| (format!("{name}={value}"), 1.0));
+    let shares = if gathered.shares.is_empty() { own.collect() } else { gathered.shares.clone() };
+    let shares: Vec<Json> = shares.iter().map(|(label, share)| json!({ "label": label, "share": share })).collect();
+    let baseline = watch.kpi.as_deref().and_then(|kpi| crate::relation::baseline_of(kpi, definitions));
+    let baseline = baseline.map(|(object, baseline)| {
+        let at_ns = tracked.instance.since_ns.saturating_sub(watch.rule.step_ns);
+        json!({
+            "name": object.name,
+            "slot": crate::relation::slot(baseline, at_ns),
+            "model": object.version,
+            "override": override_text(&object.name, labels, at_ns, database),
+        })
+    });
     let signal = json!({
         "alert": watch.name(),
         "alert_version": watch.object.version,
@@ -155,9 +257,10 @@ pub(super) fn tell(
         "unit": option("unit"),
         "labels": labels,
         "value": number("value").or_else(|| tracked.values.values().next().copied()),
-        "lower": number("lower"),
-        "expected": number("expected"),
-        "upper": number("upper"),
+        "lower": number("lower").or(band.lower),
+        "expected": number("expected").or(band.expected),
+        "upper": number("upper").or(band.upper),
+        "baseline": baseline,
         "score": number("score"),
         "values": tracked.values,
         "when": alert.when.text,
@@ -205,6 +308,19 @@ pub(super) fn tell(
     story.insert("context".to_owned(), context);
     story.insert("annotations".to_owned(), annotations.unwrap_or(Json::Null));
     Ok(Json::Object(story))
+}
+
+/// What people have put in place of a baseline at an instant; `None` when nobody has.
+pub(super) fn override_text(baseline: &str, labels: &Labels, at_ns: i64, database: &Database) -> Option<String> {
+    let overrides = crate::ops::overrides(database, baseline);
+    let is_in_force = |changed: &&crate::ops::Overriding| {
+        (changed.start_ns..changed.end_ns).contains(&at_ns)
+            && changed.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+    };
+    let changed = overrides.iter().rev().find(is_in_force)?;
+    let bounds = [("lower", changed.lower), ("upper", changed.upper), ("score_threshold", changed.score_threshold)];
+    let bounds = bounds.iter().filter_map(|(name, bound)| bound.map(|bound| format!("{name} = {bound}")));
+    Some(format!("{} until {}", bounds.collect::<Vec<_>>().join(", "), rfc3339(changed.end_ns)))
 }
 
 /// Changes of the service and of what it stands on, shortly before; the latest first.

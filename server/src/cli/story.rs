@@ -338,12 +338,14 @@ async fn take(
     );
     if text("/event") == "incident.opened" {
         told += &format!(
-            "\n             {} {} ms, expected {}, upper {}, score {}; budget left {}; changes {}; known errors {}",
+            "\n             {} {} ms, expected {} ({}), upper {}, score {}; mostly {}; budget left {}; changes {}; known errors {}",
             text("/signal/kpi"),
             text("/signal/value"),
             text("/signal/expected"),
+            text("/signal/baseline/slot"),
             text("/signal/upper"),
             text("/signal/score"),
+            text("/signal/top_dimensions/0/label"),
             text("/slo/budget_remaining"),
             text("/context/recent_changes"),
             text("/context/known_errors"),
