@@ -21,7 +21,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::{Stream, StreamExt as _};
 use plimsoll_engine::env::Clock;
 use plimsoll_query::{Database, Outcome};
@@ -210,32 +209,16 @@ async fn subscribe(State(shared): App, Query(asked): Query<Subscribe>) -> Result
 
 /// The rows of a batch of changes: `{"changed_at": ..., "diff": ..., "row": {...}}`.
 fn changes(batch: &RecordBatch) -> plimsoll_query::Result<Vec<Value>> {
-    let options = FormatOptions::default();
-    let failed = |error: datafusion::arrow::error::ArrowError| {
-        plimsoll_query::Error::from(datafusion::error::DataFusionError::from(error))
+    // The query's own columns may be called as ours are: they stand behind.
+    let of = |columns: std::ops::Range<usize>| batch.project(&columns.collect::<Vec<_>>());
+    let failed = |error| plimsoll_query::Error::from(datafusion::error::DataFusionError::from(error));
+    let (ours, theirs) = (of(0..2).map_err(failed)?, of(2..batch.num_columns()).map_err(failed)?);
+    let (ours, theirs) = (plimsoll_query::objects(&ours)?, plimsoll_query::objects(&theirs)?);
+    let change = |(mut ours, row): (Map<String, Value>, Map<String, Value>)| {
+        ours.insert("row".to_owned(), Value::Object(row));
+        Value::Object(ours)
     };
-    let schema = batch.schema();
-    let mut columns = Vec::new();
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        columns.push((field, column, ArrayFormatter::try_new(column, &options).map_err(failed)?));
-    }
-    let value = |at: usize, row: usize| {
-        let (field, column, formatter) = &columns[at];
-        if column.is_null(row) {
-            return Value::Null;
-        }
-        let text = formatter.value(row).to_string();
-        match field.data_type() {
-            data_type if data_type.is_numeric() => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-            datafusion::arrow::datatypes::DataType::Boolean => Value::Bool(text == "true"),
-            _ => Value::String(text),
-        }
-    };
-    let change = |row: usize| {
-        let members = (2..columns.len()).map(|at| (columns[at].0.name().clone(), value(at, row)));
-        json!({ "changed_at": value(0, row), "diff": value(1, row), "row": members.collect::<Map<_, _>>() })
-    };
-    Ok((0..batch.num_rows()).map(change).collect())
+    Ok(ours.into_iter().zip(theirs).map(change).collect())
 }
 
 /// A place among the streams.

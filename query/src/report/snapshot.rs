@@ -1,11 +1,7 @@
 //! Reports that are kept for each period: what a query said when the period was over, and a digest of it.
 
-use datafusion::arrow::array::{Array, RecordBatch};
-use datafusion::arrow::datatypes::DataType;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use crate::analysis::period::Period;
@@ -120,32 +116,7 @@ async fn answer(due: &Due, session: &Session, now_ns: i64) -> Result<Vec<Json>> 
     }
     let mut rows = Vec::new();
     for batch in session.rows_of(&text, now_ns).await? {
-        objects(&batch, &mut rows).map_err(DataFusionError::from)?;
+        rows.extend(crate::objects(&batch)?.into_iter().map(Json::Object));
     }
     Ok(rows)
-}
-
-fn objects(batch: &RecordBatch, rows: &mut Vec<Json>) -> datafusion::arrow::error::Result<()> {
-    let options = FormatOptions::default();
-    let schema = batch.schema();
-    let mut columns = Vec::new();
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        columns.push((field, column, ArrayFormatter::try_new(column, &options)?));
-    }
-    for row in 0..batch.num_rows() {
-        let member =
-            |(field, column, formatter): &(&std::sync::Arc<_>, &std::sync::Arc<dyn Array>, ArrayFormatter<'_>)| {
-                let field: &datafusion::arrow::datatypes::Field = field;
-                let text = formatter.value(row).to_string();
-                let value = match field.data_type() {
-                    _ if column.is_null(row) => Json::Null,
-                    data_type if data_type.is_numeric() => serde_json::from_str(&text).unwrap_or(Json::String(text)),
-                    DataType::Boolean => Json::Bool(text == "true"),
-                    _ => Json::String(text),
-                };
-                (field.name().clone(), value)
-            };
-        rows.push(Json::Object(columns.iter().map(member).collect::<Map<_, _>>()));
-    }
-    Ok(())
 }
