@@ -229,7 +229,7 @@ fn span_ns(name: &str, text: &str) -> Result<i64> {
         return Ok(0);
     }
     let span = Span::parse(text).map_err(refused)?;
-    match span.fixed_ns().or_else(|| span.after(0, 1, chrono_tz::UTC)) {
+    match span.about_ns() {
         Some(ns) if ns >= 0 => Ok(ns),
         _ => Err(refused(format!("'{text}' is no length of time"))),
     }

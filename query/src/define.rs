@@ -60,12 +60,7 @@ impl Defining {
             Statement::ShowLineage { .. } => lineage::schema(),
             _ => return Vec::new(),
         };
-        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| OutputColumn {
-            name: field.name().clone(),
-            data_type: field.data_type().clone(),
-            nullable: field.is_nullable(),
-        };
-        fields.fields().iter().map(column).collect()
+        fields.fields().iter().map(OutputColumn::of).collect()
     }
 
     /// Carries the statement out.

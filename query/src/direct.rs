@@ -98,12 +98,7 @@ impl Direct {
 
     /// The columns of the result.
     pub(crate) fn columns(&self) -> Vec<OutputColumn> {
-        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| OutputColumn {
-            name: field.name().clone(),
-            data_type: field.data_type().clone(),
-            nullable: field.is_nullable(),
-        };
-        self.output().schema.fields().iter().map(column).collect()
+        self.output().schema.fields().iter().map(OutputColumn::of).collect()
     }
 
     /// True when the table is still the one that was planned for.

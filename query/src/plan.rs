@@ -299,7 +299,7 @@ impl Plan {
             let computed = computed.map_err(|error| error.shifted(statement.offset()))?;
             let source = provider_as_source(Arc::new(computed));
             let plan = LogicalPlanBuilder::scan(dialect.tag(), source, None)?.build()?;
-            let columns = columns_of(&plan);
+            let columns = plan.schema().fields().iter().map(OutputColumn::of).collect();
             return Ok((Plan::Rows(Reading::new(lowering.analyze(plan)?)?), columns));
         }
         if let dialect::Statement::Subscribe { query, options } = &**dialect {
@@ -496,16 +496,6 @@ pub(crate) fn columns(query: &Query, plan: &LogicalPlan) -> Vec<OutputColumn> {
         }
     };
     fields.iter().enumerate().map(column).collect()
-}
-
-/// Names and types from the plan.
-fn columns_of(plan: &LogicalPlan) -> Vec<OutputColumn> {
-    let column = |field: &Arc<Field>| OutputColumn {
-        name: field.name().clone(),
-        data_type: field.data_type().clone(),
-        nullable: field.is_nullable(),
-    };
-    plan.schema().fields().iter().map(column).collect()
 }
 
 /// The stream under the names of the result.

@@ -30,7 +30,7 @@ mod step;
 pub(crate) use baseline::settings as baseline_settings;
 pub(crate) use computed::{Computed, external};
 pub(crate) use functions::{SCALARS, asks_of, evaluation, function, is_function};
-pub(crate) use kpi::Shape;
+pub(crate) use kpi::{Shape, dimensions};
 pub(crate) use promise::{calendar_of, check_slo, zone_of};
 pub(crate) use slot::slot;
 pub(crate) use step::step_of;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::DateTime;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::array::timezone::Tz;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
@@ -332,6 +332,13 @@ pub struct OutputColumn {
     pub data_type: DataType,
     /// Whether it may hold NULL.
     pub nullable: bool,
+}
+
+impl OutputColumn {
+    /// A column that is called as its field is.
+    pub(crate) fn of(field: &Arc<Field>) -> OutputColumn {
+        OutputColumn { name: field.name().clone(), data_type: field.data_type().clone(), nullable: field.is_nullable() }
+    }
 }
 
 /// What a run gave.

@@ -65,12 +65,7 @@ impl Subscription {
     }
 
     pub(crate) fn columns(&self) -> Vec<OutputColumn> {
-        let column = |field: &Arc<Field>| OutputColumn {
-            name: field.name().clone(),
-            data_type: field.data_type().clone(),
-            nullable: field.is_nullable(),
-        };
-        self.schema.fields().iter().map(column).collect()
+        self.schema.fields().iter().map(OutputColumn::of).collect()
     }
 
     /// The changes, for as long as somebody takes them.

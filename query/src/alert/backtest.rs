@@ -127,9 +127,7 @@ pub(super) fn rows_plan(
     until_ns: i64,
     lowering: &Lowering<'_>,
 ) -> Result<LogicalPlan> {
-    let step_ns = watch.rule.step_ns;
-    let (after_ns, last_ns) = (from_ns.saturating_sub(step_ns), until_ns.saturating_sub(step_ns));
-    let text = evaluate::text(watch.alert(), conditions, more, after_ns, last_ns);
+    let text = evaluate::text(watch, conditions, more, from_ns, until_ns);
     Ok(plan_text(&Query { text, offset: 0 }, lowering)?.0)
 }
 
@@ -154,8 +152,7 @@ fn combinations(backtest: &Backtest, watch: &Watch) -> Result<(Vec<String>, Vec<
         None => (vec![when.clone()], vec![threshold::threshold_of(when)]),
         Some(values) => {
             let with = |value: &String| threshold::with_threshold(when, value);
-            let conditions = values.iter().map(with).collect::<Result<Vec<String>>>();
-            let conditions = conditions.map_err(|error| error.shifted(0))?;
+            let conditions = values.iter().map(with).collect::<Result<Vec<String>>>()?;
             (conditions, values.iter().map(|value| value.parse().ok()).collect())
         }
     };
@@ -277,22 +274,22 @@ impl Test {
         Outcome { suppressed: alarms.len() - heard.len(), figures: Figures::new(&heard, incidents, self.tolerance) }
     }
 
+    /// Of something for each parameter, those of the parameters that are swept.
+    fn swept<T>(&self, all: [T; 4]) -> Vec<T> {
+        all.into_iter().zip(self.swept).filter(|(_, is_swept)| *is_swept).map(|(one, _)| one).collect()
+    }
+
     fn batch(&self, outcomes: &[Outcome], days: f64, schema: &SchemaRef) -> Result<RecordBatch> {
-        let swept = |all: [f64; 4]| -> Vec<f64> {
-            all.into_iter().zip(self.swept).filter(|(_, is_swept)| *is_swept).map(|(value, _)| value).collect()
-        };
         let tried: Vec<Tried> = self
             .combinations
             .iter()
             .zip(outcomes)
             .map(|(combination, outcome)| Tried {
-                parameters: swept(combination.parameters()),
+                parameters: self.swept(combination.parameters()),
                 figures: outcome.figures.clone(),
             })
             .collect();
-        let usual: Vec<Option<f64>> =
-            self.usual.into_iter().zip(self.swept).filter(|(_, is_swept)| *is_swept).map(|(usual, _)| usual).collect();
-        let best = if self.is_compared { recommended(&tried, &usual, self.goal) } else { None };
+        let best = if self.is_compared { recommended(&tried, &self.swept(self.usual), self.goal) } else { None };
         // Without incidents to compare with, there is nothing to be said of them.
         let compared = |number: Option<f64>| number.filter(|_| self.is_compared);
         let numbers = |of: &dyn Fn(&Figures) -> Option<f64>| -> ArrayRef {

@@ -47,15 +47,16 @@ pub(crate) struct Happened {
     pub(crate) severity: Option<String>,
 }
 
-/// The statement that gives the rows after a time, up to another, with what each of some conditions says of them. `more` are
-/// columns besides, expressions under names.
+/// The statement that gives the rows of the buckets that end after `from_ns` and not after `until_ns`, by time, with what each of
+/// some conditions says of them. `more` are columns besides, expressions under names.
 pub(super) fn text(
-    alert: &Alert,
+    watch: &Watch,
     conditions: &[String],
     more: &[(String, String)],
-    after_ns: i64,
-    last_ns: i64,
+    from_ns: i64,
+    until_ns: i64,
 ) -> String {
+    let (alert, step_ns) = (watch.alert(), watch.rule.step_ns);
     let mut added = String::new();
     for (at, when) in conditions.iter().enumerate() {
         let clear = match &alert.clear {
@@ -72,8 +73,8 @@ pub(super) fn text(
     format!(
         "SELECT *{added}, ({severity}\n)::text AS \"{SEVERITY}\"\nFROM ({query}\n) AS signal \
          WHERE time > '{}' AND time <= '{}' ORDER BY time",
-        instant(after_ns),
-        instant(last_ns)
+        instant(from_ns.saturating_sub(step_ns)),
+        instant(until_ns.saturating_sub(step_ns))
     )
 }
 
@@ -154,10 +155,7 @@ pub(crate) async fn rows(
     session: &Session,
     now_ns: i64,
 ) -> Result<Vec<Found>> {
-    let step_ns = watch.rule.step_ns;
-    let conditions = [watch.alert().when.text.clone()];
-    let (after_ns, last_ns) = (from_ns.saturating_sub(step_ns), until_ns.saturating_sub(step_ns));
-    let text = text(watch.alert(), &conditions, &[], after_ns, last_ns);
+    let text = text(watch, std::slice::from_ref(&watch.alert().when.text), &[], from_ns, until_ns);
     let batches = session.rows_of(&text, now_ns).await?;
     let mut all = Vec::new();
     for batch in &batches {

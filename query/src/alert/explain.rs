@@ -191,13 +191,18 @@ impl Question {
         let options = FormatOptions::default().with_null("NULL");
         let failed = |error: datafusion::arrow::error::ArrowError| DataFusionError::from(error);
         for batch in batches {
-            for row in 0..batch.num_rows() {
-                let mut found = Vec::new();
-                evaluate::read(&batch.slice(row, 1), self.watch.alert(), 0, &mut found)?;
-                let Some(found) = found.pop().filter(|found| found.time_ns == start_ns) else { continue };
+            let schema = batch.schema();
+            let mut columns = Vec::with_capacity(batch.num_columns());
+            for (field, column) in schema.fields().iter().zip(batch.columns()) {
+                columns.push((field, column, ArrayFormatter::try_new(column, &options).map_err(failed)?));
+            }
+            // A row each: the statement gives none without a time.
+            let mut rows = Vec::with_capacity(batch.num_rows());
+            evaluate::read(batch, self.watch.alert(), 0, &mut rows)?;
+            for (row, found) in rows.into_iter().enumerate().filter(|(_, found)| found.time_ns == start_ns) {
                 let mut lines = Vec::new();
-                for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-                    let text = ArrayFormatter::try_new(column, &options).map_err(failed)?.value(row).to_string();
+                for (field, column, formatter) in &columns {
+                    let text = formatter.value(row).to_string();
                     match added(field.name()) {
                         None => lines.push(("input", field.name().clone(), text)),
                         Some(name) => {

@@ -115,10 +115,8 @@ fn open_incident(
         ("known_error_id", known.map(Value::Integer)),
         ("budget_remaining", gathered.slo.as_ref().and_then(|slo| slo.budget_remaining).map(Value::Float)),
     ];
-    let number = transaction.insert(tables.incident, &values)?;
-    let held = transaction.held(tables.incident);
-    let id = held.rows().get(&number).and_then(|row| Named::new(tables.incident, row).integer("id")).unwrap_or(0);
-    incident::record(transaction, &tables, id, "opened", &json!({ "alert": watch.name(), "labels": labels }))?;
+    let detail = json!({ "alert": watch.name(), "labels": labels });
+    let (_, id) = incident::enter(transaction, &tables, &values, &detail)?;
     if let Some(policy) = policy {
         let from_ns = now_ns.saturating_add(watch.group_wait_ns);
         super::escalation::plan(transaction, id, 0, 0, &policy, from_ns, definitions)?;

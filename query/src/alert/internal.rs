@@ -52,10 +52,7 @@ pub(super) fn raise(
         ("policy", policy.and_then(text)),
         ("opened_at", Some(Value::Time(transaction.now_ns()))),
     ];
-    let number = transaction.insert(tables.incident, &values)?;
-    let held = transaction.held(tables.incident);
-    let id = held.rows().get(&number).and_then(|row| Named::new(tables.incident, row).integer("id")).unwrap_or(0);
-    incident::record(transaction, &tables, id, "opened", &json!({ "cause": title }))?;
+    let (number, id) = incident::enter(transaction, &tables, &values, &json!({ "cause": title }))?;
     match (ailing, policy) {
         (Ailing::Sink(sink), _) => {
             incident::tell(transaction, &tables, number, "incident.opened", &beside(sink, definitions))

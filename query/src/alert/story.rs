@@ -86,10 +86,7 @@ async fn deviation(
     let nothing = || Ok((Band::default(), Vec::new()));
     let Some(object) = watch.kpi.as_deref().and_then(|kpi| definitions.find(Kind::Kpi, kpi)) else { return nothing() };
     let Definition::Kpi(kpi) = &object.definition else { return nothing() };
-    let known = |name: &String| {
-        !matches!(name.as_str(), "time" | "value" | "good" | "total" | "coverage" | "quality" | "version")
-    };
-    let dimensions: Vec<&String> = object.columns.iter().map(|(name, _)| name).filter(|name| known(name)).collect();
+    let dimensions: Vec<&String> = crate::relation::dimensions(object).collect();
     if !object.columns.iter().any(|(name, _)| name == "value") || watch.rule.step_ns == 0 {
         return nothing();
     }

@@ -69,6 +69,11 @@ impl Span {
         }
     }
 
+    /// How long it is in nanoseconds, or about how long where the calendar decides: the length of the first months of 1970.
+    pub(crate) fn about_ns(self) -> Option<i64> {
+        self.fixed_ns().or_else(|| self.after(0, 1, chrono_tz::UTC))
+    }
+
     fn plus(self, count: u32, months: u32, days: u32, ns: i64) -> Option<Span> {
         /// A thousand years.
         const MONTHS_MAX: u32 = 12_000;

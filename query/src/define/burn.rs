@@ -74,7 +74,6 @@ fn window_ns(slo: &Slo) -> Result<f64> {
 
 fn length_ns(text: &str) -> Result<f64> {
     let refused = |why: String| Error::definition("KP003", why);
-    let span = Span::parse(text).map_err(refused)?;
-    let ns = span.fixed_ns().or_else(|| span.after(0, 1, chrono_tz::UTC)).filter(|ns| *ns > 0);
+    let ns = Span::parse(text).map_err(refused)?.about_ns().filter(|ns| *ns > 0);
     ns.map(|ns| ns as f64).ok_or_else(|| refused(format!("'{text}' is no length of time")))
 }

@@ -175,6 +175,23 @@ fn stop_escalation(transaction: &mut Transaction<'_>, tables: &Tables, id: i64) 
     Ok(())
 }
 
+/// Enters an incident, with the step that opens it. Gives the number of its row, and its own.
+///
+/// # Errors
+/// Those of an insert.
+pub(crate) fn enter(
+    transaction: &mut Transaction<'_>,
+    tables: &Tables,
+    values: &[(&str, Option<Value>)],
+    detail: &Json,
+) -> Result<(u64, i64)> {
+    let number = transaction.insert(tables.incident, values)?;
+    let held = transaction.held(tables.incident);
+    let id = held.rows().get(&number).and_then(|row| Named::new(tables.incident, row).integer("id")).unwrap_or(0);
+    record(transaction, tables, id, "opened", detail)?;
+    Ok((number, id))
+}
+
 /// Writes down a step in the course of an incident.
 ///
 /// # Errors

@@ -37,6 +37,13 @@ const MEASURES: [&str; 3] = ["value", "good", "total"];
 /// Names that `kpi.NAME` gives a meaning to.
 const RESERVED: [&str; 8] = ["coverage", "quality", "version", "expected", "lower", "upper", "score", "band"];
 
+/// The dimensions of a KPI, by the columns that are kept with its object.
+pub(crate) fn dimensions(object: &Object) -> impl Iterator<Item = &String> {
+    let is_dimension =
+        |name: &&String| **name != TIME && !MEASURES.contains(&name.as_str()) && !RESERVED.contains(&name.as_str());
+    object.columns.iter().map(|(name, _)| name).filter(is_dimension)
+}
+
 impl Shape {
     /// The names of the dimensions among the columns of `kpi.NAME`.
     pub(crate) fn dimensions_of(columns: &[(String, DataType)]) -> Vec<&str> {

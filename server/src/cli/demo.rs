@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
-use super::sql::{Failure, Format, Values, print_statement};
+use super::sql::{Format, Values, print_statement};
 use super::{DemoArgs, block_on, load, say, serve};
 use crate::agent::{Agent, AgentConfig};
 use crate::pgwire::Zone;
@@ -173,12 +173,7 @@ impl Demo {
         say(&format!("{text};\n"))?;
         let mut out = Vec::new();
         for statement in &plimsoll_query::parse(text)? {
-            let printed =
-                print_statement(&self.session, statement, Format::Table, SystemClock.now_ns(), &mut out).await;
-            printed.map_err(|failure| match failure {
-                Failure::Statement(error) => Error::Query(error),
-                Failure::Output(error) => Error::Output(error),
-            })?;
+            print_statement(&self.session, statement, Format::Table, SystemClock.now_ns(), &mut out).await?;
         }
         io::stdout().lock().write_all(&out).map_err(Error::Output)
     }

@@ -120,6 +120,15 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure {
+            Failure::Statement(error) => Error::Query(error),
+            Failure::Output(error) => Error::Output(error),
+        }
+    }
+}
+
 /// Runs one statement at a time (nanoseconds since the Unix epoch) and prints its rows or its command tag.
 pub(super) async fn print_statement(
     session: &Session,

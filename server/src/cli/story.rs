@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::say;
-use super::sql::{Failure, Format, print_statement};
+use super::sql::{Format, print_statement};
 use crate::alerting::Desk;
 use crate::notify::is_signed;
 use crate::storage;
@@ -223,11 +223,7 @@ impl Story {
         for statement in &plimsoll_query::parse(&text)? {
             say(&format!("{};", statement.text().trim()))?;
             let mut out = Vec::new();
-            let printed = print_statement(&self.session, statement, Format::Table, self.clock.now_ns(), &mut out).await;
-            printed.map_err(|failure| match failure {
-                Failure::Statement(error) => Error::Query(error),
-                Failure::Output(error) => Error::Output(error),
-            })?;
+            print_statement(&self.session, statement, Format::Table, self.clock.now_ns(), &mut out).await?;
             io::stdout().lock().write_all(&out).map_err(Error::Output)?;
         }
         Ok(())

@@ -234,6 +234,14 @@ impl Connection {
         }
     }
 
+    /// Tells the client what it should know of what it has asked for.
+    fn put_warning(&mut self, notice: Option<&str>) {
+        if let Some(notice) = notice {
+            self.session.warn(code::WARNING, notice);
+            self.put_notices();
+        }
+    }
+
     /// Executes a portal, or goes on with it: at most `rows_max` rows.
     pub(super) async fn execute(&mut self, portal: &mut Portal, rows_max: u64) -> Result<Completion, Stop> {
         let started = Instant::now();
@@ -290,17 +298,11 @@ impl Connection {
                     session.query.run(prepared, arguments, now_ns).map(|outcome| Ok(outcome.map_err(SqlError::from)?));
                 match watched(work, reader, cancel, &shared.killed, deadline).await? {
                     Outcome::Done(command) => {
-                        if let Some(notice) = command.notice() {
-                            self.session.warn(code::WARNING, notice);
-                            self.put_notices();
-                        }
+                        self.put_warning(command.notice());
                         return Ok(Some(command.to_string()));
                     }
                     Outcome::Rows { stream, notice } => {
-                        if let Some(notice) = notice {
-                            self.session.warn(code::WARNING, &notice);
-                            self.put_notices();
-                        }
+                        self.put_warning(notice.as_deref());
                         portal.progress = Progress::Running(Rows::stream(stream));
                     }
                 }
