@@ -16,6 +16,7 @@ mod options;
 mod publish;
 mod recover;
 mod retain;
+mod touch;
 mod upkeep;
 mod write;
 
@@ -31,6 +32,7 @@ use crate::model::{Column, ColumnKind, OptionsChange, TableId, TableOptions, Tab
 use crate::partition::Partition;
 use crate::scan::Snapshot;
 use crate::table::{ColumnSet, Table, TableCore};
+use crate::touched::Ranges;
 use crate::wal::group::{Entry, Group, Waiter};
 use crate::wal::{Log, Lsn, record};
 use crate::{Error, Result};
@@ -43,6 +45,7 @@ pub use options::{
 };
 pub(crate) use publish::manifest_files;
 pub(crate) use recover::lock;
+pub use touch::Touches;
 use upkeep::Upkeep;
 pub use write::{Row, SeriesRef, Write};
 
@@ -104,6 +107,8 @@ struct TableChange {
     core: Arc<TableCore>,
     insert: Insert,
     columns: ColumnSet,
+    /// The times of the rows, if somebody keeps up with them.
+    touched: Option<Ranges>,
 }
 
 impl Engine {
@@ -226,9 +231,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The tables, by name.
+    /// The tables, by name, without internal ones.
     pub fn tables(&self) -> Vec<Arc<TableSchema>> {
-        self.state().tables.values().filter_map(|t| t.schema().cloned()).collect()
+        self.state().tables.values().filter_map(|t| t.schema().cloned()).filter(|t| !t.is_internal()).collect()
     }
 
     /// One table.
@@ -238,7 +243,8 @@ impl Engine {
 
     /// The state of the database now: everything acknowledged before this call, nothing half done.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.state().tables.values().filter_map(Table::view))
+        let state = self.state();
+        Snapshot::new(state.tables.values().filter_map(Table::view), state.applied_lsn)
     }
 
     /// Figures for an operator.
@@ -263,9 +269,10 @@ impl Engine {
         stats
     }
 
-    /// Figures of each table, by name.
+    /// Figures of each table, by name, without internal ones.
     pub fn table_stats(&self) -> Vec<TableStats> {
-        self.state().tables.values().filter_map(Table::stats).collect()
+        let state = self.state();
+        state.tables.values().filter_map(Table::stats).filter(|t| !TableSchema::is_internal_name(&t.name)).collect()
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -385,12 +392,13 @@ impl State {
     fn apply(&mut self, lsn: Lsn, change: Change) {
         match change {
             Change::Insert(inserts) => {
-                for TableChange { core, insert, columns } in inserts {
+                for TableChange { core, insert, columns, touched } in inserts {
                     let table = self.tables.get_mut(&core.name).expect("no table is dropped under a write");
                     if table.schema().is_none() {
                         table.created_lsn = lsn;
                     }
                     table.show(&columns);
+                    table.touch(lsn, touched.as_ref());
                     let before = table.memtable.memory_bytes() as u64;
                     table.memtable.insert(insert);
                     self.memtable_bytes += table.memtable.memory_bytes() as u64;

@@ -36,12 +36,13 @@ mod segment;
 mod table;
 mod tiers;
 mod tombstone;
+mod touched;
 mod verify;
 mod wal;
 
 pub use engine::{
     ColumnEncoding, Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SegmentInfo,
-    SeriesRef, Stats, TableStats, TierEstimate, Write, Written,
+    SeriesRef, Stats, TableStats, TierEstimate, Touches, Write, Written,
 };
 pub use error::{Error, Result, SchemaError};
 pub use model::{

@@ -13,6 +13,7 @@ use crate::model::{Column, TableId, TableOptions, TimeRange};
 use crate::partition::{self, Partition};
 use crate::segment::Published;
 use crate::tiers::TiersEntry;
+use crate::touched::TouchedEntry;
 use crate::wal::Lsn;
 use crate::{Error, Result, files, frame};
 
@@ -65,6 +66,9 @@ pub(crate) struct TableEntry {
     pub(crate) options: TableOptions,
     #[serde(default, skip_serializing_if = "TiersEntry::is_default")]
     pub(crate) tiers: TiersEntry,
+    /// Times that were touched, where somebody keeps up with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) touched: Option<TouchedEntry>,
 }
 
 /// One series file.

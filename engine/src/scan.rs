@@ -121,14 +121,17 @@ impl ScanRequest {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     tables: Arc<BTreeMap<String, Arc<TableView>>>,
+    /// The last record that is in it.
+    lsn: u64,
     shortcuts: Shortcuts,
     tally: Arc<Tally>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(tables: impl Iterator<Item = TableView>) -> Snapshot {
+    pub(crate) fn new(tables: impl Iterator<Item = TableView>, lsn: u64) -> Snapshot {
         Snapshot {
             tables: Arc::new(tables.map(|t| (t.schema.name.clone(), Arc::new(t))).collect()),
+            lsn,
             shortcuts: Shortcuts::ALL,
             tally: Arc::default(),
         }
@@ -137,7 +140,12 @@ impl Snapshot {
     /// The same state, read with these shortcuts and no others.
     #[must_use]
     pub fn with_shortcuts(&self, shortcuts: Shortcuts) -> Snapshot {
-        Snapshot { tables: self.tables.clone(), shortcuts, tally: Arc::default() }
+        Snapshot { tables: self.tables.clone(), lsn: self.lsn, shortcuts, tally: Arc::default() }
+    }
+
+    /// The number of the last log record whose effect is in it.
+    pub fn last_record(&self) -> u64 {
+        self.lsn
     }
 
     /// What the reads of this snapshot, which its clones share, have taken since [`Snapshot::with_shortcuts`].
@@ -158,14 +166,19 @@ impl Snapshot {
         (!extent.is_empty()).then_some(extent)
     }
 
+    /// From when on the raw rows of a table are kept, ns since the Unix epoch; all of them when it is `i64::MIN`.
+    pub fn raw_from_ns(&self, table: &str) -> i64 {
+        self.tables.get(table).map_or(i64::MIN, |view| view.tiers.raw_from_ns)
+    }
+
     /// True when rollups of a table take part in answers, or its raw rows expire.
     pub fn is_tiered(&self, table: &str) -> bool {
         self.shortcuts.rollups && self.tables.get(table).is_some_and(|view| !view.tiers.is_untouched())
     }
 
-    /// The tables, by name.
+    /// The tables, by name, without internal ones.
     pub fn tables(&self) -> Vec<Arc<TableSchema>> {
-        self.tables.values().map(|t| t.schema.clone()).collect()
+        self.tables.values().map(|t| t.schema.clone()).filter(|t| !t.is_internal()).collect()
     }
 
     /// One table.

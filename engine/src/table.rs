@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::TableStats;
@@ -18,6 +18,7 @@ use crate::scan::LastPoints;
 use crate::segment::Segment;
 use crate::tiers::Tiers;
 use crate::tombstone::{Tombstone, Tombstones};
+use crate::touched::{Ranges, Touched};
 use crate::wal::Lsn;
 
 /// Most columns a table can have.
@@ -33,6 +34,8 @@ pub(crate) struct TableCore {
     /// Points before this are refused: nothing of that age is kept.
     floor_ns: AtomicI64,
     pub(crate) last_points: LastPoints,
+    /// Somebody keeps up with what is touched, so a write finds out which times it touches.
+    pub(crate) is_watched: AtomicBool,
 }
 
 /// A schema with its columns by name.
@@ -75,6 +78,7 @@ impl TableCore {
             index: RwLock::new(index),
             floor_ns: AtomicI64::new(i64::MIN),
             last_points: LastPoints::default(),
+            is_watched: AtomicBool::new(false),
         }
     }
 
@@ -210,6 +214,8 @@ pub(crate) struct Table {
     pub(crate) tombstones: Vec<Arc<Tombstone>>,
     /// The file that holds those up to its `lsn`.
     pub(crate) tombstone_file: Option<TombstoneFileEntry>,
+    /// Times that were touched, if somebody keeps up with them.
+    touched: Option<Touched>,
 }
 
 impl Table {
@@ -227,6 +233,7 @@ impl Table {
             tiers: Arc::default(),
             tombstones: Vec::new(),
             tombstone_file: None,
+            touched: None,
         }
     }
 
@@ -253,6 +260,7 @@ impl Table {
     /// Deletes rows that are older than the tombstone's record.
     pub(crate) fn delete(&mut self, tombstone: Arc<Tombstone>) {
         self.days_changed(self.tiers.clone().days_within(&tombstone.time));
+        self.touch(tombstone.lsn, Some(&Ranges::one(tombstone.time)));
         self.memtable.delete(&tombstone);
         self.attach(std::slice::from_ref(&tombstone));
         self.tombstones.push(tombstone);
@@ -372,6 +380,32 @@ impl Table {
             segments: self.segments.iter().map(|s| s.entry).collect(),
             options: (*self.options).clone(),
             tiers: self.tiers.entry(),
+            touched: self.touched.as_ref().map(Touched::entry),
+        }
+    }
+
+    /// Times that were touched, if somebody keeps up with them.
+    pub(crate) fn touched(&self) -> Option<&Touched> {
+        self.touched.as_ref()
+    }
+
+    /// Keeps what is touched from now on; what was, if it is given.
+    pub(crate) fn watch(&mut self, touched: Touched) {
+        self.core.is_watched.store(true, Ordering::Release);
+        self.touched = Some(touched);
+    }
+
+    pub(crate) fn touched_mut(&mut self) -> Option<&mut Touched> {
+        self.touched.as_mut()
+    }
+
+    /// Notes what a record touched. `None` is a write that began before anybody asked: it may have touched anything.
+    pub(crate) fn touch(&mut self, lsn: Lsn, ranges: Option<&Ranges>) {
+        if let Some(touched) = &mut self.touched {
+            match ranges {
+                Some(ranges) => touched.note(lsn, ranges),
+                None => touched.note(lsn, &Ranges::one(TimeRange::ALL)),
+            }
         }
     }
 }

@@ -51,6 +51,7 @@ pub(crate) use explain::relation as explain;
 pub(crate) use known_error::{KnownError, Seen};
 pub use outbox::{Delivery, Settled, SinkOptions};
 pub(crate) use run::Alerts;
+pub(crate) use watermark::Watermarks;
 pub use run::Tick;
 
 use machine::{Instance, Missing, Rule};
@@ -243,7 +244,7 @@ fn of(object: &Object) -> Result<&Alert> {
 }
 
 /// The session in which alerts are evaluated.
-fn session(database: &Database) -> crate::Session {
+pub(crate) fn session(database: &Database) -> crate::Session {
     let mut session = database.session();
     session.set_name("alerts");
     session.set_user(ACTOR);

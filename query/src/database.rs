@@ -23,6 +23,7 @@ use crate::functions::{
     CheckedIntegers, ExactAverages, ExactSums, Functions, IntegersByRounding, IntervalsByLength, OrderedFloats,
     TextAsPostgres,
 };
+use crate::maintained::Maintained;
 use crate::ops::Ops;
 use crate::running::Running;
 use crate::{Error, Result, Session};
@@ -71,6 +72,7 @@ pub struct Database {
     ops: Arc<Ops>,
     running: Arc<Running>,
     alerts: Arc<Alerts>,
+    maintained: Arc<Maintained>,
 }
 
 impl Database {
@@ -93,6 +95,7 @@ impl Database {
             ops,
             running: Arc::default(),
             alerts: Arc::default(),
+            maintained: Arc::default(),
         })
     }
 
@@ -155,6 +158,10 @@ impl Database {
 
     pub(crate) fn alerts(&self) -> &Alerts {
         &self.alerts
+    }
+
+    pub(crate) fn maintained(&self) -> &Maintained {
+        &self.maintained
     }
 
     pub(crate) fn running(&self) -> &Arc<Running> {

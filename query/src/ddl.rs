@@ -183,6 +183,10 @@ pub(crate) fn table_name(name: &ObjectName) -> Result<String> {
             let hint = Some("Tables live in the schema public.".to_owned());
             Err(Error::Unsupported { what, position: span_position(name.span()), hint })
         }
+        _ if TableSchema::is_internal_name(&table) => {
+            let what = "the name of a table begins with no control character".to_owned();
+            Err(Error::Unsupported { what, position: span_position(name.span()), hint: None })
+        }
         _ => Ok(table),
     }
 }

@@ -27,6 +27,7 @@ mod error;
 mod functions;
 mod insert;
 mod lower;
+mod maintained;
 mod notify;
 mod objects;
 mod ops;

@@ -96,7 +96,8 @@ impl Lowering<'_> {
     /// The table that a name stands for.
     pub(crate) fn table(&self, name: &TableReference) -> Result<Arc<TableSchema>> {
         let schema = name.schema().unwrap_or("public");
-        let table = (schema == "public").then(|| self.snapshot.table(name.table())).flatten();
+        let is_ours = TableSchema::is_internal_name(name.table());
+        let table = (schema == "public" && !is_ours).then(|| self.snapshot.table(name.table())).flatten();
         table.ok_or_else(|| {
             let parts = [name.catalog(), name.schema(), Some(name.table())];
             let full = parts.into_iter().flatten().collect::<Vec<_>>().join(".");

@@ -316,6 +316,14 @@ impl Plan {
         Ok((Plan::Define(defining), columns))
     }
 
+    /// The analysed plan of a query.
+    pub(crate) fn query(&self) -> Option<&LogicalPlan> {
+        match self {
+            Plan::Rows(reading) => Some(&reading.plan),
+            _ => None,
+        }
+    }
+
     /// The tables of time series that a query reads.
     pub(crate) fn tables(&self) -> Vec<String> {
         match self {

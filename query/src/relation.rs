@@ -28,12 +28,12 @@ mod slot;
 mod step;
 
 pub(crate) use baseline::settings as baseline_settings;
-pub(crate) use computed::{Computed, external};
+pub(crate) use computed::{Computed, external, narrowed};
 pub(crate) use functions::{SCALARS, asks_of, evaluation, function, is_function};
-pub(crate) use kpi::{Shape, dimensions};
+pub(crate) use kpi::{Measure, Shape, TIME, dimensions, known, share};
 pub(crate) use promise::{calendar_of, check_slo, zone_of};
 pub(crate) use slot::slot;
-pub(crate) use step::step_of;
+pub(crate) use step::{step_ns as step_ns_of, step_of};
 
 use crate::catalog::{Definitions, Object, plan_query};
 use crate::dialect::{Baseline, Definition, Kind, Query};
@@ -95,7 +95,8 @@ pub(crate) fn baseline_columns() -> Vec<(String, DataType)> {
 pub(crate) fn inputs(source: &Arc<dyn TableSource>) -> Vec<LogicalPlan> {
     let Ok(provider) = source_as_provider(source) else { return Vec::new() };
     let any: &dyn std::any::Any = provider.as_ref();
-    any.downcast_ref::<Computed>().map(|computed| computed.inputs().to_vec()).unwrap_or_default()
+    let computed = any.downcast_ref::<Computed>().map(|computed| computed.inputs().to_vec());
+    computed.or_else(|| Some(vec![crate::maintained::live(any)?.clone()])).unwrap_or_default()
 }
 
 /// The KPI whose relation a query reads first.

@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::LogicalPlan;
 use futures::TryStreamExt;
 use plimsoll_engine::{Engine, Options, Snapshot};
 
@@ -110,6 +111,20 @@ impl Session {
     pub(crate) fn tables_of(&self, statement: &Statement, now_ns: i64) -> Result<Vec<String>> {
         let prepared = self.prepare_the_long_way(statement, &[], &self.snapshot(), now_ns)?;
         Ok(prepared.inner.plan.tables())
+    }
+
+    /// The analysed plan of a query, and its columns.
+    ///
+    /// # Errors
+    /// Those of planning.
+    pub(crate) fn plan_of(&self, text: &str, now_ns: i64) -> Result<(LogicalPlan, Vec<OutputColumn>)> {
+        let statements = crate::parse(text)?;
+        let statement = statements.first().ok_or_else(|| Error::Internal("a query without text".to_owned()))?;
+        let prepared = self.prepare_the_long_way(statement, &[], &self.snapshot(), now_ns)?;
+        match prepared.inner.plan.query() {
+            Some(plan) => Ok((plan.clone(), prepared.inner.columns.clone())),
+            None => Err(Error::Internal("a query that is none".to_owned())),
+        }
     }
 
     /// Sets the zone in which text without an offset is read and days begin: an IANA name or an offset such as `+05:30`.

@@ -20,6 +20,7 @@ use crate::segment::Segment;
 use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::tiers::Tiers;
 use crate::tombstone::{self, Tombstones};
+use crate::touched::{Ranges, Touched};
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, Lsn};
@@ -176,6 +177,9 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
         Ok(LiveSegment { entry: segment, path, file, deleted: Tombstones::default(), changed_ns: i64::MIN })
     };
     table.set_tiers(Tiers::open(&entry.tiers, &mut open)?);
+    if let Some(touched) = &entry.touched {
+        table.watch(Touched::from_entry(touched));
+    }
     Ok(table)
 }
 
@@ -190,6 +194,9 @@ impl State {
                     let resolved = resolve_logged(&table.core, rows).map_err(|_| "record does not fit the schema")?;
                     let (batch, columns) = resolved;
                     table.show(&columns);
+                    if table.touched().is_some() {
+                        table.touch(lsn, Some(&Ranges::of(&batch)));
+                    }
                     if let Some(insert) = Insert::new(batch) {
                         table.memtable.insert(insert);
                     }

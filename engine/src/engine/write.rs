@@ -1,12 +1,15 @@
 //! A write under way: rows are gathered by table, then logged and made visible together.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLockReadGuard};
 
 use super::{Change, Engine, TableChange, Written};
 use crate::batch::Batch;
 use crate::memtable::Insert;
-use crate::model::{ColumnKind, Point, SeriesId, TableId, Value};
+use crate::error::SchemaError;
+use crate::model::{ColumnKind, Point, SeriesId, TableId, TableSchema, Value};
 use crate::resolve::{Resolved, Scratch, TableRows};
+use crate::touched::Ranges;
 use crate::wal::record::{RECORD_VALUES_MAX, WriteRecord};
 use crate::{Error, Rejected, Result};
 
@@ -20,6 +23,8 @@ const TEXT_BYTES_MAX: usize = 1 << 29;
 #[derive(Debug)]
 pub struct Write<'e> {
     engine: &'e Engine,
+    /// It may write to internal tables, and to no others.
+    is_internal: bool,
     _no_table_is_dropped: RwLockReadGuard<'e, ()>,
     rows: Resolved,
 }
@@ -52,7 +57,15 @@ impl Engine {
     pub fn begin_write(&self) -> Result<Write<'_>> {
         self.check_writable()?;
         let guard = self.definitions.read().expect("definitions are guarded without panics");
-        Ok(Write { engine: self, _no_table_is_dropped: guard, rows: Resolved::default() })
+        Ok(Write { engine: self, is_internal: false, _no_table_is_dropped: guard, rows: Resolved::default() })
+    }
+
+    /// As [`Engine::begin_write`], for internal tables (see [`TableSchema::is_internal`]) alone.
+    ///
+    /// # Errors
+    /// Those of [`Engine::begin_write`].
+    pub fn begin_internal_write(&self) -> Result<Write<'_>> {
+        Ok(Write { is_internal: true, ..self.begin_write()? })
     }
 
     /// Stores points; returns when they are durable and visible. Points that do not fit the schema are refused one by one.
@@ -84,6 +97,10 @@ impl Write<'_> {
 
     fn add_with<'a>(&mut self, point: &'a Point<'a>, scratch: &mut Scratch<'a>) -> Result<SeriesRef> {
         let engine = self.engine;
+        if TableSchema::is_internal_name(&point.table) != self.is_internal {
+            let name = point.table.chars().take(40).collect();
+            return Err(SchemaError::Name { name, why: "it begins with the character of internal tables" }.into());
+        }
         let (find, create) = (|name: &str| engine.find_table(name), |name: &str| engine.table_or_new(name));
         let (table, series) = self.rows.add(point, scratch, find, create)?;
         Ok(SeriesRef { table, series })
@@ -129,7 +146,8 @@ impl Write<'_> {
         let columns: Vec<_> = tables.iter().map(|rows| rows.log(&mut record)).collect();
         let cores: Vec<_> = tables.iter().map(|rows| Arc::clone(&rows.core)).collect();
         let change = |(TableRows { core, batch }, columns)| {
-            Insert::new(batch).map(|insert| TableChange { core, insert, columns })
+            let touched = core.is_watched.load(Ordering::Acquire).then(|| Ranges::of(&batch));
+            Insert::new(batch).map(|insert| TableChange { core, insert, columns, touched })
         };
         let changes = tables.into_iter().zip(columns).filter_map(change).collect();
         self.engine.commit(record.finish(), Change::Insert(changes))?;

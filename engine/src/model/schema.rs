@@ -124,6 +124,27 @@ impl TableSchema {
     /// Name of the time column, the same in every table.
     pub const TIME: &'static str = "time";
 
+    /// First character of the names of internal tables: of those that are computed from others, and are no user's.
+    const INTERNAL: char = '\u{1}';
+
+    /// The name of an internal table.
+    pub fn internal_name(name: &str) -> String {
+        format!("{}{name}", TableSchema::INTERNAL)
+    }
+
+    /// True for the name of an internal table.
+    pub fn is_internal_name(name: &str) -> bool {
+        name.starts_with(TableSchema::INTERNAL)
+    }
+
+    /// True for an internal table: it is listed nowhere, and only [`Engine::begin_internal_write`] writes to it. A scan that names
+    /// it reads it.
+    ///
+    /// [`Engine::begin_internal_write`]: crate::Engine::begin_internal_write
+    pub fn is_internal(&self) -> bool {
+        TableSchema::is_internal_name(&self.name)
+    }
+
     /// Position of a column.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.name == name)

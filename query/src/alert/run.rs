@@ -77,6 +77,7 @@ impl Database {
     /// # Errors
     /// [`Error::Catalog`]. An alert that fails is noted in `sys.alert_run`, and the others go on.
     pub async fn tick(&self, now_ns: i64) -> Result<Tick> {
+        crate::maintained::refresh(self, now_ns).await?;
         let mut live = self.alerts().live.lock().await;
         let session = session(self);
         let definitions = self.catalog().definitions();

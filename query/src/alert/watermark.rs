@@ -8,7 +8,7 @@ use crate::Result;
 use crate::session::Session;
 
 /// The latest times of tables, each looked up once.
-pub(super) struct Watermarks<'a> {
+pub(crate) struct Watermarks<'a> {
     session: &'a Session,
     now_ns: i64,
     latest: BTreeMap<String, Option<i64>>,
@@ -19,7 +19,7 @@ pub(super) struct Watermarks<'a> {
 const FACTS_NS: i64 = 1_000_000_000;
 
 impl<'a> Watermarks<'a> {
-    pub(super) fn new(session: &'a Session, now_ns: i64) -> Watermarks<'a> {
+    pub(crate) fn new(session: &'a Session, now_ns: i64) -> Watermarks<'a> {
         Watermarks { session, now_ns, latest: BTreeMap::new() }
     }
 
@@ -28,7 +28,7 @@ impl<'a> Watermarks<'a> {
     ///
     /// # Errors
     /// Those of the query.
-    pub(super) async fn of(
+    pub(crate) async fn of(
         &mut self,
         tables: &[String],
         snapshot: &Snapshot,

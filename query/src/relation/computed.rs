@@ -122,7 +122,7 @@ impl Computed {
 }
 
 /// A plan with tests of its columns, which are named without their relation.
-fn narrowed<'a>(plan: LogicalPlan, filters: impl Iterator<Item = &'a Expr>) -> Result<LogicalPlan> {
+pub(crate) fn narrowed<'a>(plan: LogicalPlan, filters: impl Iterator<Item = &'a Expr>) -> Result<LogicalPlan> {
     use datafusion::common::tree_node::{Transformed, TreeNode};
     let mut builder = LogicalPlanBuilder::from(plan);
     for filter in filters {

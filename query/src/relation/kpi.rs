@@ -12,7 +12,7 @@ use crate::{Error, OutputColumn, Result};
 use super::plan_text;
 
 /// The time column of every relation.
-pub(super) const TIME: &str = "time";
+pub(crate) const TIME: &str = "time";
 
 /// What a KPI measures by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,11 +118,18 @@ fn columns_named(columns: &[OutputColumn], name: &str) -> usize {
 }
 
 /// The plan of a KPI's rows, analysed: `time`, the dimensions, `good` and `total` of a ratio, `value`, `coverage`, `quality`,
-/// `version`.
+/// `version`. Those that are kept up are read, the others computed.
 ///
 /// # Errors
 /// Whatever is wrong with the query.
 pub(crate) fn plan(object: &Object, kpi: &Kpi, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Shape)> {
+    let (live, shape) = live(object, kpi, lowering)?;
+    let plan = crate::maintained::read(object, live, &shape, lowering)?;
+    Ok((plan, shape))
+}
+
+/// The same as the query gives it, of whatever age.
+fn live(object: &Object, kpi: &Kpi, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Shape)> {
     let (inner, columns) = plan_text(&kpi.query, lowering)?;
     let shape = Shape::of(&columns)?;
     let column = |name: &str| -> Result<Expr> {
@@ -142,16 +149,28 @@ pub(crate) fn plan(object: &Object, kpi: &Kpi, lowering: &Lowering<'_>) -> Resul
             let (good, total) = (column("good")?, column("total")?);
             projection.push(counted(good.clone(), &inner)?.alias("good"));
             projection.push(counted(total.clone(), &inner)?.alias("total"));
-            let of = |expr| cast(expr, DataType::Float64);
-            when(of(total.clone()).not_eq(lit(0.0)), of(good) / of(total)).end()?
+            share(good, total)?
         }
     };
-    projection.push(value.clone().alias("value"));
-    projection.push(when(value.clone().is_null(), lit(0.0)).otherwise(lit(1.0))?.alias("coverage"));
-    projection.push(when(value.is_null(), lit("no_data")).otherwise(lit("good"))?.alias("quality"));
-    projection.push(lit(i64::try_from(object.version).unwrap_or(i64::MAX)).alias("version"));
+    projection.extend(known(value, object.version)?);
     let plan = LogicalPlanBuilder::from(inner).project(projection)?.build()?;
     Ok((lowering.analyze(plan)?, shape))
+}
+
+/// Good ones among all; NULL where there are none.
+pub(crate) fn share(good: Expr, total: Expr) -> Result<Expr> {
+    let of = |expr| cast(expr, DataType::Float64);
+    Ok(when(of(total.clone()).not_eq(lit(0.0)), of(good) / of(total)).end()?)
+}
+
+/// The columns of a value and of what is known of it.
+pub(crate) fn known(value: Expr, version: u64) -> Result<[Expr; 4]> {
+    Ok([
+        value.clone().alias("value"),
+        when(value.clone().is_null(), lit(0.0)).otherwise(lit(1.0))?.alias("coverage"),
+        when(value.is_null(), lit("no_data")).otherwise(lit("good"))?.alias("quality"),
+        lit(i64::try_from(version).unwrap_or(i64::MAX)).alias("version"),
+    ])
 }
 
 /// Counts stay exact: integers are 64 bits, decimals as they are, anything else is a float.

@@ -230,6 +230,6 @@ impl Snapshot {
         let whole = TableView { tiers: Arc::default(), ..(**view).clone() };
         let tables = BTreeMap::from([(view.schema.name.clone(), Arc::new(whole))]);
         let shortcuts = Shortcuts { rollups: false, ..self.shortcuts };
-        Snapshot { tables: Arc::new(tables), shortcuts, tally: self.tally.clone() }
+        Snapshot { tables: Arc::new(tables), lsn: self.lsn, shortcuts, tally: self.tally.clone() }
     }
 }

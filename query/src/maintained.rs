@@ -1,0 +1,637 @@
+//! KPIs that are kept up: their rows are computed once, when the data of a bucket is complete, and again where rows come late.
+//!
+//! ```text
+//! writes ─► engine: which times were touched ─┐
+//! rows up to the watermark ───────────────────┴─► refresh: the query over these times ─► kept rows ─► `kpi.NAME`
+//!                                                          what was kept and is other now ─► `sys.restatement`
+//! ```
+//!
+//! A reader gets what the query would give now, always: kept rows where they hold, and the query itself for times that are not kept
+//! yet, are not complete, or were touched since. So keeping up is a matter of speed alone, and the query is its test oracle. What a
+//! reader gets beyond that are rows whose raw data has expired.
+//!
+//! Invariants
+//! - Kept rows of `[from, until)` are those of the query at record `record` of the log.
+//! - `record` is remembered after the rows are durable: a crash in between computes some of them once more.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use plimsoll_engine::{TableSchema, TimeRange};
+
+mod fitness;
+mod rows;
+mod source;
+
+use crate::alert::{ACTOR, Watermarks, session};
+use crate::analysis::duration::Span;
+use crate::catalog::Object;
+use crate::dialect::{Definition, Kind, quoted};
+use crate::lower::Lowering;
+use crate::ops::incident::{of_system, rfc3339};
+use crate::ops::{Transaction, Value};
+use crate::relation::{Shape, TIME, step_ns_of};
+use crate::session::{Session, blocking};
+use crate::{Database, Error, Result};
+use fitness::Source;
+use rows::{Difference, Layout, Measured};
+use source::KeptKpi;
+
+/// Rows that one step of a backfill aims at.
+const STEP_ROWS: usize = 100_000;
+
+/// How much of the past the first step of a backfill takes, in buckets.
+const STEP_BUCKETS: i64 = 240;
+
+/// How long a look may spend on backfills.
+const BACKFILL: Duration = Duration::from_millis(200);
+
+/// Changes of one refresh that are each told in `sys.restatement`; of more, only how many.
+const RESTATED_MAX: usize = 1_000;
+
+/// Restatements that are kept.
+const RESTATEMENTS_MAX: usize = 100_000;
+
+/// A touch of so many steps of a backfill is a backfill.
+const TOUCHED_STEPS_MAX: i64 = 16;
+
+/// What is kept of all KPIs.
+#[derive(Default)]
+pub(crate) struct Maintained {
+    kept: RwLock<Arc<BTreeMap<String, Arc<Kept>>>>,
+    /// Held by the one refresh.
+    work: tokio::sync::Mutex<BTreeMap<String, Work>>,
+}
+
+/// What is kept of a KPI.
+#[derive(Debug, Clone, PartialEq)]
+struct Kept {
+    version: u64,
+    /// The table that it reads.
+    table: String,
+    /// Rows of a time `t` come of rows of the table in `[t, t + reach_ns]`.
+    reach_ns: i64,
+    /// The width of its buckets.
+    span_ns: i64,
+    /// The internal table of its rows.
+    store: String,
+    /// The time of the first row that is kept; `i64::MIN` when all are.
+    from_ns: i64,
+    /// The time of the first row that is not.
+    until_ns: i64,
+    /// What records up to this one of the log touched is dealt with.
+    record: u64,
+    /// The rows are in snapshots that have this record.
+    written: u64,
+}
+
+impl Kept {
+    /// The time of the first row that is not complete, where buckets are complete that end by `complete_ns`, whatever they are
+    /// aligned to.
+    fn until_ns(complete_ns: i64, span_ns: i64) -> i64 {
+        complete_ns.saturating_sub(span_ns).saturating_add(1)
+    }
+
+    /// The end of the last bucket that is complete.
+    fn complete_ns(&self) -> i64 {
+        self.until_ns.saturating_sub(1).saturating_add(self.span_ns)
+    }
+
+    /// Stretches `[start, end)` of kept time in which some touched rows lie; those whose raw rows have expired stay as they are.
+    fn stale(&self, touched: &[TimeRange], raw_from_ns: i64) -> Vec<(i64, i64)> {
+        let first_ns = match raw_from_ns {
+            i64::MIN => self.from_ns,
+            raw_from_ns => self.from_ns.max(raw_from_ns),
+        };
+        let mut stale: Vec<(i64, i64)> = Vec::new();
+        for range in touched {
+            let start_ns = range.min_ns.saturating_sub(self.reach_ns).max(first_ns);
+            let end_ns = range.max_ns.saturating_add(1).min(self.until_ns);
+            match stale.last_mut() {
+                _ if start_ns >= end_ns => {}
+                Some(last) if start_ns <= last.1 => last.1 = last.1.max(end_ns),
+                _ => stale.push((start_ns, end_ns)),
+            }
+        }
+        stale
+    }
+}
+
+/// What a refresh knows of a KPI.
+struct Work {
+    object: Arc<Object>,
+    /// What it reads, or why it is not kept up.
+    fitness: std::result::Result<Fit, String>,
+    error: Option<String>,
+}
+
+/// A KPI that is kept up.
+struct Fit {
+    source: Source,
+    layout: Layout,
+    step_ns: i64,
+    lateness_ns: i64,
+    idle_ns: i64,
+    /// How long the next step of the backfill is.
+    chunk_ns: i64,
+}
+
+impl Fit {
+    fn span_ns(&self) -> i64 {
+        self.source.reach_ns.max(self.step_ns)
+    }
+}
+
+/// The relation of a KPI: its kept rows, if it is kept up, with `live` for all others.
+///
+/// # Errors
+/// Those of planning.
+pub(crate) fn read(
+    object: &Object,
+    live: LogicalPlan,
+    shape: &Shape,
+    lowering: &Lowering<'_>,
+) -> Result<LogicalPlan> {
+    if lowering.database.maintained().of(&object.name, object.version).is_none() {
+        return Ok(live);
+    }
+    let kept: Arc<dyn TableProvider> =
+        Arc::new(KeptKpi::new(&object.name, object.version, &live, shape, lowering));
+    Ok(LogicalPlanBuilder::scan(object.name.clone(), provider_as_source(kept), None)?.build()?)
+}
+
+/// The plan of the query of a relation that [`read`] made.
+pub(crate) fn live(provider: &dyn Any) -> Option<&LogicalPlan> {
+    provider.downcast_ref::<KeptKpi>().map(KeptKpi::live)
+}
+
+impl Maintained {
+    /// What is kept of a version of a KPI.
+    fn of(&self, name: &str, version: u64) -> Option<Arc<Kept>> {
+        let all = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).filter(|kept| kept.version == version).cloned()
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Kept>>)) {
+        let mut all = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut all));
+    }
+}
+
+/// Brings all KPIs up to date, and their history as far as there is time. One refresh runs at a time.
+///
+/// # Errors
+/// Those of the store of facts. What is wrong with a KPI stands in `sys.watermark`, and the others go on.
+pub(crate) async fn refresh(database: &Database, now_ns: i64) -> Result<()> {
+    let session = session(database);
+    let mut work = database.maintained().work.lock().await;
+    follow_definitions(&mut work, &session, now_ns).await?;
+    let mut watermarks = Watermarks::new(&session, now_ns);
+    let mut notes = Vec::new();
+    for (name, one) in work.iter_mut() {
+        let Ok(fit) = &mut one.fitness else { continue };
+        let before = database.maintained().of(name, one.object.version);
+        let done = bring_up(&one.object, fit, before.as_deref(), &session, &mut watermarks, now_ns).await;
+        note(name, one, before.as_deref(), done, database, &mut notes);
+    }
+    let started = Instant::now();
+    for (name, one) in work.iter_mut() {
+        while started.elapsed() < BACKFILL {
+            let Ok(fit) = &mut one.fitness else { break };
+            let Some(before) = database.maintained().of(name, one.object.version) else { break };
+            if before.from_ns == i64::MIN || one.error.is_some() {
+                break;
+            }
+            let done = go_back(&one.object, fit, &before, &session, now_ns).await;
+            note(name, one, Some(&before), done, database, &mut notes);
+        }
+    }
+    write_down(&notes, database, now_ns)
+}
+
+/// What a step did: what is kept now, and what changed of what was kept.
+struct Done {
+    kept: Kept,
+    changed: Vec<(rows::Key, Option<Measured>, Option<Measured>)>,
+    cause: &'static str,
+}
+
+/// What is to be written down of a KPI.
+struct Note {
+    name: String,
+    version: u64,
+    kept: Option<Kept>,
+    error: Option<String>,
+    restated: Vec<Restated>,
+}
+
+/// A row that is not what it was.
+struct Restated {
+    bucket_ns: i64,
+    dimensions: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    cause: String,
+}
+
+/// Takes KPIs in that are new or changed, and leaves those that are gone.
+async fn follow_definitions(work: &mut BTreeMap<String, Work>, session: &Session, now_ns: i64) -> Result<()> {
+    let database = session.database();
+    let definitions = database.catalog().definitions();
+    let is_there = |name: &String| definitions.find(Kind::Kpi, name).is_some();
+    let table = of_system("watermark")?;
+    let mut gone: Vec<String> = Vec::new();
+    for row in database.ops().rows(table).values() {
+        let row = crate::ops::Named::new(table, row);
+        gone.extend(row.text("object").filter(|name| !is_there(&(*name).to_owned())).map(str::to_owned));
+    }
+    work.retain(|name, _| is_there(name));
+    for name in &gone {
+        database.maintained().publish(|all| drop(all.remove(name)));
+        let store = store_name(name);
+        drop_store(database, &store).await?;
+    }
+    if !gone.is_empty() {
+        database.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
+            for name in &gone {
+                if let Some((number, _)) = transaction.held(table).find(&["object"], &[Value::Text(name.clone())]) {
+                    transaction.remove(table, number);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    for object in definitions.of_kind(Kind::Kpi) {
+        let is_known = work.get(&object.name).is_some_and(|one| Arc::ptr_eq(&one.object, object) && one.error.is_none());
+        if is_known {
+            continue;
+        }
+        let fitness = match fitness_of(object, session, now_ns) {
+            Ok(fitness) => fitness,
+            Err(error) => Err(error.to_string()),
+        };
+        let kept = stored(object, fitness.as_ref().ok(), database)?;
+        if kept.is_none() {
+            database.maintained().publish(|all| drop(all.remove(&object.name)));
+            drop_store(database, &store_name(&object.name)).await?;
+        }
+        if let Some(kept) = kept {
+            database.maintained().publish(|all| drop(all.insert(object.name.clone(), Arc::new(kept))));
+        } else if let Err(why) = &fitness {
+            let note = Note {
+                name: object.name.clone(),
+                version: object.version,
+                kept: None,
+                error: Some(why.clone()),
+                restated: Vec::new(),
+            };
+            write_down(&[note], database, now_ns)?;
+        }
+        work.insert(object.name.clone(), Work { object: object.clone(), fitness, error: None });
+    }
+    Ok(())
+}
+
+fn store_name(kpi: &str) -> String {
+    TableSchema::internal_name(&format!("kpi.{kpi}"))
+}
+
+async fn drop_store(database: &Database, store: &str) -> Result<()> {
+    if database.engine().table(store).is_none() {
+        return Ok(());
+    }
+    let (engine, store) = (database.engine().clone(), store.to_owned());
+    blocking(move || engine.drop_table(&store).map_err(Error::Engine)).await
+}
+
+/// What was kept of a version of a KPI when it was last written down, if its rows are there still.
+fn stored(object: &Object, fit: Option<&Fit>, database: &Database) -> Result<Option<Kept>> {
+    let Some(fit) = fit else { return Ok(None) };
+    let table = of_system("watermark")?;
+    let held = database.ops().held(table);
+    let Some((_, row)) = held.find(&["object"], &[Value::Text(object.name.clone())]) else { return Ok(None) };
+    let row = crate::ops::Named::new(table, row);
+    let store = store_name(&object.name);
+    let is_same = row.integer("version") == i64::try_from(object.version).ok()
+        && row.text("source") == Some(&fit.source.table)
+        && database.engine().table(&store).is_some();
+    let (Some(complete_ns), Some(record), true) = (row.time_ns("watermark"), row.integer("record"), is_same) else {
+        return Ok(None);
+    };
+    Ok(Some(Kept {
+        version: object.version,
+        table: fit.source.table.clone(),
+        reach_ns: fit.source.reach_ns,
+        span_ns: fit.span_ns(),
+        store,
+        from_ns: row.time_ns("kept_from").unwrap_or(i64::MIN),
+        until_ns: Kept::until_ns(complete_ns, fit.span_ns()),
+        record: record.cast_unsigned(),
+        written: 0,
+    }))
+}
+
+/// Whether a KPI can be kept up, and how.
+fn fitness_of(object: &Object, session: &Session, now_ns: i64) -> Result<std::result::Result<Fit, String>> {
+    let Definition::Kpi(kpi) = &object.definition else {
+        return Err(Error::Internal("a KPI that is none".to_owned()));
+    };
+    let (plan, columns) = session.plan_of(&kpi.query.text, now_ns)?;
+    let source = match fitness::source(&plan)? {
+        Ok(source) => source,
+        Err(why) => return Ok(Err(why)),
+    };
+    let shape = Shape::of(&columns)?;
+    let type_of = |name: &str| columns.iter().find(|column| column.name == name).map(|column| column.data_type.clone());
+    let layout = match Layout::new(&shape, type_of) {
+        Ok(layout) => layout,
+        Err(why) => return Ok(Err(why)),
+    };
+    let span = |name: &str| Span::parse(kpi.option_text(name)?).ok()?.fixed_ns();
+    let definitions = session.database().catalog().definitions();
+    let step_ns = step_ns_of(kpi, &definitions).unwrap_or(60_000_000_000).max(1);
+    let lateness_ns = span("lateness").unwrap_or(0);
+    let idle_ns = span("idle_after").unwrap_or((2 * step_ns).max(60_000_000_000));
+    let chunk_ns = step_ns.saturating_mul(STEP_BUCKETS);
+    Ok(Ok(Fit { source, layout, step_ns, lateness_ns, idle_ns, chunk_ns }))
+}
+
+/// Computes what has become complete, and what was touched.
+async fn bring_up(
+    object: &Object,
+    fit: &mut Fit,
+    before: Option<&Kept>,
+    session: &Session,
+    watermarks: &mut Watermarks<'_>,
+    now_ns: i64,
+) -> Result<Option<Done>> {
+    let engine = session.database().engine();
+    let table = &fit.source.table;
+    let touches = engine.take_touches(table, before.map_or(0, |kept| kept.record)).map_err(Error::Engine)?;
+    let snapshot = engine.snapshot();
+    let tables = std::slice::from_ref(table);
+    let complete_ns = watermarks.of(tables, &snapshot, fit.lateness_ns, fit.idle_ns).await?;
+    let whole_ns = complete_ns.saturating_sub(complete_ns.rem_euclid(fit.step_ns));
+    let until_ns = Kept::until_ns(whole_ns, fit.span_ns());
+    let fresh = Kept {
+        version: object.version,
+        table: table.clone(),
+        reach_ns: fit.source.reach_ns,
+        span_ns: fit.span_ns(),
+        store: store_name(&object.name),
+        from_ns: until_ns,
+        until_ns,
+        record: touches.up_to,
+        written: 0,
+    };
+    let Some(before) = before else {
+        if snapshot.extent(table).is_none() {
+            return Ok(None);
+        }
+        let (making, store, columns) = (engine.clone(), fresh.store.clone(), fit.layout.columns());
+        blocking(move || {
+            if making.table(&store).is_none() {
+                making.create_table(&store, &columns).map_err(Error::Engine)?;
+            }
+            Ok(())
+        })
+        .await?;
+        let written = engine.snapshot().last_record();
+        return Ok(Some(Done { kept: Kept { written, ..fresh }, changed: Vec::new(), cause: "" }));
+    };
+    let stale = touches.ranges.map(|ranges| before.stale(&ranges, snapshot.raw_from_ns(table)));
+    let is_small = |stale: &Vec<(i64, i64)>| {
+        let total: i64 = stale.iter().map(|(start, end)| end.saturating_sub(*start)).fold(0, i64::saturating_add);
+        total <= fit.chunk_ns.saturating_mul(TOUCHED_STEPS_MAX)
+    };
+    let Some(stale) = stale.filter(is_small) else {
+        // Everything is computed again, the newest first.
+        return Ok(Some(Done { kept: Kept { written: before.written, ..fresh }, changed: Vec::new(), cause: "" }));
+    };
+    let mut kept = Kept { record: touches.up_to, until_ns: before.until_ns.max(until_ns), ..before.clone() };
+    let mut changed = Vec::new();
+    for (start_ns, end_ns) in stale {
+        changed.extend(reconcile(object, fit, &kept.store, start_ns, end_ns, session, now_ns).await?.1);
+    }
+    let mut start_ns = before.until_ns;
+    while start_ns < kept.until_ns {
+        let end_ns = start_ns.saturating_add(fit.chunk_ns).min(kept.until_ns);
+        reconcile(object, fit, &kept.store, start_ns, end_ns, session, now_ns).await?;
+        start_ns = end_ns;
+    }
+    if kept.until_ns == before.until_ns && changed.is_empty() && kept.record == before.record {
+        return Ok(None);
+    }
+    kept.written = engine.snapshot().last_record();
+    Ok(Some(Done { kept, changed, cause: "late rows" }))
+}
+
+/// Computes a stretch of history before what is kept.
+async fn go_back(
+    object: &Object,
+    fit: &mut Fit,
+    before: &Kept,
+    session: &Session,
+    now_ns: i64,
+) -> Result<Option<Done>> {
+    let engine = session.database().engine();
+    let snapshot = engine.snapshot();
+    let table = &fit.source.table;
+    // Before the first raw row there is nothing to compute, and kept rows stay.
+    let first_ns = snapshot.extent(table).map_or(i64::MAX, |extent| extent.min_ns).max(snapshot.raw_from_ns(table));
+    let first_ns = first_ns.saturating_sub(fit.source.reach_ns);
+    if before.from_ns <= first_ns {
+        return Ok(Some(Done { kept: Kept { from_ns: i64::MIN, ..before.clone() }, changed: Vec::new(), cause: "" }));
+    }
+    let start_ns = before.from_ns.saturating_sub(fit.chunk_ns).max(first_ns);
+    let (rows, changed) =
+        reconcile(object, fit, &before.store, start_ns, before.from_ns, session, now_ns).await?;
+    if rows < STEP_ROWS / 4 {
+        fit.chunk_ns = fit.chunk_ns.saturating_mul(2);
+    } else if rows > STEP_ROWS {
+        fit.chunk_ns = (fit.chunk_ns / 2).max(fit.step_ns);
+    }
+    let kept = Kept { from_ns: start_ns, written: engine.snapshot().last_record(), ..before.clone() };
+    // A row that was not kept before is none that was restated.
+    let changed = changed.into_iter().filter(|(_, before, _)| before.is_some()).collect();
+    Ok(Some(Done { kept, changed, cause: "recomputed" }))
+}
+
+/// Makes the kept rows of `[start, end)` those of the query. Gives how many there are, and what changed.
+#[expect(clippy::type_complexity, reason = "keys with what was and what is")]
+async fn reconcile(
+    object: &Object,
+    fit: &Fit,
+    store: &str,
+    start_ns: i64,
+    end_ns: i64,
+    session: &Session,
+    now_ns: i64,
+) -> Result<(usize, Vec<(rows::Key, Option<Measured>, Option<Measured>)>)> {
+    let Definition::Kpi(kpi) = &object.definition else {
+        return Err(Error::Internal("a KPI that is none".to_owned()));
+    };
+    let names = fit.layout.dimensions.iter().map(String::as_str).chain(fit.layout.measures.iter().map(|(name, _)| *name));
+    let columns: Vec<String> = names.map(quoted).collect();
+    let mut text = format!("SELECT {TIME}, {} FROM ({}\n) AS kpi WHERE true", columns.join(", "), kpi.query.text);
+    if start_ns > i64::MIN {
+        text += &format!(" AND {TIME} >= '{}'", rfc3339(start_ns));
+    }
+    text += &format!(" AND {TIME} < '{}'", rfc3339(end_ns));
+    let batches = session.rows_of(&text, now_ns).await?;
+    let (engine, layout, store) = (session.database().engine().clone(), fit.layout.clone(), store.to_owned());
+    let version = i64::try_from(object.version).unwrap_or(i64::MAX);
+    blocking(move || {
+        let computed = layout.rows(&batches)?;
+        let kept = layout.kept(&store, &engine.snapshot(), start_ns, end_ns)?;
+        let count = computed.len();
+        let difference = Difference::of(&kept, computed);
+        layout.put(&store, version, &difference, &engine)?;
+        Ok((count, difference.changed))
+    })
+    .await
+}
+
+/// Takes the outcome of a step over.
+fn note(
+    name: &str,
+    one: &mut Work,
+    before: Option<&Kept>,
+    done: Result<Option<Done>>,
+    database: &Database,
+    notes: &mut Vec<Note>,
+) {
+    let version = one.object.version;
+    let mut new = Note { name: name.to_owned(), version, kept: None, error: None, restated: Vec::new() };
+    match done {
+        Ok(None) if one.error.is_none() => return,
+        Ok(None) => {}
+        Ok(Some(Done { kept, changed, cause })) => {
+            if let Ok(fit) = &one.fitness {
+                new.restated = restated(&fit.layout, &changed, cause);
+            }
+            new.kept = Some(kept.clone());
+            database.maintained().publish(|all| drop(all.insert(name.to_owned(), Arc::new(kept))));
+        }
+        Err(error) => {
+            let error = error.to_string();
+            if one.error.as_ref() == Some(&error) {
+                return;
+            }
+            // What is kept may be half changed: until it is put right the query answers.
+            database.maintained().publish(|all| drop(all.remove(name)));
+            new.error = Some(error);
+        }
+    }
+    one.error.clone_from(&new.error);
+    new.kept = new.kept.or_else(|| before.cloned());
+    notes.push(new);
+}
+
+fn restated(
+    layout: &Layout,
+    changed: &[(rows::Key, Option<Measured>, Option<Measured>)],
+    cause: &str,
+) -> Vec<Restated> {
+    let text = |measured: &Option<Measured>| {
+        let numbers = layout.measures.iter().zip(measured.as_ref()?);
+        let object: serde_json::Map<String, serde_json::Value> = numbers
+            .map(|((name, _), number)| ((*name).to_owned(), number.map_or(serde_json::Value::Null, rows::Number::json)))
+            .collect();
+        Some(serde_json::Value::Object(object).to_string())
+    };
+    let dimensions = |of: &[Option<String>]| {
+        let all = layout.dimensions.iter().cloned().zip(of.iter().map(|text| text.clone().into()));
+        serde_json::Value::Object(all.collect()).to_string()
+    };
+    let one = |((time_ns, of), before, after): &(rows::Key, Option<Measured>, Option<Measured>)| Restated {
+        bucket_ns: *time_ns,
+        dimensions: Some(dimensions(of)),
+        before: text(before),
+        after: text(after),
+        cause: cause.to_owned(),
+    };
+    let mut all: Vec<Restated> = changed.iter().take(RESTATED_MAX).map(one).collect();
+    if let Some(first) = changed.get(RESTATED_MAX) {
+        let cause = format!("{cause}, and {} rows more", changed.len() - RESTATED_MAX);
+        all.push(Restated { bucket_ns: first.0.0, dimensions: None, before: None, after: None, cause });
+    }
+    all
+}
+
+/// Writes down how far KPIs are, and what was restated.
+fn write_down(notes: &[Note], database: &Database, now_ns: i64) -> Result<()> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let table = of_system("watermark")?;
+    database.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
+        for note in notes {
+            let key = Value::Text(note.name.clone());
+            let found = transaction.held(table).find(&["object"], std::slice::from_ref(&key)).map(|(number, _)| number);
+            let mut values = vec![
+                ("version", Some(Value::Integer(i64::try_from(note.version).unwrap_or(i64::MAX)))),
+                ("error", note.error.clone().map(Value::Text)),
+                ("updated_at", Some(Value::Time(now_ns))),
+            ];
+            let kept = note.kept.as_ref().filter(|_| note.error.is_none());
+            let time = |ns: i64| Some(Value::Time(ns)).filter(|_| ns > i64::MIN);
+            values.extend([
+                ("source", kept.map(|kept| Value::Text(kept.table.clone()))),
+                ("watermark", kept.and_then(|kept| time(kept.complete_ns()))),
+                ("kept_from", kept.and_then(|kept| time(kept.from_ns))),
+                ("is_whole", kept.map(|kept| Value::Boolean(kept.from_ns == i64::MIN))),
+                ("record", kept.map(|kept| Value::Integer(kept.record.cast_signed()))),
+            ]);
+            match found {
+                Some(number) => transaction.set(table, number, &values)?,
+                None => {
+                    values.push(("object", Some(key)));
+                    transaction.insert(table, &values)?;
+                }
+            }
+            restate(transaction, note)?;
+        }
+        Ok(())
+    })?;
+    // Every reader of a table knows what was touched up to the least of them.
+    let mut known: BTreeMap<String, u64> = BTreeMap::new();
+    for kept in database.maintained().kept.read().unwrap_or_else(PoisonError::into_inner).values() {
+        let least = known.entry(kept.table.clone()).or_insert(u64::MAX);
+        *least = (*least).min(kept.record);
+    }
+    known.iter().for_each(|(table, record)| database.engine().forget_touches(table, *record));
+    Ok(())
+}
+
+fn restate(transaction: &mut Transaction<'_>, note: &Note) -> Result<()> {
+    let table = of_system("restatement")?;
+    for restated in &note.restated {
+        let text = |text: &Option<String>| text.clone().map(Value::Text);
+        transaction.insert(
+            table,
+            &[
+                ("object", Some(Value::Text(note.name.clone()))),
+                ("bucket", Some(Value::Time(restated.bucket_ns))),
+                ("dimensions", text(&restated.dimensions)),
+                ("old", text(&restated.before)),
+                ("new", text(&restated.after)),
+                ("cause", Some(Value::Text(restated.cause.clone()))),
+            ],
+        )?;
+    }
+    if !note.restated.is_empty() {
+        let held = transaction.held(table);
+        let over = held.rows().len().saturating_sub(RESTATEMENTS_MAX);
+        let oldest: Vec<u64> = held.rows().keys().take(over).copied().collect();
+        for number in oldest {
+            transaction.remove(table, number);
+        }
+    }
+    Ok(())
+}
