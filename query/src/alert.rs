@@ -51,8 +51,8 @@ pub(crate) use explain::relation as explain;
 pub(crate) use known_error::{KnownError, Seen};
 pub use outbox::{Delivery, Settled, SinkOptions};
 pub(crate) use run::Alerts;
-pub(crate) use watermark::Watermarks;
 pub use run::Tick;
+pub(crate) use watermark::Watermarks;
 
 use machine::{Instance, Missing, Rule};
 

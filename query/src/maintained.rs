@@ -15,7 +15,7 @@
 //! - `record` is remembered after the rows are durable: a crash in between computes some of them once more.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ use plimsoll_engine::{TableSchema, TimeRange};
 
 mod fitness;
 mod rows;
+mod scored;
+mod scores;
 mod source;
 
 use crate::alert::{ACTOR, Watermarks, session};
@@ -35,11 +37,13 @@ use crate::dialect::{Definition, Kind, quoted};
 use crate::lower::Lowering;
 use crate::ops::incident::{of_system, rfc3339};
 use crate::ops::{Transaction, Value};
-use crate::relation::{Shape, TIME, step_ns_of};
+use crate::relation::{Computed, Course, Scoring, Shape, TIME, baseline_of, step_ns_of};
 use crate::session::{Session, blocking};
 use crate::{Database, Error, Result};
 use fitness::Source;
 use rows::{Difference, Layout, Measured};
+use scored::ScoredKpi;
+use scores::Scores;
 use source::KeptKpi;
 
 /// Rows that one step of a backfill aims at.
@@ -64,6 +68,8 @@ const TOUCHED_STEPS_MAX: i64 = 16;
 #[derive(Default)]
 pub(crate) struct Maintained {
     kept: RwLock<Arc<BTreeMap<String, Arc<Kept>>>>,
+    /// Verdicts of their baselines, by KPI.
+    scores: RwLock<BTreeMap<String, Arc<Scores>>>,
     /// Held by the one refresh.
     work: tokio::sync::Mutex<BTreeMap<String, Work>>,
 }
@@ -128,6 +134,10 @@ struct Work {
     /// What it reads, or why it is not kept up.
     fitness: std::result::Result<Fit, String>,
     error: Option<String>,
+    /// Rows that have come for times that are scored.
+    late: rows::Rows,
+    /// Why its verdicts are not kept.
+    score_error: Option<String>,
 }
 
 /// A KPI that is kept up.
@@ -151,23 +161,32 @@ impl Fit {
 ///
 /// # Errors
 /// Those of planning.
-pub(crate) fn read(
-    object: &Object,
-    live: LogicalPlan,
-    shape: &Shape,
-    lowering: &Lowering<'_>,
-) -> Result<LogicalPlan> {
+pub(crate) fn read(object: &Object, live: LogicalPlan, shape: &Shape, lowering: &Lowering<'_>) -> Result<LogicalPlan> {
     if lowering.database.maintained().of(&object.name, object.version).is_none() {
         return Ok(live);
     }
-    let kept: Arc<dyn TableProvider> =
-        Arc::new(KeptKpi::new(&object.name, object.version, &live, shape, lowering));
+    let kept: Arc<dyn TableProvider> = Arc::new(KeptKpi::new(&object.name, object.version, &live, shape, lowering));
     Ok(LogicalPlanBuilder::scan(object.name.clone(), provider_as_source(kept), None)?.build()?)
 }
 
-/// The plan of the query of a relation that [`read`] made.
+/// The relation of a KPI with a baseline: verdicts as they were given, as far as they are kept; `whole` computes all of them.
+pub(crate) fn scored(
+    object: &Object,
+    baseline: u64,
+    live: LogicalPlan,
+    shape: &Shape,
+    whole: Computed,
+    scoring: Arc<Scoring>,
+    lowering: &Lowering<'_>,
+) -> Arc<dyn TableProvider> {
+    let kept = KeptKpi::new(&object.name, object.version, &live, shape, lowering);
+    Arc::new(ScoredKpi { kept, version: baseline, shape: shape.clone(), whole, scoring })
+}
+
+/// The plan of the query of a relation that [`read`] or [`scored`] made.
 pub(crate) fn live(provider: &dyn Any) -> Option<&LogicalPlan> {
-    provider.downcast_ref::<KeptKpi>().map(KeptKpi::live)
+    let kept = provider.downcast_ref::<KeptKpi>().map(KeptKpi::live);
+    kept.or_else(|| provider.downcast_ref::<ScoredKpi>().map(ScoredKpi::live))
 }
 
 impl Maintained {
@@ -175,6 +194,19 @@ impl Maintained {
     fn of(&self, name: &str, version: u64) -> Option<Arc<Kept>> {
         let all = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         all.get(name).filter(|kept| kept.version == version).cloned()
+    }
+
+    /// How far verdicts of a KPI's baseline are kept.
+    fn scores(&self, kpi: &str) -> Option<Arc<Scores>> {
+        self.scores.read().unwrap_or_else(PoisonError::into_inner).get(kpi).cloned()
+    }
+
+    fn publish_scores(&self, kpi: &str, scores: Option<Scores>) {
+        let mut all = self.scores.write().unwrap_or_else(PoisonError::into_inner);
+        match scores {
+            Some(scores) => drop(all.insert(kpi.to_owned(), Arc::new(scores))),
+            None => drop(all.remove(kpi)),
+        }
     }
 
     fn publish(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Kept>>)) {
@@ -211,7 +243,99 @@ pub(crate) async fn refresh(database: &Database, now_ns: i64) -> Result<()> {
             note(name, one, Some(&before), done, database, &mut notes);
         }
     }
-    write_down(&notes, database, now_ns)
+    write_down(&notes, database, now_ns)?;
+    for (name, one) in work.iter_mut() {
+        let Ok(fit) = &one.fitness else { continue };
+        let late = std::mem::take(&mut one.late);
+        if let Err(error) = score(&one.object, fit, late, &session, started, now_ns).await {
+            // Until that works it is scored when it is read.
+            database.maintained().publish_scores(name, None);
+            let error = format!("verdicts of its baseline are not kept: {error}");
+            if one.score_error.as_ref() != Some(&error) {
+                one.score_error = Some(error.clone());
+                let kept = database.maintained().of(name, one.object.version).map(|kept| (*kept).clone());
+                let version = one.object.version;
+                let note = Note { name: name.clone(), version, kept, error: Some(error), restated: Vec::new() };
+                write_down(&[note], database, now_ns)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives verdicts on rows that are kept, as far as there is time.
+async fn score(
+    object: &Object,
+    fit: &Fit,
+    late: rows::Rows,
+    session: &Session,
+    started: Instant,
+    now_ns: i64,
+) -> Result<()> {
+    let database = session.database();
+    let definitions = database.catalog().definitions();
+    let (name, maintained) = (&object.name, database.maintained());
+    let Some(kept) = maintained.of(name, object.version).filter(|kept| kept.from_ns == i64::MIN) else { return Ok(()) };
+    let (Some((its, baseline)), Definition::Kpi(kpi)) = (baseline_of(name, &definitions), &object.definition) else {
+        maintained.publish_scores(name, None);
+        return Ok(());
+    };
+    let known = maintained.scores(name).filter(|scores| scores.is_of(object.version, its.version));
+    let is_scored = known.as_ref().is_some_and(|scores| scores.until_ns >= kept.until_ns);
+    if is_scored && late.is_empty() {
+        return Ok(());
+    }
+    let course = Arc::new(session.lowered(now_ns, |lowering| Course::new(kpi, baseline, lowering))?);
+    let path = scores::path(database.engine().dir(), name);
+    let mut scores = match known {
+        Some(known) => (*known).clone(),
+        None => {
+            let (path, course, versions) = (path.clone(), course.clone(), (object.version, its.version));
+            let restore = move || Ok(Scores::restore(&path, versions.0, versions.1, &course.settings));
+            let restored = blocking(restore).await?.map(|scores| scores.looking_back(fit.step_ns));
+            restored.unwrap_or_else(|| Scores::new(object.version, its.version))
+        }
+    };
+    let (engine, layout, store) = (database.engine().clone(), Arc::new(fit.layout.clone()), kept.store.clone());
+    if !late.is_empty() {
+        let (engine, layout, store, course) = (engine.clone(), layout.clone(), store.clone(), course.clone());
+        scores = blocking(move || {
+            let until_ns = scores.until_ns;
+            let late = late.into_iter().filter(|((time_ns, _), _)| *time_ns < until_ns).collect();
+            scores.go_on(&late, &BTreeSet::new(), until_ns, &course, &layout, &store, &engine)
+        })
+        .await?;
+    }
+    let mut step_ns = fit.step_ns.saturating_mul(STEP_BUCKETS);
+    while scores.until_ns < kept.until_ns {
+        let (engine, layout, store, course) = (engine.clone(), layout.clone(), store.clone(), course.clone());
+        let until_ns = kept.until_ns;
+        let (rows, gone_on) = blocking(move || {
+            let snapshot = engine.snapshot();
+            let first_ns = snapshot.extent(&store).map_or(until_ns, |extent| extent.min_ns);
+            let start_ns = scores.until_ns.max(first_ns);
+            let end_ns = start_ns.saturating_add(step_ns).min(until_ns);
+            let rows = layout.kept(&store, &snapshot, start_ns, end_ns)?;
+            // After a restart models learn again what has been judged before; what was said stays.
+            let judged = match scores.is_behind {
+                true => layout.judged(&store, &snapshot, start_ns, end_ns, scores.baseline)?,
+                false => BTreeSet::new(),
+            };
+            Ok((rows.len(), scores.go_on(&rows, &judged, end_ns, &course, &layout, &store, &engine)?))
+        })
+        .await?;
+        scores = gone_on;
+        step_ns = if rows < STEP_ROWS / 4 { step_ns.saturating_mul(2) } else { step_ns };
+        if started.elapsed() > BACKFILL {
+            break;
+        }
+    }
+    scores.is_behind &= scores.until_ns < kept.until_ns;
+    if scores.is_to_be_saved(fit.step_ns) {
+        scores = blocking(move || scores.save(&path)).await?;
+    }
+    maintained.publish_scores(name, Some(scores));
+    Ok(())
 }
 
 /// What a step did: what is kept now, and what changed of what was kept.
@@ -253,6 +377,7 @@ async fn follow_definitions(work: &mut BTreeMap<String, Work>, session: &Session
     work.retain(|name, _| is_there(name));
     for name in &gone {
         database.maintained().publish(|all| drop(all.remove(name)));
+        database.maintained().publish_scores(name, None);
         let store = store_name(name);
         drop_store(database, &store).await?;
     }
@@ -267,7 +392,8 @@ async fn follow_definitions(work: &mut BTreeMap<String, Work>, session: &Session
         })?;
     }
     for object in definitions.of_kind(Kind::Kpi) {
-        let is_known = work.get(&object.name).is_some_and(|one| Arc::ptr_eq(&one.object, object) && one.error.is_none());
+        let is_known =
+            work.get(&object.name).is_some_and(|one| Arc::ptr_eq(&one.object, object) && one.error.is_none());
         if is_known {
             continue;
         }
@@ -292,7 +418,10 @@ async fn follow_definitions(work: &mut BTreeMap<String, Work>, session: &Session
             };
             write_down(&[note], database, now_ns)?;
         }
-        work.insert(object.name.clone(), Work { object: object.clone(), fitness, error: None });
+        work.insert(
+            object.name.clone(),
+            Work { object: object.clone(), fitness, error: None, late: rows::Rows::new(), score_error: None },
+        );
     }
     Ok(())
 }
@@ -413,6 +542,10 @@ async fn bring_up(
         // Everything is computed again, the newest first.
         return Ok(Some(Done { kept: Kept { written: before.written, ..fresh }, changed: Vec::new(), cause: "" }));
     };
+    // What others have written since need not be written down.
+    if stale.is_empty() && until_ns <= before.until_ns {
+        return Ok(None);
+    }
     let mut kept = Kept { record: touches.up_to, until_ns: before.until_ns.max(until_ns), ..before.clone() };
     let mut changed = Vec::new();
     for (start_ns, end_ns) in stale {
@@ -423,9 +556,6 @@ async fn bring_up(
         let end_ns = start_ns.saturating_add(fit.chunk_ns).min(kept.until_ns);
         reconcile(object, fit, &kept.store, start_ns, end_ns, session, now_ns).await?;
         start_ns = end_ns;
-    }
-    if kept.until_ns == before.until_ns && changed.is_empty() && kept.record == before.record {
-        return Ok(None);
     }
     kept.written = engine.snapshot().last_record();
     Ok(Some(Done { kept, changed, cause: "late rows" }))
@@ -449,8 +579,7 @@ async fn go_back(
         return Ok(Some(Done { kept: Kept { from_ns: i64::MIN, ..before.clone() }, changed: Vec::new(), cause: "" }));
     }
     let start_ns = before.from_ns.saturating_sub(fit.chunk_ns).max(first_ns);
-    let (rows, changed) =
-        reconcile(object, fit, &before.store, start_ns, before.from_ns, session, now_ns).await?;
+    let (rows, changed) = reconcile(object, fit, &before.store, start_ns, before.from_ns, session, now_ns).await?;
     if rows < STEP_ROWS / 4 {
         fit.chunk_ns = fit.chunk_ns.saturating_mul(2);
     } else if rows > STEP_ROWS {
@@ -476,7 +605,8 @@ async fn reconcile(
     let Definition::Kpi(kpi) = &object.definition else {
         return Err(Error::Internal("a KPI that is none".to_owned()));
     };
-    let names = fit.layout.dimensions.iter().map(String::as_str).chain(fit.layout.measures.iter().map(|(name, _)| *name));
+    let names =
+        fit.layout.dimensions.iter().map(String::as_str).chain(fit.layout.measures.iter().map(|(name, _)| *name));
     let columns: Vec<String> = names.map(quoted).collect();
     let mut text = format!("SELECT {TIME}, {} FROM ({}\n) AS kpi WHERE true", columns.join(", "), kpi.query.text);
     if start_ns > i64::MIN {
@@ -512,6 +642,13 @@ fn note(
         Ok(None) if one.error.is_none() => return,
         Ok(None) => {}
         Ok(Some(Done { kept, changed, cause })) => {
+            if before.is_some_and(|before| before.from_ns == i64::MIN && kept.from_ns > i64::MIN) {
+                // Its history is another one now, so all of it is judged anew.
+                database.maintained().publish_scores(name, None);
+                let _none_to_remove = std::fs::remove_file(scores::path(database.engine().dir(), name));
+            }
+            let new_rows = changed.iter().filter(|(_, before, _)| before.is_none());
+            one.late.extend(new_rows.filter_map(|(key, _, after)| Some((key.clone(), after.clone()?))));
             if let Ok(fit) = &one.fitness {
                 new.restated = restated(&fit.layout, &changed, cause);
             }
@@ -529,7 +666,7 @@ fn note(
         }
     }
     one.error.clone_from(&new.error);
-    new.kept = new.kept.or_else(|| before.cloned());
+    new.kept = new.kept.or_else(|| before.filter(|_| new.error.is_none()).cloned());
     notes.push(new);
 }
 
@@ -579,7 +716,7 @@ fn write_down(notes: &[Note], database: &Database, now_ns: i64) -> Result<()> {
                 ("error", note.error.clone().map(Value::Text)),
                 ("updated_at", Some(Value::Time(now_ns))),
             ];
-            let kept = note.kept.as_ref().filter(|_| note.error.is_none());
+            let kept = note.kept.as_ref();
             let time = |ns: i64| Some(Value::Time(ns)).filter(|_| ns > i64::MIN);
             values.extend([
                 ("source", kept.map(|kept| Value::Text(kept.table.clone()))),

@@ -27,7 +27,7 @@ mod slo;
 mod slot;
 mod step;
 
-pub(crate) use baseline::settings as baseline_settings;
+pub(crate) use baseline::{Course, FIELDS as VERDICT, Models, Scoring, in_order, settings as baseline_settings};
 pub(crate) use computed::{Computed, external, narrowed};
 pub(crate) use functions::{SCALARS, asks_of, evaluation, function, is_function};
 pub(crate) use kpi::{Measure, Shape, TIME, dimensions, known, share};
@@ -49,9 +49,15 @@ pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<
     let object = lowering.definitions.find(kind, name).ok_or_else(missing)?;
     match &object.definition {
         Definition::Kpi(kpi) => {
-            let (plan, shape) = kpi::plan(object, kpi, lowering)?;
-            Ok(match baseline::of(name, lowering.definitions) {
-                Some(baseline) => computed(baseline::relation(plan, &shape, kpi, baseline, lowering)?),
+            let (live, shape) = kpi::live(object, kpi, lowering)?;
+            let plan = crate::maintained::read(object, live.clone(), &shape, lowering)?;
+            Ok(match baseline_of(name, lowering.definitions) {
+                Some((its, baseline)) => {
+                    let scoring = Arc::new(Scoring::new(&live, &shape, kpi, baseline, lowering)?);
+                    let whole = baseline::relation(plan, &shape, kpi, &scoring)?;
+                    let kept = crate::maintained::scored(object, its.version, live, &shape, whole, scoring, lowering);
+                    provider_as_source(kept)
+                }
                 None => provider_as_source(Arc::new(ViewTable::new(plan, Some(object.text())))),
             })
         }

@@ -113,6 +113,30 @@ impl Session {
         Ok(prepared.inner.plan.tables())
     }
 
+    /// Does something with the means to plan over what there is now.
+    pub(crate) fn lowered<T>(&self, now_ns: i64, work: impl FnOnce(&Lowering<'_>) -> Result<T>) -> Result<T> {
+        let definitions = self.database.catalog().definitions();
+        self.lowered_over(&self.snapshot(), &definitions, now_ns, work)
+    }
+
+    fn lowered_over<T>(
+        &self,
+        snapshot: &Snapshot,
+        definitions: &Arc<Definitions>,
+        now_ns: i64,
+        work: impl FnOnce(&Lowering<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let state = self.state(snapshot, now_ns);
+        work(&Lowering {
+            settings: &self.settings,
+            state: &state,
+            snapshot,
+            definitions,
+            database: &self.database,
+            actor: &self.user,
+        })
+    }
+
     /// The analysed plan of a query, and its columns.
     ///
     /// # Errors
@@ -169,16 +193,6 @@ impl Session {
         snapshot: &Snapshot,
         now_ns: i64,
     ) -> Result<Prepared> {
-        let state = self.state(snapshot, now_ns);
-        let definitions = self.database.catalog().definitions();
-        let lowering = Lowering {
-            settings: &self.settings,
-            state: &state,
-            snapshot,
-            definitions: &definitions,
-            database: &self.database,
-            actor: &self.user,
-        };
         let declared = match statement.ast() {
             Some(ast) => declared_types(ast, parameter_types),
             None => Vec::new(),
@@ -187,8 +201,10 @@ impl Session {
             Some(ast) => locate(error, ast),
             None => error,
         };
-        let (plan, columns, parameters) =
-            on_deep_stack(|| Plan::new(statement, &lowering, &declared).map_err(located))?;
+        let definitions = self.database.catalog().definitions();
+        let (plan, columns, parameters) = self.lowered_over(snapshot, &definitions, now_ns, |lowering| {
+            on_deep_stack(|| Plan::new(statement, lowering, &declared).map_err(located))
+        })?;
         Ok(self.prepared(statement, plan, columns, parameters, definitions))
     }
 

@@ -25,6 +25,17 @@ impl Engine {
     /// # Errors
     /// [`SchemaError::NoTable`].
     pub fn take_touches(&self, table: &str, since: u64) -> Result<Touches> {
+        let touches = self.touches_since(table, since)?;
+        if touches.ranges.is_none() {
+            // A restart has to know that it is kept. If that fails, it asks for everything once more.
+            let mut publishing = self.publishing();
+            let flushed_lsn = self.state().flushed_lsn;
+            let _later = self.publish(&self.manifest(flushed_lsn), &mut publishing);
+        }
+        Ok(touches)
+    }
+
+    fn touches_since(&self, table: &str, since: u64) -> Result<Touches> {
         let mut state = self.state_mut();
         let up_to = state.applied_lsn;
         let found = state.tables.get_mut(table).filter(|table| table.schema().is_some());

@@ -5,8 +5,8 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use super::{Change, Engine, TableChange, Written};
 use crate::batch::Batch;
-use crate::memtable::Insert;
 use crate::error::SchemaError;
+use crate::memtable::Insert;
 use crate::model::{ColumnKind, Point, SeriesId, TableId, TableSchema, Value};
 use crate::resolve::{Resolved, Scratch, TableRows};
 use crate::touched::Ranges;

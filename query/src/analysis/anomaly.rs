@@ -16,7 +16,6 @@ mod calibration;
 mod novelty;
 #[cfg_attr(not(test), allow(dead_code, reason = "alerts have their own state so far"))]
 pub(crate) mod onset;
-#[cfg_attr(not(test), allow(dead_code, reason = "states are saved once baselines are kept up continuously"))]
 mod saved;
 mod season;
 #[cfg_attr(not(test), allow(dead_code, reason = "alerts do not ask for them yet"))]
@@ -96,6 +95,12 @@ impl Band {
             Band::Learning => "learning",
             Band::NoData => "no_data",
         }
+    }
+
+    /// The band of a word.
+    pub(crate) fn of_word(word: &str) -> Option<Band> {
+        let all = [Band::Normal, Band::Warn, Band::Critical, Band::Learning, Band::NoData];
+        all.into_iter().find(|band| band.word() == word)
     }
 }
 
@@ -238,6 +243,16 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// The time of the last point that was learned.
+    pub(crate) fn last_ns(&self) -> Option<i64> {
+        self.first_ns.map(|_| self.last_ns)
+    }
+
+    /// True for a point that is after all that were learned.
+    pub(crate) fn is_next(&self, time_ns: i64) -> bool {
+        self.last_ns().is_none_or(|last_ns| time_ns > last_ns)
+    }
+
     pub(crate) fn new(settings: &Settings) -> Model {
         Model {
             settings: settings.clone(),

@@ -90,13 +90,9 @@ impl Found {
     }
 
     /// Checks an expression over the columns of a schema; `may_be_time` says whether an instant may stand there as it is.
-    fn expression(
-        &mut self,
-        expr: &Expr,
-        schema: &DFSchema,
-        may_be_time: bool,
-    ) -> Result<Checked, DataFusionError> {
-        let is_instant = |expr: &Expr| Ok::<_, DataFusionError>(matches!(expr.get_type(schema)?, DataType::Timestamp(..)));
+    fn expression(&mut self, expr: &Expr, schema: &DFSchema, may_be_time: bool) -> Result<Checked, DataFusionError> {
+        let is_instant =
+            |expr: &Expr| Ok::<_, DataFusionError>(matches!(expr.get_type(schema)?, DataType::Timestamp(..)));
         let inner = match expr {
             Expr::Column(_) => {
                 let fits = may_be_time || !is_instant(expr)?;

@@ -1,7 +1,7 @@
 //! The rows of a KPI as they are kept: in an internal table of the engine, dimensions as tags, what is measured as fields.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewBuilder, TimestampNanosecondArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
@@ -9,7 +9,10 @@ use datafusion::arrow::datatypes::{
     DataType, Field, Float64Type, Int64Type, Schema, TimeUnit, TimestampNanosecondType,
 };
 use datafusion::error::DataFusionError;
-use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, Point, ScanRequest, Snapshot, TimeRange, Value};
+use plimsoll_engine::{
+    Column, ColumnKind, CompareOp, Engine, FieldPredicate, FieldTest, FieldType, Point, ScanRequest, Snapshot,
+    TimeRange, Value,
+};
 
 use crate::relation::{Measure, Shape};
 use crate::{Error, Result};
@@ -88,7 +91,8 @@ impl Layout {
         let column = |name: &str, kind| Column { name: name.to_owned(), kind };
         let tags = self.dimensions.iter().map(|name| column(name, ColumnKind::Tag));
         let fields = self.measures.iter().map(|(name, kind)| column(name, ColumnKind::Field(*kind)));
-        tags.chain(fields).chain([column(VERSION, ColumnKind::Field(FieldType::Integer))]).collect()
+        let version = column(VERSION, ColumnKind::Field(FieldType::Integer));
+        tags.chain(fields).chain([version]).chain(super::scores::columns()).collect()
     }
 
     /// The rows of batches that have `time`, the dimensions and what is measured among their columns.
@@ -140,10 +144,41 @@ impl Layout {
     /// # Errors
     /// Those of the engine.
     pub(super) fn kept(&self, table: &str, snapshot: &Snapshot, start_ns: i64, end_ns: i64) -> Result<Rows> {
+        self.read(table, snapshot, start_ns, end_ns, None)
+    }
+
+    /// Which of them have a verdict of a definition of their baseline.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub(super) fn judged(
+        &self,
+        table: &str,
+        snapshot: &Snapshot,
+        start_ns: i64,
+        end_ns: i64,
+        baseline: u64,
+    ) -> Result<BTreeSet<Key>> {
+        let is_this = FieldPredicate {
+            field: super::scores::JUDGE.to_owned(),
+            test: FieldTest::Compare(CompareOp::Equal, Value::Integer(baseline.cast_signed())),
+        };
+        Ok(self.read(table, snapshot, start_ns, end_ns, Some(is_this))?.into_keys().collect())
+    }
+
+    fn read(
+        &self,
+        table: &str,
+        snapshot: &Snapshot,
+        start_ns: i64,
+        end_ns: i64,
+        test: Option<FieldPredicate>,
+    ) -> Result<Rows> {
         let names = self.dimensions.iter().map(String::as_str);
         let columns = ["time"].into_iter().chain(names).chain(self.measures.iter().map(|(name, _)| *name));
         let request = ScanRequest {
             time: TimeRange { min_ns: start_ns, max_ns: end_ns.saturating_sub(1) },
+            predicates: test.into_iter().collect(),
             ..ScanRequest::new(table, columns)
         };
         let mut batches = Vec::new();
@@ -170,11 +205,6 @@ impl Layout {
         }
         let mut write = engine.begin_internal_write().map_err(Error::Engine)?;
         for ((time_ns, dimensions), measured) in &difference.put {
-            let tags = self.dimensions.iter().zip(dimensions).filter_map(|(name, text)| {
-                let text = text.as_deref()?;
-                let text = if text.is_empty() { EMPTY } else { text };
-                Some((Cow::Borrowed(name.as_str()), Cow::Borrowed(text)))
-            });
             let measures = self.measures.iter().zip(measured).filter_map(|((name, _), number)| {
                 let value = match (*number)? {
                     Number::Integer(number) => Value::Integer(number),
@@ -185,7 +215,7 @@ impl Layout {
             let version = (Cow::Borrowed(VERSION), Value::Integer(version));
             let point = Point {
                 table: Cow::Borrowed(table),
-                tags: tags.collect(),
+                tags: self.tags(dimensions),
                 fields: measures.chain([version]).collect(),
                 time_ns: *time_ns,
             };
@@ -193,6 +223,15 @@ impl Layout {
         }
         write.commit().map_err(Error::Engine)?;
         Ok(())
+    }
+
+    /// Dimensions as the tags of a point.
+    pub(super) fn tags<'a>(&'a self, dimensions: &'a [Option<String>]) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+        let tags = self.dimensions.iter().zip(dimensions).filter_map(|(name, text)| {
+            let text = text.as_deref()?;
+            Some((Cow::Borrowed(name.as_str()), Cow::Borrowed(if text.is_empty() { EMPTY } else { text })))
+        });
+        tags.collect()
     }
 
     fn points(&self, keys: &[Key]) -> Result<RecordBatch> {

@@ -18,11 +18,25 @@ use plimsoll_engine::Snapshot;
 
 use super::Kept;
 use super::rows::EMPTY;
+use super::scores::Scores;
 use crate::lower::Lowering;
 use crate::plan::physical;
-use crate::relation::{Measure, Shape, TIME, external, known, narrowed};
+use crate::relation::{Measure, Shape, TIME, VERDICT, external, known, narrowed};
 use crate::source::{RunSnapshot, SnapshotTable};
 use crate::{Database, Result};
+
+/// The rows of a KPI with a baseline.
+pub(super) struct Split {
+    /// Those that hold and have verdicts, with these.
+    pub(super) scored: LogicalPlan,
+    /// All others, as they are now.
+    pub(super) later: LogicalPlan,
+    /// Those that were touched since, as they were, with the verdicts that they had.
+    pub(super) stale: LogicalPlan,
+}
+
+/// Rows without a verdict that a reader scores itself, in buckets; with more of them it computes everything.
+const LAG_BUCKETS: i64 = 1_440;
 
 /// The relation of such a KPI.
 pub(super) struct KeptKpi {
@@ -55,18 +69,67 @@ impl KeptKpi {
         &self.live
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is kept, as far as it is in a snapshot: rows that were kept later are not.
+    fn kept(&self, snapshot: &Snapshot) -> Option<Arc<Kept>> {
+        let kept = self.database.maintained().of(&self.name, self.version);
+        kept.filter(|kept| kept.written <= snapshot.last_record())
+    }
+
+    /// The rows that are kept, as they are kept.
+    fn stored(&self, kept: &Kept, snapshot: &Snapshot) -> Result<Option<LogicalPlan>> {
+        let Some(table) = snapshot.table(&kept.store) else { return Ok(None) };
+        let provider = Arc::new(SnapshotTable::new(table, &self.time_zone));
+        Ok(Some(LogicalPlanBuilder::scan(self.name.clone(), provider_as_source(provider), None)?.build()?))
+    }
+
+    /// Verdicts of a version of its baseline, as far as they are in a snapshot and stand beside all rows of their time.
+    pub(super) fn scores(&self, baseline: u64, snapshot: &Snapshot) -> Option<Arc<Scores>> {
+        let scores = self.database.maintained().scores(&self.name)?;
+        let kept = self.kept(snapshot)?;
+        let is_usable = scores.is_of(self.version, baseline)
+            && scores.written <= snapshot.last_record()
+            && kept.from_ns == i64::MIN
+            && (kept.until_ns == i64::MIN || scores.until_ns > i64::MIN)
+            && kept.until_ns.saturating_sub(scores.until_ns) <= LAG_BUCKETS * kept.span_ns;
+        is_usable.then_some(scores)
+    }
+
+    /// The rows by what is known of their verdicts; `None` when it is not known which of them hold.
+    pub(super) fn split(&self, scores: &Scores, snapshot: &Snapshot) -> Result<Option<Split>> {
+        let Some(kept) = self.kept(snapshot) else { return Ok(None) };
+        let (Some(stored), Some(stale)) = (self.stored(&kept, snapshot)?, self.stale(&kept, snapshot)) else {
+            return Ok(None);
+        };
+        let time = column(&stored, TIME)?;
+        let of = |test: Expr| Ok::<_, crate::Error>(LogicalPlanBuilder::from(stored.clone()).filter(test)?.build()?);
+        let is_stale = stale.iter().map(|(start_ns, end_ns)| self.within(&time, *start_ns, *end_ns));
+        let is_stale = is_stale.reduce(Expr::or).unwrap_or_else(|| lit(false));
+        let holds = Expr::Not(Box::new(is_stale.clone()));
+        let until_ns = scores.until_ns;
+        let scored = self.within(&time, i64::MIN, until_ns).and(holds.clone());
+        let waiting = self.within(&time, until_ns, kept.until_ns.max(until_ns)).and(holds);
+        let mut later = LogicalPlanBuilder::from(self.as_live(of(waiting)?, &[])?);
+        for (start_ns, end_ns) in stale.into_iter().chain([(kept.until_ns.max(until_ns), i64::MAX)]) {
+            let since = self.within(&column(&self.live, TIME)?, start_ns, end_ns);
+            later = later.union(LogicalPlanBuilder::from(self.live.clone()).filter(since)?.build()?)?;
+        }
+        Ok(Some(Split {
+            scored: self.as_live(of(scored)?, &VERDICT)?,
+            later: later.build()?,
+            stale: self.as_live(of(is_stale)?, &VERDICT)?,
+        }))
+    }
+
     /// The plan of its rows as they are in a snapshot.
     fn plan(&self, snapshot: &Snapshot) -> Result<LogicalPlan> {
-        let kept = self.database.maintained().of(&self.name, self.version);
-        // Rows that were kept after the snapshot are not in it.
-        let Some(kept) = kept.filter(|kept| kept.written <= snapshot.last_record()) else {
+        let Some(kept) = self.kept(snapshot) else { return Ok(self.live.clone()) };
+        let (Some(stored), Some(stale)) = (self.stored(&kept, snapshot)?, self.stale(&kept, snapshot)) else {
             return Ok(self.live.clone());
         };
-        let (Some(table), Some(stale)) = (snapshot.table(&kept.store), self.stale(&kept, snapshot)) else {
-            return Ok(self.live.clone());
-        };
-        let provider = Arc::new(SnapshotTable::new(table, &self.time_zone));
-        let stored = LogicalPlanBuilder::scan(self.name.clone(), provider_as_source(provider), None)?.build()?;
         let stored_time = column(&stored, TIME)?;
         let mut holds = self.within(&stored_time, kept.from_ns, kept.until_ns);
         for (start_ns, end_ns) in &stale {
@@ -74,7 +137,7 @@ impl KeptKpi {
             holds = holds.and(Expr::Not(Box::new(is_stale)));
         }
         let stored = LogicalPlanBuilder::from(stored).filter(holds)?.build()?;
-        let mut parts = vec![self.as_live(stored)?];
+        let mut parts = vec![self.as_live(stored, &[])?];
         let time = column(&self.live, TIME)?;
         let gaps = [(i64::MIN, kept.from_ns), (kept.until_ns, i64::MAX)].into_iter().chain(stale);
         for (start_ns, end_ns) in gaps.filter(|(start_ns, end_ns)| start_ns < end_ns) {
@@ -102,8 +165,8 @@ impl KeptKpi {
         after.into_iter().chain(before).reduce(Expr::and).unwrap_or_else(|| lit(true))
     }
 
-    /// Kept rows in the columns of the query's.
-    fn as_live(&self, stored: LogicalPlan) -> Result<LogicalPlan> {
+    /// Kept rows in the columns of the query's, and more behind them.
+    fn as_live(&self, stored: LogicalPlan, more: &[(&str, DataType)]) -> Result<LogicalPlan> {
         let type_of = |name: &str| {
             let field = self.live.schema().field_with_unqualified_name(name)?;
             Ok::<_, DataFusionError>(field.data_type().clone())
@@ -129,6 +192,9 @@ impl KeptKpi {
             }
         };
         projection.extend(known(value, self.version)?);
+        for (name, data_type) in more {
+            projection.push(cast(column(&stored, name)?, data_type.clone()).alias(*name));
+        }
         Ok(LogicalPlanBuilder::from(stored).project(projection)?.build()?)
     }
 }

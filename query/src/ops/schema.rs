@@ -734,7 +734,10 @@ pub(crate) const TABLES: &[Table] = &[
             needed("object", "the KPI"),
             integer("version", "which definition of it"),
             text("source", "the table that it reads"),
-            time("watermark", "buckets that end by then are complete and kept; later ones are computed when they are read"),
+            time(
+                "watermark",
+                "buckets that end by then are complete and kept; later ones are computed when they are read",
+            ),
             time("kept_from", "kept rows are not before it; a backfill moves it back"),
             column("is_whole", Type::Boolean, Default::Null, Check::Any, "whether all of the history is kept"),
             integer("record", "the record of the log whose effects are in it"),

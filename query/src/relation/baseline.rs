@@ -1,5 +1,6 @@
 //! The columns that a baseline adds to its KPI: what was expected, the band around it, how unlikely the value is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -26,7 +27,7 @@ use super::kpi::{Shape, TIME};
 use super::step::known_step_ns;
 
 /// The columns.
-pub(super) const FIELDS: [(&str, DataType); 5] = [
+pub(crate) const FIELDS: [(&str, DataType); 5] = [
     ("expected", DataType::Float64),
     ("lower", DataType::Float64),
     ("upper", DataType::Float64),
@@ -93,47 +94,67 @@ pub(super) fn seasons(baseline: &Baseline) -> Vec<Season> {
     }
 }
 
-/// The KPI's rows with the columns of its baseline.
-pub(super) fn relation(
-    plan: LogicalPlan,
-    shape: &Shape,
-    kpi: &Kpi,
-    baseline: &Baseline,
-    lowering: &Lowering<'_>,
-) -> Result<Computed> {
-    let settings = settings(baseline, lowering)?;
-    let fields = plan.schema().fields().iter().cloned();
-    let added = FIELDS.iter().map(|(name, data_type)| Arc::new(Field::new(*name, data_type.clone(), true)));
-    let schema: SchemaRef = Arc::new(Schema::new(fields.chain(added).collect::<Vec<_>>()));
-    let position = |name: &str| {
-        let at = plan.schema().index_of_column_by_name(None, name);
-        at.ok_or_else(|| Error::Internal(format!("no column {name}")))
-    };
-    let keys = shape.dimensions.iter().map(|name| position(name)).collect::<Result<Vec<_>>>()?;
-    let (time, value) = (position(TIME)?, position("value")?);
-    let column = |at: &usize| Expr::Column(Column::from(plan.schema().qualified_field(*at)));
-    let order = keys.iter().chain([&time]).map(|at| column(at).sort(true, false)).collect::<Vec<_>>();
-    let sorted = LogicalPlanBuilder::from(plan.clone()).sort(order)?.build()?;
-    // Maintenance is not what is normal, unless it is said to be.
-    let learns = baseline.option_text("learn_in_maintenance") == Some("true");
-    let unlearned = kpi.service.clone().filter(|_| !learns).map(|service| (lowering.database.clone(), service));
-    let (database, baseline) = (lowering.database.clone(), baseline.name.clone());
-    let scoring = Scoring { schema: schema.clone(), keys, time, value, settings, unlearned, database, baseline };
-    let name = format!("kpi.{}", kpi.name);
+/// The KPI's rows with the columns of its baseline, computed from all of its rows.
+pub(super) fn relation(plan: LogicalPlan, shape: &Shape, kpi: &Kpi, scoring: &Arc<Scoring>) -> Result<Computed> {
+    let sorted = in_order(plan, shape)?;
+    let (name, schema, scoring) = (format!("kpi.{}", kpi.name), scoring.schema.clone(), scoring.clone());
     Ok(Computed::new(name, schema, vec![sorted], shape.dimensions.clone(), move |mut inputs, _now| {
-        scoring.scored(&inputs.pop().unwrap_or_default())
+        scoring.scored(&inputs.pop().unwrap_or_default(), &Models::new(), &Given::new())
     }))
 }
 
+/// Rows by dimensions and time, as they are scored.
+pub(crate) fn in_order(plan: LogicalPlan, shape: &Shape) -> Result<LogicalPlan> {
+    let names = shape.dimensions.iter().map(String::as_str).chain([TIME]);
+    let order = names.map(|name| {
+        let field = plan.schema().qualified_field_with_unqualified_name(name)?;
+        Ok(Expr::Column(Column::from(field)).sort(true, false))
+    });
+    let order = order.collect::<Result<Vec<_>>>()?;
+    Ok(LogicalPlanBuilder::from(plan).sort(order)?.build()?)
+}
+
+/// The models of series, by their dimensions as texts.
+pub(crate) type Models = BTreeMap<Vec<Option<String>>, Arc<Model>>;
+
+/// Verdicts by dimensions and time.
+pub(crate) type Given = BTreeMap<(Vec<Option<String>>, i64), Verdict>;
+
+/// How the values of one KPI are modelled, whatever its rows are.
+pub(crate) struct Course {
+    pub(crate) settings: Settings,
+    /// The service whose maintenance is not learned.
+    unlearned: Option<(Database, String)>,
+}
+
+impl Course {
+    /// Reads a baseline.
+    ///
+    /// # Errors
+    /// Those of [`settings`].
+    pub(crate) fn new(kpi: &Kpi, baseline: &Baseline, lowering: &Lowering<'_>) -> Result<Course> {
+        // Maintenance is not what is normal, unless it is said to be.
+        let learns = baseline.option_text("learn_in_maintenance") == Some("true");
+        let unlearned = kpi.service.clone().filter(|_| !learns).map(|service| (lowering.database.clone(), service));
+        Ok(Course { settings: settings(baseline, lowering)?, unlearned })
+    }
+
+    /// When the service is worked on, as far as that matters to rows from `first_ns` to `last_ns`.
+    pub(crate) fn maintenance(&self, first_ns: i64, last_ns: i64) -> Intervals {
+        let Some((database, service)) = &self.unlearned else { return Intervals::default() };
+        let windows = crate::ops::maintenance(database, service, "baseline");
+        let windows = windows.iter().filter_map(|window| window.between(first_ns, last_ns.saturating_add(1)).ok());
+        windows.fold(Intervals::default(), |all, window| all.union(&window))
+    }
+}
+
 /// Where the columns of a KPI are, and how it is modelled.
-struct Scoring {
-    schema: SchemaRef,
+pub(crate) struct Scoring {
+    pub(crate) schema: SchemaRef,
     keys: Vec<usize>,
     time: usize,
     value: usize,
-    settings: Settings,
-    /// The service whose maintenance is not learned.
-    unlearned: Option<(Database, String)>,
+    course: Course,
     /// Where overrides are, and of which baseline.
     database: Database,
     baseline: String,
@@ -164,28 +185,126 @@ impl Overridden {
 }
 
 impl Scoring {
-    /// Rows, by dimensions and time, with what the model of their dimensions says of each before it learns it.
-    fn scored(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    /// How the rows of a plan are scored.
+    ///
+    /// # Errors
+    /// Those of [`settings`].
+    pub(super) fn new(
+        plan: &LogicalPlan,
+        shape: &Shape,
+        kpi: &Kpi,
+        baseline: &Baseline,
+        lowering: &Lowering<'_>,
+    ) -> Result<Scoring> {
+        let course = Course::new(kpi, baseline, lowering)?;
+        let known = |field: &Arc<Field>| Arc::new(Field::new(field.name(), field.data_type().clone(), true));
+        let added = FIELDS.iter().map(|(name, data_type)| Arc::new(Field::new(*name, data_type.clone(), true)));
+        let fields = plan.schema().fields().iter().map(known).chain(added);
+        let position = |name: &str| {
+            let at = plan.schema().index_of_column_by_name(None, name);
+            at.ok_or_else(|| Error::Internal(format!("no column {name}")))
+        };
+        Ok(Scoring {
+            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            keys: shape.dimensions.iter().map(|name| position(name)).collect::<Result<Vec<_>>>()?,
+            time: position(TIME)?,
+            value: position("value")?,
+            course,
+            database: lowering.database.clone(),
+            baseline: baseline.name.clone(),
+        })
+    }
+
+    /// Rows that have verdicts, with overrides.
+    pub(crate) fn overridden(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
+        let rows = concat_batches(&self.schema, batches).map_err(DataFusionError::from)?;
+        let overrides = self.overrides(&rows)?;
+        let known = rows.num_columns() - FIELDS.len();
+        let times = rows.column(self.time).as_primitive::<TimestampNanosecondType>();
+        let mut columns = Columns::with_capacity(rows.num_rows());
+        for (row, verdict) in self.verdicts(&rows).into_iter().enumerate() {
+            let verdict = verdict.unwrap_or_else(|| unknown(rows.column(self.value).is_null(row)));
+            columns.push(&overridden(&overrides, times.value(row), row, verdict));
+        }
+        let all = rows.columns()[..known].iter().cloned().chain(columns.finish()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), all, &options).map_err(DataFusionError::from)?)
+    }
+
+    /// The verdicts that rows have; `None` for a row that came when those after it had been scored.
+    fn verdicts(&self, rows: &RecordBatch) -> Vec<Option<Verdict>> {
+        let known = rows.num_columns() - FIELDS.len();
+        let number = |at: usize| rows.column(known + at).as_primitive::<Float64Type>();
+        let (numbers, bands) = ([0, 1, 2, 3].map(number), rows.column(known + 4).as_string::<i32>());
+        let verdict = |row: usize| {
+            let number = |at: usize| {
+                let number = numbers[at].is_valid(row).then(|| numbers[at].value(row));
+                number.filter(|number| !number.is_nan())
+            };
+            let [expected, lower, upper, score] = [0, 1, 2, 3].map(number);
+            let band = bands.is_valid(row).then(|| Band::of_word(bands.value(row))).flatten()?;
+            Some(Verdict { expected, lower, upper, score, band })
+        };
+        (0..rows.num_rows()).map(verdict).collect()
+    }
+
+    /// The verdicts of rows that have one, by dimensions and time.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for dimensions that are no texts.
+    pub(crate) fn given(&self, batches: &[RecordBatch]) -> Result<Given> {
+        let mut given = Given::new();
+        for rows in batches {
+            let (times, texts) = (rows.column(self.time), self.texts(rows)?);
+            let times = times.as_primitive::<TimestampNanosecondType>();
+            for (row, verdict) in self.verdicts(rows).into_iter().enumerate() {
+                let Some(verdict) = verdict else { continue };
+                given.insert((key(&texts, row), times.value(row)), verdict);
+            }
+        }
+        Ok(given)
+    }
+
+    /// The dimensions of rows as texts.
+    fn texts(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let texts = self.keys.iter().map(|at| cast(rows.column(*at), &DataType::Utf8).map_err(DataFusionError::from));
+        Ok(texts.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Rows, by dimensions and time, with what the model of their dimensions says of each before it learns it. Models begin as
+    /// those that are known, and rows whose verdicts are given have these.
+    pub(crate) fn scored(&self, batches: &[RecordBatch], known: &Models, given: &Given) -> Result<RecordBatch> {
         let Some(first) = batches.first() else { return Ok(RecordBatch::new_empty(self.schema.clone())) };
         let rows = concat_batches(&first.schema(), batches).map_err(DataFusionError::from)?;
         let times = rows.column(self.time).as_primitive::<TimestampNanosecondType>();
         let values = rows.column(self.value).as_primitive::<Float64Type>();
         let starts = self.series_starts(&rows)?;
-        let maintenance = self.maintenance(times.values());
+        let (first, last) = (times.values().iter().min(), times.values().iter().max());
+        let maintenance =
+            first.zip(last).map_or_else(Intervals::default, |(first, last)| self.course.maintenance(*first, *last));
+        let texts = if known.is_empty() && given.is_empty() { Vec::new() } else { self.texts(&rows)? };
+        let fresh = |row: usize| {
+            let model = known.get(&key(&texts, row));
+            model.map_or_else(|| Model::new(&self.course.settings), |model| (**model).clone())
+        };
         let overrides = self.overrides(&rows)?;
         let mut columns = Columns::with_capacity(rows.num_rows());
-        let mut model = Model::new(&self.settings);
+        let mut model = Model::new(&self.course.settings);
         for (row, is_start) in starts.iter().enumerate() {
-            if *is_start && row > 0 {
-                model = Model::new(&self.settings);
+            if *is_start || row == 0 {
+                model = fresh(row);
             }
             let value = if values.is_null(row) { f64::NAN } else { values.value(row) };
             let time_ns = times.value(row);
-            let verdict = model.observe(time_ns, value, !maintenance.contains(time_ns));
-            columns.push(&match overrides.iter().rev().find(|changed| changed.holds(time_ns, row)) {
-                Some(changed) => changed.applied(verdict),
-                None => verdict,
+            let verdict = match given.is_empty() {
+                false => given.get(&(key(&texts, row), time_ns)).copied(),
+                true => None,
+            };
+            let verdict = verdict.unwrap_or_else(|| match model.is_next(time_ns) || known.is_empty() {
+                true => model.observe(time_ns, value, !maintenance.contains(time_ns)),
+                false => unknown(value.is_nan()),
             });
+            columns.push(&overridden(&overrides, time_ns, row, verdict));
         }
         let mut all: Vec<ArrayRef> = rows.columns().to_vec();
         all.extend(columns.finish());
@@ -211,15 +330,6 @@ impl Scoring {
         Ok(all)
     }
 
-    /// When the service is worked on, as far as that matters to rows of these times.
-    fn maintenance(&self, times: &[i64]) -> Intervals {
-        let Some((database, service)) = &self.unlearned else { return Intervals::default() };
-        let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { return Intervals::default() };
-        let windows = crate::ops::maintenance(database, service, "baseline");
-        let windows = windows.iter().filter_map(|window| window.between(*first, last.saturating_add(1)).ok());
-        windows.fold(Intervals::default(), |all, window| all.union(&window))
-    }
-
     /// Whether each row is the first one of its dimensions.
     fn series_starts(&self, rows: &RecordBatch) -> Result<Vec<bool>> {
         let mut starts = vec![false; rows.num_rows()];
@@ -235,6 +345,28 @@ impl Scoring {
         }
         Ok(starts)
     }
+}
+
+/// What is said of a row under the override that holds for it, if one does.
+fn overridden(overrides: &[Overridden], time_ns: i64, row: usize, verdict: Verdict) -> Verdict {
+    match overrides.iter().rev().find(|changed| changed.holds(time_ns, row)) {
+        Some(changed) => changed.applied(verdict),
+        None => verdict,
+    }
+}
+
+/// What is said of a row that came when those after it had been scored.
+fn unknown(is_empty: bool) -> Verdict {
+    let band = if is_empty { Band::NoData } else { Band::Learning };
+    Verdict { expected: None, lower: None, upper: None, score: None, band }
+}
+
+fn key(texts: &[ArrayRef], row: usize) -> Vec<Option<String>> {
+    let text = |column: &ArrayRef| {
+        let column = column.as_string::<i32>();
+        column.is_valid(row).then(|| column.value(row).to_owned())
+    };
+    texts.iter().map(text).collect()
 }
 
 /// The columns as they are filled.

@@ -73,7 +73,8 @@ impl Computed {
         &self.inputs
     }
 
-    fn is_apart(&self, filter: &Expr) -> bool {
+    /// True for a test by which whole series of rows are left out.
+    pub(crate) fn is_apart(&self, filter: &Expr) -> bool {
         let columns = filter.column_refs();
         !columns.is_empty() && !filter.is_volatile() && columns.iter().all(|column| self.apart.contains(&column.name))
     }

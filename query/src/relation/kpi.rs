@@ -129,7 +129,10 @@ pub(crate) fn plan(object: &Object, kpi: &Kpi, lowering: &Lowering<'_>) -> Resul
 }
 
 /// The same as the query gives it, of whatever age.
-fn live(object: &Object, kpi: &Kpi, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Shape)> {
+///
+/// # Errors
+/// Whatever is wrong with the query.
+pub(super) fn live(object: &Object, kpi: &Kpi, lowering: &Lowering<'_>) -> Result<(LogicalPlan, Shape)> {
     let (inner, columns) = plan_text(&kpi.query, lowering)?;
     let shape = Shape::of(&columns)?;
     let column = |name: &str| -> Result<Expr> {
