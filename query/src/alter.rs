@@ -33,6 +33,11 @@ struct NewColumn {
 }
 
 impl NewColumns {
+    /// The table.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// Reads a statement; `None` for other changes of a table.
     ///
     /// # Errors

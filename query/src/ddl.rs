@@ -94,6 +94,11 @@ impl NewTable {
 }
 
 impl DroppedTables {
+    /// What is dropped.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Reads a statement.
     ///
     /// # Errors

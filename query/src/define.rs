@@ -63,6 +63,32 @@ impl Defining {
         fields.fields().iter().map(OutputColumn::of).collect()
     }
 
+    /// What it changes, as the audit calls it; `None` for what changes nothing, or rows that the audit tells of itself.
+    pub(crate) fn object(&self) -> Option<String> {
+        match &*self.statement {
+            Statement::Create { object, .. } => Some(format!("{} {}", object.kind().word(), object.name())),
+            Statement::AlterSet { kind, name, .. } | Statement::Comment { kind, name, .. } => {
+                Some(format!("{} {name}", kind.word()))
+            }
+            Statement::Drop { kind, names, .. } => Some(format!("{} {}", kind.word(), names.join(", "))),
+            _ => None,
+        }
+    }
+
+    /// The statement, without its secrets.
+    pub(crate) fn text(&self) -> String {
+        match &*self.statement {
+            Statement::Create { or_replace, if_not_exists, object } => Statement::Create {
+                or_replace: *or_replace,
+                if_not_exists: *if_not_exists,
+                object: Box::new(object.masked()),
+            }
+            .to_string(),
+            Statement::AlterSet { kind: Kind::Sink, name, .. } => format!("ALTER SINK {name} SET (...)"),
+            other => other.to_string(),
+        }
+    }
+
     /// Carries the statement out.
     ///
     /// # Errors
@@ -139,6 +165,7 @@ impl Defining {
             }
             Statement::EvaluateSla { .. }
             | Statement::Backtest(_)
+            | Statement::BacktestBaseline { .. }
             | Statement::ExplainAlert { .. }
             | Statement::Subscribe { .. } => Err(Error::Internal("it is planned as a query".to_owned())),
         }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use chrono::NaiveDate;
 use datafusion::arrow::datatypes::DataType;
 
+pub(crate) mod audit;
 mod change;
 mod check;
 mod dml;
@@ -24,6 +25,7 @@ pub(crate) mod incident;
 #[cfg(test)]
 mod itsm;
 mod schema;
+pub(crate) mod seal;
 mod source;
 mod store;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub(crate) use schema::{Column, SCHEMA, TABLES, Table, Type, find, find_in};
 pub(crate) use source::{OpsSource, WITH_ID};
 pub(crate) use transaction::Transaction;
 
+use crate::analysis::anomaly::Rebase;
 use crate::analysis::recurrence::Recurring;
 use crate::notify::Listeners;
 use crate::{Database, Error, Result};
@@ -153,6 +156,7 @@ impl Ops {
         let mut transaction = Transaction::new(self, self.store(), actor, now_ns);
         let answer = work(&mut transaction)?;
         incident::follow(&mut transaction)?;
+        transaction.audit()?;
         transaction.commit()?;
         Ok(answer)
     }
@@ -256,6 +260,24 @@ pub(crate) fn overrides(database: &Database, baseline: &str) -> Vec<Overriding> 
         })
     };
     rows.values().filter_map(read).collect()
+}
+
+/// When something else became normal for a baseline, in the order of time.
+pub(crate) fn rebased(database: &Database, baseline: &str) -> Vec<(i64, Rebase)> {
+    let Some(table) = find("rebaseline") else { return Vec::new() };
+    let rows = database.ops().rows(table);
+    let read = |row: &Arc<Row>| {
+        let row = Named { table, row };
+        let how = match row.text("mode")? {
+            "widen" => Rebase::Widen,
+            "reset" => Rebase::Reset,
+            _ => Rebase::Shift,
+        };
+        Some((row.time_ns("at")?, how)).filter(|_| row.text("baseline") == Some(baseline))
+    };
+    let mut all: Vec<(i64, Rebase)> = rows.values().filter_map(read).collect();
+    all.sort_by_key(|(at_ns, _)| *at_ns);
+    all
 }
 
 /// The windows of maintenance of a service that affect something: `budget`, `alert`, `baseline` or `availability_report`.

@@ -28,6 +28,11 @@ pub(crate) struct ChangedOptions {
 }
 
 impl ChangedOptions {
+    /// The table.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// Reads `ALTER TABLE ... SET (...)`, which RESET becomes as well; `None` for other changes of a table.
     ///
     /// # Errors

@@ -284,7 +284,7 @@ impl Plan {
         lowering: &Lowering<'_>,
         parameters: &mut Parameters,
     ) -> Result<(Plan, Vec<OutputColumn>)> {
-        if let dialect::Statement::EvaluateSla { .. } = &**dialect {
+        if let dialect::Statement::EvaluateSla { .. } | dialect::Statement::BacktestBaseline { .. } = &**dialect {
             let query = crate::relation::evaluation(dialect)?;
             let reading = read(&query, lowering, parameters)?;
             let columns = columns(&query, &reading.plan);
@@ -366,6 +366,25 @@ impl Plan {
             Plan::Define(defining) => !defining.columns().is_empty(),
             other => matches!(other, Plan::Rows(_) | Plan::Explain { .. } | Plan::Subscribe(_)) || self.is_direct(),
         }
+    }
+
+    /// What the audit says of the plan once it was run; `None` for what it does not tell of, or tells by the rows that change.
+    pub(crate) fn deed(&self, statement: &Statement) -> Option<ops::audit::Deed> {
+        let object = match self {
+            Plan::AlterTable(changed) => format!("table {}", changed.table()),
+            Plan::AddColumns(columns) => format!("table {}", columns.table()),
+            Plan::DropTable(dropped) => format!("table {}", dropped.names().join(", ")),
+            Plan::DropView(dropped) => format!("view {}", dropped.names().join(", ")),
+            Plan::Delete(delete, _) => format!("table {}", delete.table.name),
+            Plan::CreateView { view, .. } => format!("view {}", view.name),
+            Plan::Define(defining) => defining.object()?,
+            _ => return None,
+        };
+        let after = match self {
+            Plan::Define(defining) => Some(defining.text()),
+            _ => statement.ast().map(ToString::to_string),
+        };
+        Some(ops::audit::Deed { object, after, ..ops::audit::Deed::default() })
     }
 
     /// Runs the plan over the snapshot in `state`.

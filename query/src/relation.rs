@@ -32,6 +32,7 @@ pub(crate) use computed::{Computed, external, narrowed};
 pub(crate) use functions::{SCALARS, asks_of, evaluation, function, is_function};
 pub(crate) use kpi::{Measure, Shape, TIME, dimensions, known, share};
 pub(crate) use promise::{calendar_of, check_slo, zone_of};
+pub(crate) use sla::{due as sealing, period_start};
 pub(crate) use slot::slot;
 pub(crate) use step::{step_ns as step_ns_of, step_of};
 
@@ -62,7 +63,7 @@ pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<
             })
         }
         Definition::Slo(slo) => Ok(computed(slo::relation(object, slo, lowering)?)),
-        Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, None, lowering)?)),
+        Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, None, None, lowering)?)),
         _ => Err(missing()),
     }
 }
@@ -75,7 +76,7 @@ pub(crate) fn columns(object: &Object, lowering: &Lowering<'_>) -> Result<Vec<(S
     let schema = match &object.definition {
         Definition::Kpi(kpi) => kpi::plan(object, kpi, lowering)?.0.schema().inner().clone(),
         Definition::Slo(slo) => slo::relation(object, slo, lowering)?.schema(),
-        Definition::Sla(sla) => sla::relation(object, sla, None, lowering)?.schema(),
+        Definition::Sla(sla) => sla::relation(object, sla, None, None, lowering)?.schema(),
         _ => return Ok(Vec::new()),
     };
     Ok(schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())

@@ -15,13 +15,19 @@ use crate::relation::{Computed, plan_text};
 mod functions;
 mod known_error;
 mod periods;
+mod seal;
 mod snapshot;
+mod study;
 mod views;
 
 pub(crate) use functions::{chronic, incident_report, packet};
 pub(crate) use known_error::matches;
 pub(crate) use periods::{breaches, contract};
+pub(crate) use seal::take as seal;
 pub(crate) use snapshot::take as keep;
+pub(crate) use study::{
+    backtest_baseline, baseline_explain, benchmark, change_impact, downtime_cost, kpi_conflict, suggest_target,
+};
 pub(crate) use views::{VIEWS, source};
 
 /// What a text of SQL gives, in its order.

@@ -19,6 +19,7 @@ use crate::catalog::Definitions;
 use crate::database::Settings;
 use crate::direct::Means;
 use crate::lower::{Lowering, declared_types, locate};
+use crate::ops::audit::{self, Deed};
 use crate::plan::Plan;
 use crate::source::{RunSnapshot, Shortfalls};
 use crate::stack::{OnDeepStack, STACK_BYTES, on_deep_stack};
@@ -248,6 +249,15 @@ impl Session {
         }
         let state = self.state(&snapshot, now_ns);
         let outcome = OnDeepStack(Box::pin(fresh.inner.plan.run(&fresh, parameters, &state, &self.database))).await?;
+        let tag = match &outcome {
+            Outcome::Done(command) => Some(command.to_string()),
+            Outcome::Rows { .. } => None,
+        };
+        if let (Some(action), Some(deed)) = (tag, fresh.inner.plan.deed(&fresh.inner.statement)) {
+            let (database, actor, deed) = (self.database.clone(), self.user.clone(), Deed { action, ..deed });
+            let enter = move || database.ops().transaction(&actor, now_ns, |audit| audit::enter(audit, &deed));
+            blocking(enter).await?;
+        }
         Ok(match outcome {
             Outcome::Rows { stream, notice } => Outcome::Rows { stream: entry.until_the_end_of(stream), notice },
             done @ Outcome::Done(_) => done,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{escalation, outbox};
 use crate::dialect::{Call, Kind, Literal};
-use crate::ops::{Named, Transaction, Value, incident};
+use crate::ops::{Named, Transaction, Value, incident, seal};
 use crate::{Database, Error, Result};
 
 /// A procedure: its name, its arguments and which of them have to be given.
@@ -22,7 +22,7 @@ enum Takes {
     Text,
 }
 
-const KNOWN: [Known; 9] = [
+const KNOWN: [Known; 11] = [
     Known { name: "acknowledge", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
     Known { name: "resolve", arguments: &[("id", Takes::Integer), ("resolution", Takes::Text)], required: 1 },
     Known { name: "close", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
@@ -34,6 +34,21 @@ const KNOWN: [Known; 9] = [
     },
     Known { name: "note", arguments: &[("id", Takes::Integer), ("text", Takes::Text)], required: 2 },
     Known { name: "reescalate", arguments: &[("id", Takes::Integer), ("policy", Takes::Text)], required: 1 },
+    Known {
+        name: "reseal",
+        arguments: &[("sla", Takes::Text), ("period", Takes::Text), ("reason", Takes::Text)],
+        required: 3,
+    },
+    Known {
+        name: "rebaseline",
+        arguments: &[
+            ("baseline", Takes::Text),
+            ("mode", Takes::Text),
+            ("change", Takes::Text),
+            ("reason", Takes::Text),
+        ],
+        required: 1,
+    },
     Known { name: "redeliver", arguments: &[("event_id", Takes::Text)], required: 1 },
     Known { name: "enable_sink", arguments: &[("sink", Takes::Text)], required: 1 },
 ];
@@ -120,6 +135,8 @@ impl Procedure {
                 database.catalog().definitions().get(Kind::Sink, sink)?;
                 outbox::enable(transaction, sink).map(|_| ())
             }
+            "reseal" => self.reseal(transaction, database),
+            "rebaseline" => self.rebaseline(transaction, database),
             "reescalate" => self.reescalate(transaction, database),
             _ => self.change_incident(name, transaction),
         })
@@ -162,6 +179,32 @@ impl Procedure {
         }
     }
 
+    /// Opens a sealed period, so that it is computed and sealed once more.
+    fn reseal(&self, transaction: &mut Transaction<'_>, database: &Database) -> Result<()> {
+        let text = |at: usize| self.text(at).unwrap_or_default();
+        let definitions = database.catalog().definitions();
+        let object = definitions.get(Kind::Sla, text(0))?;
+        let reason = given(text(2), "reason")?;
+        let start_ns = crate::relation::period_start(object, text(1), &definitions, database)?;
+        seal::open_again(transaction, database, text(0), start_ns, reason)
+    }
+
+    /// Enters that what is normal has changed.
+    fn rebaseline(&self, transaction: &mut Transaction<'_>, database: &Database) -> Result<()> {
+        let text = |at: usize| self.text(at).map(|text| Some(Value::Text(text.to_owned()))).unwrap_or_default();
+        let baseline = self.text(0).unwrap_or_default();
+        database.catalog().definitions().get(Kind::Baseline, baseline)?;
+        let mode = self.text(1).unwrap_or("shift");
+        let table = incident::built_in("rebaseline")?;
+        let values = [
+            ("baseline", text(0)),
+            ("mode", Some(Value::Text(mode.to_owned()))),
+            ("change_id", text(2)),
+            ("reason", text(3)),
+        ];
+        transaction.insert(table, &values).map(|_| ())
+    }
+
     /// Begins the escalation of an incident anew, by its policy as it is now or by another one.
     fn reescalate(&self, transaction: &mut Transaction<'_>, database: &Database) -> Result<()> {
         let tables = incident::tables()?;
@@ -194,6 +237,14 @@ impl Procedure {
         let now_ns = transaction.now_ns();
         transaction.set(tables.incident, number, &[("policy", Some(Value::Text(policy.to_owned())))])?;
         escalation::plan(transaction, id, round, cycle, policy, now_ns, &definitions)
+    }
+}
+
+/// A text that is not empty.
+fn given<'a>(text: &'a str, name: &str) -> Result<&'a str> {
+    match text.trim().is_empty() {
+        false => Ok(text),
+        true => Err(Error::InvalidParameter { name: name.to_owned(), message: "it is empty".to_owned() }),
     }
 }
 

@@ -109,6 +109,7 @@ impl Database {
         }
         escalation::go_on(self, now_ns)?;
         (tick.escalated, tick.next_ns) = escalation::take(&session, now_ns).await?;
+        crate::report::seal(&session, now_ns).await?;
         crate::report::keep(&session, now_ns).await?;
         self.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
             tickets::remind(transaction, &|name| live.get(name).map(|one| &one.watch))?;

@@ -104,6 +104,17 @@ impl Band {
     }
 }
 
+/// What is different from a moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rebase {
+    /// The level is another one; the season and how far values are from it stay.
+    Shift,
+    /// Values are twice as far from what is expected, less so as others are learned.
+    Widen,
+    /// Everything.
+    Reset,
+}
+
 /// Scores from which a point is to be looked at, and to be acted on.
 pub(crate) const WARN: f64 = 2.5;
 pub(crate) const CRITICAL: f64 = 4.0;
@@ -157,6 +168,11 @@ const CLIP_WIDTHS: f64 = 12.0;
 /// That of a feature.
 fn clip_of(feature: usize) -> f64 {
     if feature < RESIDUALS { CLIP_RESIDUALS } else { CLIP_NOVELTIES }
+}
+
+/// No value, no residual and no recent mean that was ever seen.
+fn unseen() -> [Seen; 3] {
+    [Seen::new(RESOLUTION), Seen::new(RESOLUTION), Seen::new(1_000.0)]
 }
 
 /// A level that follows a series, or a line that does (Holt 1957), and how far points usually are from it.
@@ -223,6 +239,10 @@ pub(crate) struct Model {
     crowd: f64,
     first_ns: Option<i64>,
     last_ns: i64,
+    /// Up to when it was told that something is different.
+    rebased_ns: i64,
+    /// Points until novelties are told again after a shift, counted as `count` is.
+    novel_from: u64,
     count: u64,
     seasons: Seasons,
     fast: Level,
@@ -259,6 +279,8 @@ impl Model {
             crowd: (ALARM_TIME_NS as f64 / settings.step_ns.max(1) as f64).log10().max(0.0),
             first_ns: None,
             last_ns: 0,
+            rebased_ns: i64::MIN,
+            novel_from: 0,
             count: 0,
             seasons: Seasons::new(&settings.seasons),
             fast: Level::new(FAST),
@@ -267,12 +289,35 @@ impl Model {
             apart: Level::new(FAST),
             course: Level::new(SLOW),
             recent: Vec::with_capacity(RECENT),
-            seen: [Seen::new(RESOLUTION), Seen::new(RESOLUTION), Seen::new(1_000.0)],
+            seen: unseen(),
             low: f64::INFINITY,
             high: f64::NEG_INFINITY,
             calibrations: std::array::from_fn(|at| Calibration::new(clip_of(at))),
             widths: Calibration::new(CLIP_WIDTHS),
         }
+    }
+
+    /// Takes in that something was different from `at_ns` on, before the first point after it. What was said of earlier points stays,
+    /// and so does what came before the model's first point.
+    pub(crate) fn rebase(&mut self, at_ns: i64, how: Rebase) {
+        if at_ns <= self.rebased_ns || self.first_ns.is_none_or(|first_ns| at_ns <= first_ns) {
+            return;
+        }
+        let levels = [&mut self.fast, &mut self.slow, &mut self.line, &mut self.apart, &mut self.course];
+        match how {
+            Rebase::Shift => {
+                levels.into_iter().for_each(|level| level.count = 0);
+                self.seen = unseen();
+                self.recent.clear();
+                self.novel_from = self.count + POINTS_MIN;
+            }
+            Rebase::Widen => levels.into_iter().for_each(|level| {
+                level.deviation *= 2.0;
+                level.long *= 2.0;
+            }),
+            Rebase::Reset => *self = Model::new(&self.settings),
+        }
+        self.rebased_ns = at_ns;
     }
 
     /// Says what it thinks of a point by what it learned before, then learns it, if `learn`. Points come in the order of time; a
@@ -332,14 +377,15 @@ impl Model {
     fn features(&self, value: f64, usual: Option<f64>, early: Option<f64>) -> [f64; FEATURES] {
         let mean = self.recent_with(value);
         let apart = early.map_or(value - self.slow.level, |early| value - early);
+        let novel = |distance: f64| if self.count < self.novel_from { 0.0 } else { distance };
         [
             self.fast.nonconformity(value),
             self.slow.nonconformity(value),
             usual.map_or_else(|| self.fast.nonconformity(value), |usual| self.apart.nonconformity(value - usual)),
             self.line.nonconformity(value),
-            self.seen[0].distance(value.asinh()),
-            self.seen[1].distance(apart.asinh()),
-            if self.count >= POINTS_MIN { self.seen[2].distance(self.in_range(mean)) } else { 0.0 },
+            novel(self.seen[0].distance(value.asinh())),
+            novel(self.seen[1].distance(apart.asinh())),
+            if self.count >= POINTS_MIN { novel(self.seen[2].distance(self.in_range(mean))) } else { 0.0 },
         ]
     }
 

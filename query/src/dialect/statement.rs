@@ -45,11 +45,13 @@ pub(crate) enum Statement {
     /// `SHOW LINEAGE FOR KIND name`
     ShowLineage { kind: Kind, name: String },
     /// `EVALUATE SLA name FOR PERIOD '...'`
-    EvaluateSla { name: String, period: String },
+    EvaluateSla { name: String, period: String, as_of: Option<String> },
     /// `CALL name(...)`
     Call(Call),
     /// `BACKTEST ALERT name BETWEEN '...' AND '...' ...`
     Backtest(Backtest),
+    /// `BACKTEST BASELINE name BETWEEN from AND to`.
+    BacktestBaseline { name: String, start: String, end: String },
     /// `EXPLAIN ALERT name AT '...'`
     ExplainAlert { name: String, at: String },
     /// `SUBSCRIBE TO (query) [WITH (...)]`
@@ -132,7 +134,10 @@ impl Statement {
             Statement::Drop { kind, .. } => kind.tags()[2],
             Statement::Comment { .. } => "COMMENT",
             Statement::ShowCreate { .. } | Statement::ShowLineage { .. } => "SHOW",
-            Statement::EvaluateSla { .. } | Statement::Backtest(_) | Statement::ExplainAlert { .. } => "SELECT",
+            Statement::EvaluateSla { .. }
+            | Statement::Backtest(_)
+            | Statement::BacktestBaseline { .. }
+            | Statement::ExplainAlert { .. } => "SELECT",
             Statement::Call(_) => "CALL",
             Statement::Subscribe { .. } => "SUBSCRIBE",
         }
@@ -250,7 +255,10 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
         () if cursor.eat_all(&["show", "lineage"]) => Some(show_lineage(cursor)),
         () if cursor.eat("evaluate") => Some(evaluate(cursor)),
         () if cursor.eat("call") => Some(Call::parse(cursor).map(Statement::Call)),
-        () if cursor.eat("backtest") => Some(Backtest::parse(cursor).map(Statement::Backtest)),
+        () if cursor.eat("backtest") => Some(match cursor.eat("baseline") {
+            true => backtest_baseline(cursor),
+            false => Backtest::parse(cursor).map(Statement::Backtest),
+        }),
         () if cursor.eat_all(&["explain", "alert"]) => Some(explain_alert(cursor)),
         () if cursor.eat("subscribe") => Some(subscribe(cursor)),
         () => None,
@@ -382,8 +390,23 @@ fn evaluate(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("for")?;
     cursor.expect("period")?;
     let period = cursor.quoted_text("a period such as '2026-10'")?;
+    let mut as_of = None;
+    if cursor.eat("as") {
+        cursor.expect("of")?;
+        as_of = Some(instant(cursor)?);
+    }
+    cursor.expect_end(&["as of"])?;
+    Ok(Statement::EvaluateSla { name, period, as_of })
+}
+
+fn backtest_baseline(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let name = cursor.name("the name of a baseline")?;
+    cursor.expect("between")?;
+    let start = instant(cursor)?;
+    cursor.expect("and")?;
+    let end = instant(cursor)?;
     cursor.expect_end(&[])?;
-    Ok(Statement::EvaluateSla { name, period })
+    Ok(Statement::BacktestBaseline { name, start, end })
 }
 
 fn explain_alert(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -471,11 +494,19 @@ impl fmt::Display for Statement {
             Statement::ShowLineage { kind, name } => {
                 write!(f, "SHOW LINEAGE FOR {} {}", kind.word().to_uppercase(), quoted(name))
             }
-            Statement::EvaluateSla { name, period } => {
-                write!(f, "EVALUATE SLA {} FOR PERIOD {}", quoted(name), text_literal(period))
+            Statement::EvaluateSla { name, period, as_of } => {
+                write!(f, "EVALUATE SLA {} FOR PERIOD {}", quoted(name), text_literal(period))?;
+                match as_of {
+                    Some(at) => write!(f, " AS OF {}", text_literal(at)),
+                    None => Ok(()),
+                }
             }
             Statement::Call(call) => write!(f, "{call}"),
             Statement::Backtest(backtest) => write!(f, "{backtest}"),
+            Statement::BacktestBaseline { name, start, end } => {
+                let (start, end) = (text_literal(start), text_literal(end));
+                write!(f, "BACKTEST BASELINE {} BETWEEN {start} AND {end}", quoted(name))
+            }
             Statement::ExplainAlert { name, at } => {
                 write!(f, "EXPLAIN ALERT {} AT {}", quoted(name), text_literal(at))
             }

@@ -498,7 +498,9 @@ fn statement() -> impl Strategy<Value = Statement> {
     let shown = prop_oneof![kind.clone().prop_map(Shown::Object), Just(Shown::Table), Just(Shown::View)];
     let show = (shown, name()).prop_map(|(of, name)| Statement::ShowCreate { of, name });
     let lineage = (kind, name()).prop_map(|(kind, name)| Statement::ShowLineage { kind, name });
-    let evaluate = (name(), text()).prop_map(|(name, period)| Statement::EvaluateSla { name, period });
+    let evaluate = (name(), text(), prop::option::of(text()))
+        .prop_map(|(name, period, as_of)| Statement::EvaluateSla { name, period, as_of });
+    let fits = (name(), text(), text()).prop_map(|(name, start, end)| Statement::BacktestBaseline { name, start, end });
     let number = (-999i32..999, 0u32..100).prop_map(|(a, b)| format!("{a}.{b}"));
     let set = prop::sample::subsequence(vec!["lower", "upper", "score_threshold"], 1..4).prop_flat_map(move |names| {
         let number = |name: &str| {
@@ -516,7 +518,7 @@ fn statement() -> impl Strategy<Value = Statement> {
         options(vec![("snapshot", any::<bool>().prop_map(OptionValue::Truth).boxed()), ("min_interval", any_text())]);
     let subscribe = (query(), watching).prop_map(|(query, options)| Statement::Subscribe { query, options });
     let new = prop_oneof![backtest(), explain, subscribe];
-    prop_oneof![6 => create, 3 => new, 1 => alter, 1 => overriding, 1 => drop, 1 => comment, 1 => show, 1 => lineage, 1 => evaluate]
+    prop_oneof![6 => create, 3 => new, 1 => alter, 1 => overriding, 1 => drop, 1 => comment, 1 => show, 1 => lineage, 1 => evaluate, 1 => fits]
 }
 
 proptest! {

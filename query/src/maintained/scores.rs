@@ -91,7 +91,7 @@ impl Scores {
             }
             let model = Arc::make_mut(model);
             let value = value(measured).unwrap_or(f64::NAN);
-            let verdict = model.observe(*time_ns, value, !maintenance.contains(*time_ns));
+            let verdict = course.observe(model, *time_ns, value, &maintenance);
             if !judged.contains(key) {
                 let point = point(*time_ns, dimensions, &verdict, self.baseline, layout, store);
                 write.add(&point).map_err(Error::Engine)?;

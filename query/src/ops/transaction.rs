@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 
 use super::held::Held;
 use super::store::{Store, Written};
-use super::{Ops, Row, Table, Value};
+use super::{Ops, Row, Table, Value, audit};
 use crate::Result;
 use crate::notify::{self, Notification};
 
@@ -139,6 +139,26 @@ impl<'a> Transaction<'a> {
         let draft = self.drafts.get(&table.id());
         let numbers = draft.iter().flat_map(|draft| draft.changed.iter());
         numbers.map(|number| (*number, before.rows().get(number).cloned())).collect()
+    }
+
+    /// Enters what was changed by hand in the audit.
+    ///
+    /// # Errors
+    /// Those of its table.
+    pub(super) fn audit(&mut self) -> Result<()> {
+        if *self.actor == *crate::alert::ACTOR {
+            return Ok(());
+        }
+        let mut deeds = Vec::new();
+        for draft in self.drafts.values() {
+            let before = self.ops.held(draft.table);
+            for number in &draft.changed {
+                let (before, after) = (before.rows().get(number), draft.held.rows().get(number));
+                let [before, after] = [before, after].map(|row| row.map(|row| &**row));
+                deeds.extend(audit::of_change(draft.table, *number, before, after));
+            }
+        }
+        deeds.iter().try_for_each(|deed| audit::enter(self, deed))
     }
 
     /// Makes all changes.

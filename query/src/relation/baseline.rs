@@ -13,7 +13,7 @@ use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
-use crate::analysis::anomaly::{Band, Method, Model, Season, Settings, Verdict, WARN};
+use crate::analysis::anomaly::{Band, Method, Model, Rebase, Season, Settings, Verdict, WARN};
 use crate::analysis::duration::Span;
 use crate::analysis::intervals::Intervals;
 use crate::catalog::{Definitions, Object};
@@ -125,6 +125,8 @@ pub(crate) struct Course {
     pub(crate) settings: Settings,
     /// The service whose maintenance is not learned.
     unlearned: Option<(Database, String)>,
+    /// When something else became normal, in the order of time.
+    rebased: Vec<(i64, Rebase)>,
 }
 
 impl Course {
@@ -136,7 +138,16 @@ impl Course {
         // Maintenance is not what is normal, unless it is said to be.
         let learns = baseline.option_text("learn_in_maintenance") == Some("true");
         let unlearned = kpi.service.clone().filter(|_| !learns).map(|service| (lowering.database.clone(), service));
-        Ok(Course { settings: settings(baseline, lowering)?, unlearned })
+        let rebased = crate::ops::rebased(lowering.database, &baseline.name);
+        Ok(Course { settings: settings(baseline, lowering)?, unlearned, rebased })
+    }
+
+    /// What a model says of a row before it learns it.
+    pub(crate) fn observe(&self, model: &mut Model, time_ns: i64, value: f64, maintenance: &Intervals) -> Verdict {
+        for (at_ns, how) in self.rebased.iter().filter(|(at_ns, _)| *at_ns <= time_ns) {
+            model.rebase(*at_ns, *how);
+        }
+        model.observe(time_ns, value, !maintenance.contains(time_ns))
     }
 
     /// When the service is worked on, as far as that matters to rows from `first_ns` to `last_ns`.
@@ -301,7 +312,7 @@ impl Scoring {
                 true => None,
             };
             let verdict = verdict.unwrap_or_else(|| match model.is_next(time_ns) || known.is_empty() {
-                true => model.observe(time_ns, value, !maintenance.contains(time_ns)),
+                true => self.course.observe(&mut model, time_ns, value, &maintenance),
                 false => unknown(value.is_nan()),
             });
             columns.push(&overridden(&overrides, time_ns, row, verdict));

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
@@ -18,6 +20,8 @@ use crate::analysis::period::Period;
 use crate::analysis::sli::{Tallies, WHOLE, number_of};
 use crate::dialect::{self, Definition, Kind, quoted, text_literal};
 use crate::lower::Lowering;
+use crate::ops::audit;
+use crate::ops::incident::of_system;
 use crate::{Error, Result};
 
 use super::computed::Computed;
@@ -29,23 +33,32 @@ use super::{gaps, sla};
 pub(crate) const SCALARS: [&str; 3] = ["burn_rate", "coverage", "sli"];
 
 /// Each function, and what its arguments are.
-const SIGNATURES: [(&str, &str); 16] = [
+const SIGNATURES: [(&str, &str); 25] = [
     ("alert_dry_run", "alert_dry_run(alert, length of time [, at])"),
+    ("audit_head", "audit_head()"),
+    ("audit_verify", "audit_verify([from, to])"),
     ("backtest_alert", "backtest_alert(alert, from, to [, query of incidents [, sweep [, options]]])"),
+    ("backtest_baseline", "backtest_baseline(baseline, from, to)"),
+    ("baseline_explain", "baseline_explain(kpi, time)"),
+    ("benchmark", "benchmark(taxonomy, from, to)"),
     ("burn_rate", "burn_rate(slo, length of time [, at])"),
     ("cab_packet", "cab_packet(problem)"),
+    ("change_impact", "change_impact(change)"),
     ("chronic", "chronic(alert, service or key, length of time, times)"),
     ("coverage", "coverage(kpi, from, to)"),
+    ("downtime_cost", "downtime_cost(service, from, to)"),
     ("error_budget", "error_budget(slo [, at])"),
     ("gaps", "gaps(kpi, from, to)"),
     ("incident_report", "incident_report(incident)"),
     ("kpi_breaches", "kpi_breaches(kpi, slo or sla [, unknown_resets])"),
+    ("kpi_conflict", "kpi_conflict()"),
     ("kpi_periods", "kpi_periods(kpi, slo or sla)"),
     ("match_known_errors", "match_known_errors(incident)"),
-    ("sla_report", "sla_report(sla, period)"),
+    ("sla_report", "sla_report(sla, period [, as of])"),
     ("sli", "sli(slo, from, to)"),
     ("slo_burn", "slo_burn(slo, long time, short time)"),
     ("slo_report", "slo_report(slo, period)"),
+    ("suggest_target", "suggest_target(kpi [, length of a period])"),
 ];
 
 /// True for the name of one of these functions.
@@ -57,10 +70,13 @@ pub(crate) fn is_function(name: &str) -> bool {
 pub(crate) fn asks_of(function: &str) -> Option<Kind> {
     is_function(function).then_some(match function {
         "alert_dry_run" | "backtest_alert" => Kind::Alert,
-        "coverage" | "gaps" => Kind::Kpi,
+        "baseline_explain" | "coverage" | "gaps" | "suggest_target" => Kind::Kpi,
+        "backtest_baseline" => Kind::Baseline,
+        "downtime_cost" => Kind::Service,
         "sla_report" => Kind::Sla,
         // These ask of several kinds, or of facts.
-        "cab_packet" | "chronic" | "incident_report" | "kpi_breaches" | "kpi_periods" | "match_known_errors" => {
+        "audit_head" | "audit_verify" | "benchmark" | "cab_packet" | "change_impact" | "chronic"
+        | "incident_report" | "kpi_breaches" | "kpi_conflict" | "kpi_periods" | "match_known_errors" => {
             return None;
         }
         _ => Kind::Slo,
@@ -83,6 +99,8 @@ pub(crate) fn function(
     }
     let answer = match *name {
         "alert_dry_run" => dry_run(&arguments),
+        "audit_head" => audit_head(&arguments),
+        "audit_verify" => audit_verify(&arguments),
         "backtest_alert" => backtest(&arguments),
         "burn_rate" => burn_rate(&arguments),
         "coverage" => gaps::coverage(&arguments),
@@ -98,10 +116,59 @@ pub(crate) fn function(
     Some(answer.map(|computed| Arc::new(computed) as Arc<dyn TableProvider>))
 }
 
+/// Functions that are SQL in other words.
+const REPORTS: [&str; 11] = [
+    "backtest_baseline",
+    "baseline_explain",
+    "benchmark",
+    "cab_packet",
+    "change_impact",
+    "chronic",
+    "downtime_cost",
+    "incident_report",
+    "kpi_breaches",
+    "kpi_conflict",
+    "suggest_target",
+];
+
 /// The answer of a function that is SQL in other words; `None` when it is none of these.
 fn report(arguments: &Arguments<'_>) -> Option<Result<Arc<dyn TableProvider>>> {
     let lowering = arguments.lowering;
+    const WEEK_NS: i64 = 7 * 86_400_000_000_000;
+    let span = || Ok::<_, Error>((arguments.instant(1)?, arguments.instant(2)?));
     let answer = || match arguments.name {
+        "backtest_baseline" => {
+            arguments.check_count(3, 3)?;
+            let (start_ns, end_ns) = span()?;
+            crate::report::backtest_baseline(arguments.text(0)?, start_ns, end_ns, lowering)
+        }
+        "baseline_explain" => {
+            arguments.check_count(2, 2)?;
+            crate::report::baseline_explain(arguments.text(0)?, arguments.instant(1)?, lowering)
+        }
+        "benchmark" => {
+            arguments.check_count(3, 3)?;
+            let (start_ns, end_ns) = span()?;
+            crate::report::benchmark(arguments.text(0)?, start_ns, end_ns, lowering)
+        }
+        "change_impact" => {
+            arguments.check_count(1, 1)?;
+            crate::report::change_impact(arguments.text(0)?, lowering)
+        }
+        "downtime_cost" => {
+            arguments.check_count(3, 3)?;
+            let (start_ns, end_ns) = span()?;
+            crate::report::downtime_cost(arguments.text(0)?, start_ns, end_ns, lowering)
+        }
+        "kpi_conflict" => {
+            arguments.check_count(0, 0)?;
+            crate::report::kpi_conflict(lowering)
+        }
+        "suggest_target" => {
+            arguments.check_count(1, 2)?;
+            let period_ns = if arguments.given.len() > 1 { arguments.length_ns(1)? } else { WEEK_NS };
+            crate::report::suggest_target(arguments.text(0)?, period_ns, lowering)
+        }
         "cab_packet" => {
             arguments.check_count(1, 1)?;
             crate::report::packet(arguments.integer(0)?, lowering)
@@ -120,7 +187,43 @@ fn report(arguments: &Arguments<'_>) -> Option<Result<Arc<dyn TableProvider>>> {
             crate::report::breaches(arguments.text(0)?, unknown_resets, lowering)
         }
     };
-    ["cab_packet", "chronic", "incident_report", "kpi_breaches"].contains(&arguments.name).then(answer)
+    REPORTS.contains(&arguments.name).then(answer)
+}
+
+/// The last entry of the audit: to be kept elsewhere, it tells later whether anything before it has changed.
+fn audit_head(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(0, 0)?;
+    let fields = vec![Field::new("seq", DataType::Int64, false), Field::new("hash", DataType::Utf8, false)];
+    let (schema, database) = (Arc::new(Schema::new(fields)), arguments.lowering.database.clone());
+    Ok(Computed::new(arguments.name, schema.clone(), Vec::new(), Vec::new(), move |_, _| {
+        let (seq, hash) = audit::head(&database.ops().held(of_system("audit")?))?;
+        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![seq])), text(&hash)];
+        Ok(RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?)
+    }))
+}
+
+/// Whether the audit is as it was written.
+fn audit_verify(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(0, 2)?;
+    let bound = |at: usize, open: i64| if at < arguments.given.len() { arguments.integer(at) } else { Ok(open) };
+    let (from, to) = (bound(0, 1)?, bound(1, i64::MAX)?);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("is_whole", DataType::Boolean, false),
+        Field::new("entries", DataType::Int64, false),
+        Field::new("broken_at", DataType::Int64, true),
+        Field::new("why", DataType::Utf8, true),
+    ]));
+    let database = arguments.lowering.database.clone();
+    Ok(Computed::new(arguments.name, schema.clone(), Vec::new(), Vec::new(), move |_, _| {
+        let verified = audit::verify(&database.ops().rows(of_system("audit")?), from, to)?;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(BooleanArray::from(vec![verified.broken_at.is_none()])),
+            Arc::new(Int64Array::from(vec![verified.entries])),
+            Arc::new(Int64Array::from(vec![verified.broken_at])),
+            Arc::new(StringArray::from(vec![verified.why])),
+        ];
+        Ok(RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?)
+    }))
 }
 
 /// The known errors that an incident looks like.
@@ -134,21 +237,29 @@ fn kpi_periods(arguments: &Arguments<'_>) -> Result<Computed> {
     arguments.check_count(1, 1)?;
     let object = crate::report::contract(arguments.text(0)?, arguments.lowering.definitions)?;
     match &object.definition {
-        Definition::Sla(sla) => sla::relation(&object, sla, None, arguments.lowering),
+        Definition::Sla(sla) => sla::relation(&object, sla, None, None, arguments.lowering),
         _ => Err(Error::Internal(format!("{} is no SLA", quoted(&object.name)))),
     }
 }
 
-/// `EVALUATE SLA` as a query.
+/// `EVALUATE SLA` or `BACKTEST BASELINE` as a query.
 ///
 /// # Errors
 /// None for a statement that the dialect's parser gave.
 pub(crate) fn evaluation(statement: &dialect::Statement) -> Result<Query> {
-    let dialect::Statement::EvaluateSla { name, period } = statement else {
-        return Err(Error::Internal("no statement that is a query".to_owned()));
+    let text = match statement {
+        dialect::Statement::EvaluateSla { name, period, as_of } => {
+            let as_of = as_of.as_ref().map(|at| format!(", {}", text_literal(at))).unwrap_or_default();
+            format!("SELECT * FROM sla_report({}, {}{as_of})", text_literal(name), text_literal(period))
+        }
+        dialect::Statement::BacktestBaseline { name, start, end } => format!(
+            "SELECT * FROM backtest_baseline({}, {}, {})",
+            text_literal(name),
+            text_literal(start),
+            text_literal(end)
+        ),
+        _ => return Err(Error::Internal("no statement that is a query".to_owned())),
     };
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let text = format!("SELECT * FROM sla_report({}, {})", literal(name), literal(period));
     Ok(*crate::statement::query(&text)?)
 }
 
@@ -384,10 +495,11 @@ fn length_of(label: &str) -> &'static str {
 
 /// What an SLA came to in a period.
 fn sla_report(arguments: &Arguments<'_>) -> Result<Computed> {
-    arguments.check_count(2, 2)?;
+    arguments.check_count(2, 3)?;
     let object = arguments.lowering.definitions.get(Kind::Sla, arguments.text(0)?)?;
+    let as_of = arguments.optional_instant(2)?;
     match &object.definition {
-        Definition::Sla(sla) => sla::relation(object, sla, Some(arguments.text(1)?), arguments.lowering),
+        Definition::Sla(sla) => sla::relation(object, sla, Some(arguments.text(1)?), as_of, arguments.lowering),
         _ => Err(Error::Internal(format!("{} is no SLA", quoted(&object.name)))),
     }
 }

@@ -10,13 +10,13 @@ use crate::analysis::duration::Span;
 use crate::analysis::period::{Instants, Period};
 use crate::analysis::sla::{Credits, Status};
 use crate::analysis::sli::{Tallies, WHOLE};
-use crate::catalog::Object;
+use crate::catalog::{Definitions, Object};
 use crate::dialect::{Definition, Kind, Percent, Sla};
 use crate::lower::Lowering;
-use crate::{Error, Result};
+use crate::{Database, Error, Result};
 
 use super::computed::Computed;
-use super::promise::{Settings, calendar, events_plan, settings, tallies, zone_of};
+use super::promise::{Settings, calendar, calendar_of, events_plan, settings, tallies, zone_of};
 
 /// How long after its end a period takes late data in, when the SLA does not say.
 const SEAL_AFTER: &str = "5 days";
@@ -26,10 +26,14 @@ struct Agreement {
     period: Period,
     targets: Vec<Target>,
     credits: Credits,
-    seal_after: Span,
     min_coverage: u64,
     /// The one period that is asked for; all of them without.
     only: Option<Instants>,
+    /// Where seals are, and of which SLA.
+    database: Database,
+    name: String,
+    /// As it was known at this moment; now without.
+    as_of_ns: Option<i64>,
 }
 
 struct Target {
@@ -57,13 +61,17 @@ fn schema(time_zone: &Arc<str>) -> SchemaRef {
 ///
 /// # Errors
 /// [`Error::Definition`] for a period that is none, and whatever has become wrong with the definitions.
-pub(super) fn relation(object: &Object, sla: &Sla, only: Option<&str>, lowering: &Lowering<'_>) -> Result<Computed> {
+pub(super) fn relation(
+    object: &Object,
+    sla: &Sla,
+    only: Option<&str>,
+    as_of_ns: Option<i64>,
+    lowering: &Lowering<'_>,
+) -> Result<Computed> {
     let refused = |what: String| Error::definition("KP003", what);
-    let zone = zone_of(sla.calendar.as_deref(), lowering)?;
-    let period = Period::parse(&sla.period, &zone, None).map_err(refused)?;
+    let (period, _) = terms(object, sla, lowering)?;
     let calendar = sla.calendar.as_ref().map(|name| calendar(name, lowering)).transpose()?;
     let option = |name: &str| object.definition.option_text(name);
-    let seal_after = Span::parse(option("seal_after").unwrap_or(SEAL_AFTER)).map_err(refused)?;
     let credits = option("credits").map_or(Ok(Credits::default()), Credits::parse).map_err(refused)?;
     let coverage = option("min_coverage").and_then(|text| text.parse::<f64>().ok());
     let min_coverage = coverage.map_or(0, |share| (share * WHOLE as f64).round() as u64);
@@ -83,10 +91,61 @@ pub(super) fn relation(object: &Object, sla: &Sla, only: Option<&str>, lowering:
     }
     let zone = lowering.settings.time_zone.clone();
     let schema = schema(&zone);
-    let agreement = Agreement { period, targets, credits, seal_after, min_coverage, only };
+    let (database, name) = (lowering.database.clone(), object.name.clone());
+    let agreement = Agreement { period, targets, credits, min_coverage, only, database, name, as_of_ns };
     Ok(Computed::new(format!("sla.{}", sla.name), schema.clone(), plans, Vec::new(), move |inputs, now_ns| {
-        agreement.rows(&inputs, now_ns, &zone, &schema)
+        agreement.rows(&inputs, agreement.as_of_ns.unwrap_or(now_ns), &zone, &schema)
     }))
+}
+
+/// Its periods, and how long after its end one takes late data in.
+fn terms(object: &Object, sla: &Sla, lowering: &Lowering<'_>) -> Result<(Period, Span)> {
+    let refused = |what: String| Error::definition("KP003", what);
+    let zone = zone_of(sla.calendar.as_deref(), lowering)?;
+    let period = Period::parse(&sla.period, &zone, None).map_err(refused)?;
+    let seal_after = object.definition.option_text("seal_after").unwrap_or(SEAL_AFTER);
+    Ok((period, Span::parse(seal_after).map_err(refused)?))
+}
+
+/// The beginning of a period of an SLA, by its name.
+///
+/// # Errors
+/// [`Error::Definition`] for a name that names none.
+pub(crate) fn period_start(
+    object: &Object,
+    label: &str,
+    definitions: &Definitions,
+    database: &Database,
+) -> Result<i64> {
+    let refused = |what: String| Error::definition("KP003", what);
+    let Definition::Sla(sla) = &object.definition else {
+        return Err(Error::Internal("an SLA that is none".to_owned()));
+    };
+    let zone = match &sla.calendar {
+        Some(name) => calendar_of(name, definitions, database)?.zone().name().to_owned(),
+        None => "UTC".to_owned(),
+    };
+    let period = Period::parse(&sla.period, &zone, None).map_err(refused)?;
+    Ok(period.named(label).map_err(refused)?.start)
+}
+
+/// The last period that is to be sealed by a moment.
+///
+/// # Errors
+/// Whatever has become wrong with the definition.
+pub(crate) fn due(object: &Object, sla: &Sla, now_ns: i64, lowering: &Lowering<'_>) -> Result<Option<Instants>> {
+    /// Periods that wait for late data at one time, at most.
+    const WAITING_MAX: usize = 1_000;
+    let (period, seal_after) = terms(object, sla, lowering)?;
+    let mut last = period.containing(now_ns);
+    for _ in 0..WAITING_MAX {
+        let Some(found) = last else { return Ok(None) };
+        if seal_after.after(found.end, 1, period.zone()).is_some_and(|at| at <= now_ns) {
+            return Ok(Some(found));
+        }
+        last = period.containing(found.start.saturating_sub(1));
+    }
+    Ok(None)
 }
 
 impl Agreement {
@@ -114,11 +173,23 @@ impl Agreement {
                 self.period.between(first, last)
             }
         };
+        let seals = crate::ops::seal::seals(&self.database, &self.name, now_ns);
         for period in &periods {
             let is_closed = period.end <= now_ns;
             let elapsed = (now_ns - period.start) as f64 / (period.end - period.start) as f64;
-            let seals_at = self.seal_after.after(period.end, 1, self.period.zone());
             for (target, tallies) in self.targets.iter().zip(&tallied) {
+                if let Some(seal) = seals.get(&(period.start, target.slo.clone())) {
+                    starts.append_value(period.start);
+                    ends.append_value(period.end);
+                    names.append_value(&target.slo);
+                    statuses.append_value(&seal.status);
+                    let of_row = [seal.attained, seal.required, seal.coverage, seal.credit];
+                    for (builder, number) in numbers.iter_mut().zip(of_row) {
+                        builder.append_option(number);
+                    }
+                    sealed.append_value(seal.sealed_ns);
+                    continue;
+                }
                 let count = tallies.between(period.start, period.end.min(now_ns.max(period.start)));
                 let required = target.required.parts();
                 let status = Status::of(&count, required, self.min_coverage, if is_closed { 1.0 } else { elapsed });
@@ -135,7 +206,7 @@ impl Agreement {
                 for (builder, number) in numbers.iter_mut().zip(of_row) {
                     builder.append_option(number);
                 }
-                sealed.append_option(seals_at.filter(|at| *at <= now_ns));
+                sealed.append_null();
             }
         }
         let [mut attained, mut required, mut coverage, mut credit] = numbers;
