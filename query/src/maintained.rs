@@ -43,7 +43,7 @@ use crate::{Database, Error, Result};
 use fitness::Source;
 use rows::{Difference, Layout, Measured};
 use scored::ScoredKpi;
-use scores::Scores;
+use scores::{Scores, Shelf};
 use source::KeptKpi;
 
 /// Rows that one step of a backfill aims at.
@@ -300,9 +300,10 @@ async fn score(
     if !late.is_empty() {
         let (engine, layout, store, course) = (engine.clone(), layout.clone(), store.clone(), course.clone());
         scores = blocking(move || {
+            let shelf = Shelf { layout: &layout, store: &store, engine: &engine };
             let until_ns = scores.until_ns;
             let late = late.into_iter().filter(|((time_ns, _), _)| *time_ns < until_ns).collect();
-            scores.go_on(&late, &BTreeSet::new(), until_ns, &course, &layout, &store, &engine)
+            scores.go_on(&late, &BTreeSet::new(), until_ns, &course, &shelf)
         })
         .await?;
     }
@@ -311,6 +312,7 @@ async fn score(
         let (engine, layout, store, course) = (engine.clone(), layout.clone(), store.clone(), course.clone());
         let until_ns = kept.until_ns;
         let (rows, gone_on) = blocking(move || {
+            let shelf = Shelf { layout: &layout, store: &store, engine: &engine };
             let snapshot = engine.snapshot();
             let first_ns = snapshot.extent(&store).map_or(until_ns, |extent| extent.min_ns);
             let start_ns = scores.until_ns.max(first_ns);
@@ -321,7 +323,7 @@ async fn score(
                 true => layout.judged(&store, &snapshot, start_ns, end_ns, scores.baseline)?,
                 false => BTreeSet::new(),
             };
-            Ok((rows.len(), scores.go_on(&rows, &judged, end_ns, &course, &layout, &store, &engine)?))
+            Ok((rows.len(), scores.go_on(&rows, &judged, end_ns, &course, &shelf)?))
         })
         .await?;
         scores = gone_on;
@@ -592,7 +594,6 @@ async fn go_back(
 }
 
 /// Makes the kept rows of `[start, end)` those of the query. Gives how many there are, and what changed.
-#[expect(clippy::type_complexity, reason = "keys with what was and what is")]
 async fn reconcile(
     object: &Object,
     fit: &Fit,

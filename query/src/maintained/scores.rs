@@ -43,6 +43,14 @@ pub(super) struct Scores {
     pub(super) saved_ns: i64,
 }
 
+/// Where rows are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shelf<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) store: &'a str,
+    pub(super) engine: &'a Engine,
+}
+
 impl Scores {
     /// Before the first row.
     pub(super) fn new(kpi: u64, baseline: u64) -> Scores {
@@ -72,10 +80,9 @@ impl Scores {
         judged: &BTreeSet<Key>,
         until_ns: i64,
         course: &Course,
-        layout: &Layout,
-        store: &str,
-        engine: &Engine,
+        shelf: &Shelf<'_>,
     ) -> Result<Scores> {
+        let Shelf { layout, store, engine } = shelf;
         let mut models = (*self.models).clone();
         let (first, last) = (rows.first_key_value(), rows.last_key_value());
         let maintenance = match first.zip(last) {

@@ -146,7 +146,7 @@ impl KeptKpi {
         }
         let mut parts = parts.into_iter();
         let first = parts.next().ok_or_else(|| crate::Error::Internal("a union of nothing".to_owned()))?;
-        let union = parts.try_fold(LogicalPlanBuilder::from(first), |all, part| all.union(part))?;
+        let union = parts.try_fold(LogicalPlanBuilder::from(first), LogicalPlanBuilder::union)?;
         Ok(union.build()?)
     }
 
