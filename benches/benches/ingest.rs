@@ -17,6 +17,7 @@ use plimsoll::ingest::Loader;
 use plimsoll::ingest::line_protocol::{Precision, parse};
 use plimsoll_benches::{FIELDS, line, walk};
 use plimsoll_engine::{Durability, Engine, Options, ScanRequest};
+use plimsoll_query::{Database, DatabaseOptions};
 
 /// Lines of one body.
 const BODY_LINES: usize = 10_000;
@@ -66,7 +67,8 @@ fn bodies(hosts: usize, steps: i64) -> Vec<Vec<u8>> {
 
 /// Writes the bodies from two threads, as two connections would.
 fn write(engine: &Arc<Engine>, bodies: &[Vec<u8>]) {
-    let loader = Loader::new(Arc::clone(engine));
+    let database = Database::new(Arc::clone(engine), &DatabaseOptions::default()).expect("the catalogue opens");
+    let loader = Loader::new(database);
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -23,6 +23,7 @@ pub use view::{View, ViewColumn};
 pub(crate) use view::{plan_query, relations};
 
 use crate::dialect::Kind;
+use crate::quality::{Rules, TableRules};
 use crate::{Error, Result};
 use store::{Change, Store};
 
@@ -53,6 +54,8 @@ impl Reference {
 pub(crate) struct Definitions {
     pub(crate) views: Views,
     objects: BTreeMap<(Kind, String), Arc<Object>>,
+    /// What rows have to satisfy.
+    pub(crate) rules: Rules,
 }
 
 impl Definitions {
@@ -176,6 +179,7 @@ impl Definitions {
         Definitions {
             views: views.map(|(name, view)| (name.clone(), view.clone())).collect(),
             objects: objects.map(|(name, object)| (name.clone(), object.clone())).collect(),
+            rules: self.rules.clone(),
         }
     }
 }
@@ -217,10 +221,10 @@ impl Catalog {
     /// [`Error::Catalog`] when the file is there and cannot be read.
     pub(crate) fn open(dir: &Path) -> Result<Catalog> {
         let mut store = Store::new(dir);
-        let (views, objects) = store.load()?;
+        let (views, objects, rules) = store.load()?;
         let views = views.into_iter().map(|view| (view.name.clone(), Arc::new(view))).collect();
         let objects = objects.into_iter().map(|object| ((object.kind(), object.name.clone()), Arc::new(object)));
-        let definitions = Definitions { views, objects: objects.collect() };
+        let definitions = Definitions { views, objects: objects.collect(), rules };
         Ok(Catalog { store: Mutex::new(store), definitions: RwLock::new(Arc::new(definitions)) })
     }
 
@@ -317,6 +321,60 @@ impl Catalog {
         self.remove(&mut store, "view", named, cascade, true)
     }
 
+    /// Changes what the rows of a table have to satisfy, then does something; what it makes of its own failure is undone.
+    /// `change` gets the expectations that there are.
+    ///
+    /// # Errors
+    /// Those of `change` and of `then`, [`Error::Catalog`]; then nothing has changed.
+    pub(crate) fn change_rules<T>(
+        &self,
+        table: &str,
+        change: impl FnOnce(&TableRules) -> Result<TableRules>,
+        then: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let mut store = self.store();
+        let definitions = self.definitions();
+        let before = definitions.rules.get(table).cloned().unwrap_or_default();
+        let after = Arc::new(change(&before)?);
+        let mut put = |rules: &Arc<TableRules>| {
+            let mut changed = (*definitions).clone();
+            store.change(&[Change::PutRules(table, rules)])?;
+            match rules.rules.is_empty() {
+                true => drop(changed.rules.remove(table)),
+                false => drop(changed.rules.insert(table.to_owned(), rules.clone())),
+            }
+            self.publish(changed);
+            Ok(())
+        };
+        if after == before {
+            return then();
+        }
+        put(&after)?;
+        then().or_else(|error| put(&before).and(Err(error)))
+    }
+
+    /// Forgets what the rows of tables have to satisfy that `is_gone`.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    pub(crate) fn forget_rules(&self, is_gone: impl Fn(&str) -> bool) -> Result<()> {
+        let mut store = self.store();
+        self.forget(&mut store, is_gone)
+    }
+
+    fn forget(&self, store: &mut Store, is_gone: impl Fn(&str) -> bool) -> Result<()> {
+        let mut changed = (*self.definitions()).clone();
+        let gone: Vec<String> = changed.rules.keys().filter(|table| is_gone(table)).cloned().collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let none = TableRules::default();
+        store.change(&gone.iter().map(|table| Change::PutRules(table, &none)).collect::<Vec<_>>())?;
+        gone.iter().for_each(|table| drop(changed.rules.remove(table)));
+        self.publish(changed);
+        Ok(())
+    }
+
     /// Does something that removes tables, unless definitions read them; with `cascade` these go first.
     ///
     /// # Errors
@@ -330,7 +388,9 @@ impl Catalog {
         let mut store = self.store();
         let named = names.iter().map(|name| Reference::Relation(name.clone())).collect();
         self.remove(&mut store, "table", named, cascade, false)?;
-        drop()
+        let done = drop()?;
+        self.forget(&mut store, |table| names.iter().any(|name| name == table))?;
+        Ok(done)
     }
 
     /// Removes what depends on `named`, if that is allowed, and `named` itself if `with_named`.

@@ -1,27 +1,30 @@
 //! `COPY table [(columns)] FROM STDIN`: where rows go and in what form they come. Reading the bytes is the server's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::{
     CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Ident, Statement,
 };
-use plimsoll_engine::{ColumnKind, Engine, TableSchema};
+use plimsoll_engine::{ColumnKind, TableSchema};
 
 use crate::ddl::table_name;
 use crate::functions::most_similar;
 use crate::insert::{Target, target_schema};
 use crate::lower::{dotted, folded};
 use crate::statement::span_position;
-use crate::{Error, Result, Session};
+use crate::{Database, Error, Result, Session};
 
 /// A COPY into a table, ready to take rows.
 #[derive(Debug, Clone)]
 pub struct CopyIn {
     target: Target,
     schema: SchemaRef,
-    engine: Arc<Engine>,
+    database: Database,
+    /// Rows that came before.
+    rows: Arc<AtomicU64>,
     /// How rows come.
     pub options: CopyOptions,
 }
@@ -65,12 +68,13 @@ impl CopyIn {
         &self.schema
     }
 
-    /// Stores rows; returns when they are durable and visible. Waits for the disk.
+    /// Stores rows; returns when they are durable and visible, how many are. Waits for the disk.
     ///
     /// # Errors
-    /// [`Error::NotNull`], [`Error::Engine`]; rows of the batch may be stored by then.
-    pub fn write(&self, batch: &RecordBatch) -> Result<u64> {
-        self.target.write(&self.engine, batch)
+    /// [`Error::NotNull`], [`Error::Expectation`], [`Error::Engine`]; rows of the batch may be stored by then.
+    pub fn write(&self, batch: &RecordBatch, now_ns: i64) -> Result<u64> {
+        let first_row = self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        self.target.write(&self.database.guard(now_ns), batch, first_row)
     }
 }
 
@@ -97,14 +101,14 @@ impl Session {
         let position = span_position(datafusion::sql::sqlparser::ast::Spanned::span(name));
         let missing = || Error::UndefinedTable { name: dotted(name), position, hint: None };
         let table = snapshot.table(&table_name(name)?).ok_or_else(missing)?;
-        let target = Target::new(&table, &named(&table, columns)?);
+        let target = Target::new(&table, &named(&table, columns)?, self.user());
         if !target.columns().iter().any(|column| column.kind == ColumnKind::Time) {
             return Err(Error::NotNull { column: TableSchema::TIME.to_owned(), table: table.name.clone() });
         }
         let schema = target_schema(target.columns(), self.time_zone())?;
         let schema = Arc::new(schema.as_arrow().clone());
         let options = read_options(options, legacy_options)?;
-        Ok(Some(CopyIn { target, schema, engine: self.database().engine().clone(), options }))
+        Ok(Some(CopyIn { target, schema, database: self.database().clone(), rows: Arc::default(), options }))
     }
 }
 

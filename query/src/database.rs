@@ -25,6 +25,7 @@ use crate::functions::{
 };
 use crate::maintained::Maintained;
 use crate::ops::Ops;
+use crate::quality::Quality;
 use crate::running::Running;
 use crate::{Error, Result, Session};
 
@@ -73,6 +74,7 @@ pub struct Database {
     running: Arc<Running>,
     alerts: Arc<Alerts>,
     maintained: Arc<Maintained>,
+    quality: Arc<Quality>,
 }
 
 impl Database {
@@ -86,6 +88,9 @@ impl Database {
         let settings = Arc::new(Settings::new(&runtime, &options, TIME_ZONE)?);
         let catalog = Arc::new(Catalog::open(engine.dir())?);
         let ops = Arc::new(Ops::open(engine.dir())?);
+        // A crash between the two files leaves expectations of a table that was not made, or is gone.
+        catalog.forget_rules(|table| engine.table(table).is_none())?;
+        let quality = Arc::new(Quality::open(&engine)?);
         Ok(Database {
             engine,
             runtime,
@@ -96,6 +101,7 @@ impl Database {
             running: Arc::default(),
             alerts: Arc::default(),
             maintained: Arc::default(),
+            quality,
         })
     }
 
@@ -162,6 +168,10 @@ impl Database {
 
     pub(crate) fn maintained(&self) -> &Maintained {
         &self.maintained
+    }
+
+    pub(crate) fn quality(&self) -> &Arc<Quality> {
+        &self.quality
     }
 
     pub(crate) fn running(&self) -> &Arc<Running> {

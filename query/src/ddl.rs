@@ -1,18 +1,20 @@
 //! `CREATE TABLE` and `DROP TABLE`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
     self, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, Expr, ObjectName, ObjectType, Spanned,
     TableConstraint, TimezoneInfo,
 };
-use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, SchemaError, TableOptions, TableSchema};
+use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, SchemaError, TableId, TableOptions, TableSchema};
 
-use crate::lower::folded;
+use crate::lower::{Lowering, folded};
 use crate::options::created_options;
+use crate::quality::NewRules;
 use crate::session::blocking;
 use crate::statement::span_position;
-use crate::{Command, Database, Error, Result};
+use crate::{Command, Database, Error, Result, Statement};
 
 /// A table to be made.
 ///
@@ -28,6 +30,7 @@ pub(crate) struct NewTable {
     name: String,
     columns: Vec<Column>,
     options: TableOptions,
+    rules: NewRules,
     if_not_exists: bool,
 }
 
@@ -44,9 +47,9 @@ impl NewTable {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for clauses and types that tables here cannot have.
-    pub(crate) fn read(create: &CreateTable) -> Result<NewTable> {
+    pub(crate) fn read(create: &CreateTable, statement: &Statement) -> Result<NewTable> {
         refuse_clauses(create)?;
-        let key = primary_key(create)?;
+        let (key, rules) = constraints(create, statement)?;
         let mut columns = Vec::new();
         for column in &create.columns {
             check_options(column)?;
@@ -70,7 +73,19 @@ impl NewTable {
             return Err(Error::UndefinedColumn { name: unknown.clone(), position, hint: None });
         }
         let options = created_options(&create.table_options)?.unwrap_or_default();
-        Ok(NewTable { name: table_name(&create.name)?, columns, options, if_not_exists: create.if_not_exists })
+        let (name, if_not_exists) = (table_name(&create.name)?, create.if_not_exists);
+        Ok(NewTable { name, columns, options, rules, if_not_exists })
+    }
+
+    /// Checks its expectations against its columns.
+    ///
+    /// # Errors
+    /// Whatever is wrong with them.
+    pub(crate) fn check(&self, lowering: &Lowering<'_>) -> Result<()> {
+        let time = Column { name: TableSchema::TIME.to_owned(), kind: ColumnKind::Time };
+        let columns = [time].into_iter().chain(self.columns.iter().cloned()).collect();
+        let schema = TableSchema { id: TableId(u32::MAX), name: self.name.clone(), columns };
+        self.rules.check(&Arc::new(schema), lowering)
     }
 
     /// Makes the table.
@@ -81,15 +96,24 @@ impl NewTable {
         if database.catalog().definitions().views.contains_key(&self.name) {
             return Err(Error::DuplicateTable { name: self.name });
         }
-        blocking(move || match database.engine().create_table_with(&self.name, &self.columns, &self.options) {
-            Ok(()) => Ok(Command::CreateTable),
-            Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(_))) if self.if_not_exists => {
-                Ok(Command::CreateTable)
-            }
-            Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(name))) => Err(Error::DuplicateTable { name }),
-            Err(error) => Err(error.into()),
+        blocking(move || match self.create(&database) {
+            Err(Error::DuplicateTable { .. }) if self.if_not_exists => Ok(Command::CreateTable),
+            other => other.map(|()| Command::CreateTable),
         })
         .await
+    }
+
+    fn create(&self, database: &Database) -> Result<()> {
+        let engine = database.engine();
+        let create = || match engine.create_table_with(&self.name, &self.columns, &self.options) {
+            Err(plimsoll_engine::Error::Schema(SchemaError::TableExists(name))) => Err(Error::DuplicateTable { name }),
+            other => Ok(other?),
+        };
+        match self.rules.is_empty() {
+            true => create(),
+            false if engine.table(&self.name).is_some() => Err(Error::DuplicateTable { name: self.name.clone() }),
+            false => self.rules.create(&self.name, database, create),
+        }
     }
 }
 
@@ -119,7 +143,9 @@ impl DroppedTables {
             {
                 return Err(Error::UndefinedTable { name: name.clone(), position: None, hint: None });
             }
-            database.catalog().drop_tables(&self.names, self.cascade, || self.drop_from(engine))
+            let done = database.catalog().drop_tables(&self.names, self.cascade, || self.drop_from(engine))?;
+            crate::quality::forget_tables(&self.names, &database)?;
+            Ok(done)
         })
         .await
     }
@@ -226,13 +252,18 @@ fn refuse_clauses(create: &CreateTable) -> Result<()> {
     }
 }
 
-/// The columns of the primary key, which must hold `time`; `None` without one.
-fn primary_key(create: &CreateTable) -> Result<Option<BTreeSet<String>>> {
+/// The columns of the primary key, which must hold `time`, `None` without one; and the expectations.
+fn constraints(create: &CreateTable, statement: &Statement) -> Result<(Option<BTreeSet<String>>, NewRules)> {
     let mut key = None;
+    let mut rules = NewRules::default();
     for constraint in &create.constraints {
+        if rules.take(constraint, statement)? {
+            continue;
+        }
         let TableConstraint::PrimaryKey(primary) = constraint else {
             let what = "constraints other than PRIMARY KEY are not supported".to_owned();
-            return Err(Error::Unsupported { what, position: span_position(constraint.span()), hint: None });
+            let hint = Some("There is CONSTRAINT name EXPECT (condition) ON VIOLATION action.".to_owned());
+            return Err(Error::Unsupported { what, position: span_position(constraint.span()), hint });
         };
         key = key_columns(primary);
     }
@@ -243,7 +274,7 @@ fn primary_key(create: &CreateTable) -> Result<Option<BTreeSet<String>>> {
     }
     match key {
         Some(key) if !key.contains(TableSchema::TIME) => Err(no_key_without_time(None)),
-        other => Ok(other),
+        other => Ok((other, rules)),
     }
 }
 
@@ -346,7 +377,7 @@ mod tests {
     fn check(sql: &str, expected: &Expect) {
         let statements = crate::parse(sql).unwrap();
         let Some(ast::Statement::CreateTable(create)) = statements[0].ast() else { panic!("not CREATE TABLE: {sql}") };
-        let shown = match NewTable::read(create) {
+        let shown = match NewTable::read(create, &statements[0]) {
             Ok(table) => {
                 let column = |c: &Column| match c.kind {
                     ColumnKind::Field(kind) => format!("{}:{}", c.name, kind.name()),
@@ -413,7 +444,9 @@ mod tests {
         );
         check(
             "CREATE TABLE t (v float8, UNIQUE (v))",
-            &expect!["constraints other than PRIMARY KEY are not supported | -"],
+            &expect![
+                "constraints other than PRIMARY KEY are not supported | There is CONSTRAINT name EXPECT (condition) ON VIOLATION action."
+            ],
         );
         check(
             "CREATE TABLE t AS SELECT 1",

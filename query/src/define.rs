@@ -160,8 +160,8 @@ impl Defining {
                 rows(lineage::batch(&lines))
             }
             Statement::Call(call) => {
-                Procedure::read(call)?.run(&self.actor, now_ns(state), database)?;
-                done()
+                let notice = Procedure::read(call)?.run(&self.actor, now_ns(state), database)?;
+                Ok(Done::Command(Command::Define { tag: self.statement.tag(), notice }))
             }
             Statement::EvaluateSla { .. }
             | Statement::Backtest(_)

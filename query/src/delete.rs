@@ -41,14 +41,24 @@ impl Delete {
         if !one.joins.is_empty() {
             return Err(unsupported("DELETE with a join"));
         }
-        let table = lowering.table(&TableReference::bare(table_name(name)?))?;
+        let quarantined = crate::quality::delete_target(name, lowering)?;
+        let (table, keys) = match quarantined {
+            Some(quarantined) => quarantined,
+            None => {
+                let table = lowering.table(&TableReference::bare(table_name(name)?))?;
+                let keys = table.columns.iter().filter(|column| !matches!(column.kind, ColumnKind::Field(_)));
+                let keys = keys.map(|column| (column.name.clone(), column.name.clone())).collect();
+                (table, keys)
+            }
+        };
         let mut query = *query("SELECT 1")?;
         let SetExpr::Select(select) = &mut *query.body else { unreachable!("it is written as a SELECT") };
-        let is_key = |column: &&plimsoll_engine::Column| !matches!(column.kind, ColumnKind::Field(_));
-        let item = |column: &plimsoll_engine::Column| {
-            SelectItem::UnnamedExpr(ast::Expr::Identifier(Ident::with_quote('"', column.name.as_str())))
+        let quoted = |name: &str| Ident::with_quote('"', name);
+        let item = |(shown, name): &(String, String)| match shown == name {
+            true => SelectItem::UnnamedExpr(ast::Expr::Identifier(quoted(name))),
+            false => SelectItem::ExprWithAlias { expr: ast::Expr::Identifier(quoted(shown)), alias: quoted(name) },
         };
-        select.projection = table.columns.iter().filter(is_key).map(item).collect();
+        select.projection = keys.iter().map(item).collect();
         select.from = vec![one.clone()];
         select.selection.clone_from(&delete.selection);
         Ok((Delete { table }, query))

@@ -189,6 +189,18 @@ pub enum Error {
         /// What it takes.
         hint: String,
     },
+    /// Fix the row: it violates an expectation of its table (23514).
+    #[error("row {row} for relation \"{table}\" violates expectation \"{rule}\"")]
+    Expectation {
+        /// The table.
+        table: String,
+        /// The expectation.
+        rule: String,
+        /// Which row of those given, from 1.
+        row: u64,
+        /// The condition.
+        expression: String,
+    },
     /// Fix the ticket: a service desk has sent what cannot be taken (22023).
     #[error("ticket {at}: {message}")]
     Ticket {
@@ -332,6 +344,7 @@ impl Error {
             | Error::InvalidOption { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
             Error::Check { hint, .. } => Some(hint),
+            Error::DuplicateObject { kind: "constraint", .. } => Some("Choose another name, or drop it first."),
             Error::DuplicateObject { .. } => Some("CREATE OR REPLACE makes a new version of it."),
             Error::Dependents { .. } => Some("Use DROP ... CASCADE to drop the dependent objects too."),
             _ => None,
@@ -343,6 +356,7 @@ impl Error {
         match self {
             Error::Dependents { dependents, .. } => Some(dependents.join("\n")),
             Error::DuplicateKey { columns, .. } => Some(format!("The key is ({columns}).")),
+            Error::Expectation { expression, .. } => Some(format!("Rows satisfy ({expression}).")),
             _ => None,
         }
     }

@@ -10,11 +10,12 @@ use datafusion::arrow::datatypes::{
 use datafusion::common::{Column as ColumnReference, DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, Query, SelectItem, SetExpr, Spanned, TableObject, Value, ValueWithSpan};
-use plimsoll_engine::{Column, ColumnKind, Engine, FieldType, Point, SchemaError, TableSchema};
+use plimsoll_engine::{Column, ColumnKind, FieldType, Point, SchemaError, TableSchema};
 
 use crate::ddl::table_name;
 use crate::lower::{Lowering, Parameters, dotted, folded, rewrite};
 use crate::ops;
+use crate::quality::Guard;
 use crate::statement::span_position;
 use crate::{Error, Result};
 
@@ -65,6 +66,8 @@ impl Into {
 pub(crate) struct Target {
     pub(crate) table: Arc<TableSchema>,
     columns: Vec<Column>,
+    /// Who writes.
+    actor: Arc<str>,
 }
 
 impl Insert {
@@ -96,9 +99,9 @@ impl Insert {
 
 impl Target {
     /// Some columns of a table, by their positions.
-    pub(crate) fn new(table: &Arc<TableSchema>, positions: &[usize]) -> Target {
+    pub(crate) fn new(table: &Arc<TableSchema>, positions: &[usize], actor: &Arc<str>) -> Target {
         let columns = positions.iter().map(|at| table.columns[*at].clone()).collect();
-        Target { table: table.clone(), columns }
+        Target { table: table.clone(), columns, actor: actor.clone() }
     }
 
     pub(crate) fn table(&self) -> &TableSchema {
@@ -109,19 +112,27 @@ impl Target {
         &self.columns
     }
 
-    /// Stores the rows of a batch. All of them are checked before any is written.
+    /// Stores the rows of a batch, which follows `first_row` others. All of them are checked before any is written. Gives how many
+    /// are stored: those that an expectation leaves out are not.
     ///
     /// # Errors
-    /// [`Error::NotNull`] for a row without a time, [`Error::Engine`] for what the engine refuses.
-    pub(crate) fn write(&self, engine: &Engine, batch: &RecordBatch) -> Result<u64> {
-        self.check(batch)?;
-        let cells: Vec<Cells<'_>> =
-            self.columns.iter().zip(batch.columns()).map(|(column, array)| Cells::new(column, array)).collect();
+    /// [`Error::NotNull`] for a row without a time, [`Error::Expectation`], [`Error::Engine`] for what the engine refuses.
+    pub(crate) fn write(&self, guard: &Guard, batch: &RecordBatch, first_row: u64) -> Result<u64> {
+        self.check(guard, batch, first_row)?;
+        let is_watched = guard.watches(&self.table.name);
+        let cells = self.cells(batch);
         let mut stored = 0;
         for start in (0..batch.num_rows()).step_by(POINTS_PER_WRITE) {
             let end = batch.num_rows().min(start + POINTS_PER_WRITE);
-            let points: Vec<Point<'_>> = (start..end).map(|row| self.point(&cells, row)).collect();
-            let written = engine.write(&points)?;
+            let mut points: Vec<Point<'_>> = (start..end).map(|row| self.point(&cells, row)).collect();
+            if is_watched {
+                let admitted = guard.admit(&self.table.name, points, &self.actor)?;
+                if let Some((at, refusal)) = admitted.refused.into_iter().next() {
+                    return Err(refusal.of_row(first_row + (start + at) as u64));
+                }
+                points = admitted.kept.into_iter().map(|(_, point)| point).collect();
+            }
+            let written = guard.engine().write(&points)?;
             stored += written.accepted as u64;
             if let Some(first) = written.rejected.into_iter().next() {
                 return Err(first.error.into());
@@ -130,7 +141,32 @@ impl Target {
         Ok(stored)
     }
 
-    fn check(&self, batch: &RecordBatch) -> Result<()> {
+    /// The rows of a batch as points.
+    pub(crate) fn points<'a>(&'a self, batch: &'a RecordBatch) -> Vec<Point<'a>> {
+        let cells = self.cells(batch);
+        (0..batch.num_rows()).map(|row| self.point(&cells, row)).collect()
+    }
+
+    fn cells<'a>(&self, batch: &'a RecordBatch) -> Vec<Cells<'a>> {
+        self.columns.iter().zip(batch.columns()).map(|(column, array)| Cells::new(column, array)).collect()
+    }
+
+    /// Refuses a batch, which follows `first_row` others, with a row that cannot be stored or violates an expectation that refuses
+    /// rows.
+    ///
+    /// # Errors
+    /// [`Error::NotNull`], [`Error::Expectation`], [`Error::Engine`].
+    pub(crate) fn check(&self, guard: &Guard, batch: &RecordBatch, first_row: u64) -> Result<()> {
+        self.check_complete(batch)?;
+        if guard.may_refuse(&self.table.name)
+            && let Some((at, refusal)) = guard.first_refused(&self.table.name, &self.points(batch))?
+        {
+            return Err(refusal.of_row(first_row + at as u64));
+        }
+        Ok(())
+    }
+
+    fn check_complete(&self, batch: &RecordBatch) -> Result<()> {
         let time = self.columns.iter().position(|c| c.kind == ColumnKind::Time);
         if batch.num_rows() > 0 && time.is_none_or(|at| batch.column(at).null_count() > 0) {
             return Err(Error::NotNull { column: TableSchema::TIME.to_owned(), table: self.table.name.clone() });
@@ -261,7 +297,7 @@ fn target(insert: &ast::Insert, lowering: &Lowering<'_>) -> Result<Into> {
         return Err(Error::Unsupported { what, position: None, hint });
     }
     let (table, columns) = target_columns(insert, lowering)?;
-    Ok(Into::Table(Target { table, columns }))
+    Ok(Into::Table(Target { table, columns, actor: lowering.actor.clone() }))
 }
 
 /// `ON CONFLICT (key) DO UPDATE SET column = EXCLUDED.column, ...` and `DO NOTHING`.

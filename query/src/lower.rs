@@ -16,7 +16,9 @@ use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Query};
@@ -27,6 +29,7 @@ use crate::database::Settings;
 use crate::dialect::Kind;
 use crate::functions::{BUSINESS_TIME, BusinessTime, Missing, TIER_THRESHOLD, TierThreshold, most_similar};
 use crate::ops::{self, OpsSource};
+use crate::quality;
 use crate::relation;
 use crate::source::SnapshotTable;
 use crate::system::{self, SystemSource};
@@ -84,6 +87,33 @@ impl Lowering<'_> {
         let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
         only_reads(&plan)?;
         Ok(plan)
+    }
+
+    /// The analysed plan of a condition over the rows of a table, which need not be in the snapshot: one column. `check` sees it
+    /// first.
+    pub(crate) fn condition(
+        &self,
+        condition: &ast::Expr,
+        table: &Arc<TableSchema>,
+        check: impl Fn(&Expr) -> Result<()>,
+    ) -> Result<LogicalPlan> {
+        let mut select = *crate::statement::query("SELECT 1")?;
+        if let ast::SetExpr::Select(select) = &mut *select.body {
+            select.projection = vec![ast::SelectItem::UnnamedExpr(condition.clone())];
+        }
+        rewrite(&mut select, &self.settings.functions)?;
+        let ast::SetExpr::Select(select) = *select.body else { unreachable!("it is written as a SELECT") };
+        let Some(ast::SelectItem::UnnamedExpr(condition) | ast::SelectItem::ExprWithAlias { expr: condition, .. }) =
+            select.projection.into_iter().next()
+        else {
+            return Err(Error::Internal("a condition became none".to_owned()));
+        };
+        let source = provider_as_source(Arc::new(SnapshotTable::new(table.clone(), &self.settings.time_zone)));
+        let rows = LogicalPlanBuilder::scan(TableReference::bare(table.name.as_str()), source, None)?;
+        let planner = SqlToRel::new_with_options(self, self.parser_options());
+        let condition = planner.sql_to_expr(condition, rows.schema(), &mut PlannerContext::new())?;
+        check(&condition)?;
+        self.analyze(rows.project([condition])?.build()?)
     }
 
     /// Resolves types and coercions, so that the plan's schema is final.
@@ -187,6 +217,9 @@ impl ContextProvider for Lowering<'_> {
             && let Some(view) = crate::report::source(name.table(), self)
         {
             return view.map(provider_as_source).map_err(external);
+        }
+        if name.schema() == Some(quality::QUARANTINE) {
+            return quality::quarantine(name.table(), self).map_err(external);
         }
         if let Some(kind) = name.schema().and_then(Kind::of_schema) {
             return relation::source(self, kind, name.table()).map_err(external);

@@ -26,6 +26,7 @@ use crate::insert::{self, Insert};
 use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
 use crate::ops;
 use crate::options::ChangedOptions;
+use crate::quality::ChangedRules;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::source::{Pushing, RunSnapshot};
 use crate::statement::Form;
@@ -66,6 +67,8 @@ pub(crate) enum Plan {
     AlterTable(ChangedOptions),
     /// ALTER TABLE ... ADD COLUMN.
     AddColumns(NewColumns),
+    /// ALTER TABLE ... ADD CONSTRAINT and DROP CONSTRAINT.
+    ChangeRules(ChangedRules),
     /// DROP TABLE.
     DropTable(DroppedTables),
     /// CREATE VIEW.
@@ -257,7 +260,15 @@ impl Plan {
                 let reading = read(&points, lowering, &mut parameters)?;
                 (Plan::Delete(delete, reading), Vec::new())
             }
-            ast::Statement::CreateTable(create) => (Plan::CreateTable(NewTable::read(create)?), Vec::new()),
+            ast::Statement::CreateTable(create) => {
+                let table = NewTable::read(create, statement)?;
+                table.check(lowering)?;
+                (Plan::CreateTable(table), Vec::new())
+            }
+            ast::Statement::AlterTable(alter) if let Some(changed) = ChangedRules::read(alter, statement)? => {
+                changed.check(lowering)?;
+                (Plan::ChangeRules(changed), Vec::new())
+            }
             ast::Statement::AlterTable(alter) => match (ChangedOptions::read(alter)?, NewColumns::read(alter)?) {
                 (Some(changed), _) => (Plan::AlterTable(changed), Vec::new()),
                 (None, Some(columns)) => (Plan::AddColumns(columns), Vec::new()),
@@ -351,6 +362,7 @@ impl Plan {
             Plan::CreateTable(_)
             | Plan::AlterTable(_)
             | Plan::AddColumns(_)
+            | Plan::ChangeRules(_)
             | Plan::DropTable(_)
             | Plan::CreateView { .. }
             | Plan::DropView(_)
@@ -422,13 +434,7 @@ impl Plan {
                         return Ok(Outcome::Done(Command::Insert { rows }));
                     }
                 };
-                let physical = reading.physical(prepared, parameters, state).await?;
-                let mut stream = execute_stream(physical, state.task_ctx())?;
-                let mut rows = 0;
-                while let Some(batch) = stream.try_next().await? {
-                    let (engine, target) = (engine.clone(), target.clone());
-                    rows += blocking(move || target.write(&engine, &batch)).await?;
-                }
+                let rows = insert_rows(target, reading, prepared, parameters, state, database).await?;
                 Ok(Outcome::Done(Command::Insert { rows }))
             }
             Plan::ChangeOps(changing, reading) => {
@@ -446,6 +452,7 @@ impl Plan {
             Plan::CreateTable(table) => Ok(Outcome::Done(table.clone().run(database.clone()).await?)),
             Plan::AlterTable(changed) => Ok(Outcome::Done(changed.clone().run(database.engine().clone()).await?)),
             Plan::AddColumns(columns) => Ok(Outcome::Done(columns.clone().run(database.engine().clone()).await?)),
+            Plan::ChangeRules(changed) => Ok(Outcome::Done(changed.clone().run(database.clone()).await?)),
             Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(database.clone()).await?)),
             Plan::CreateView { view, or_replace } => {
                 let (view, or_replace, database) = (view.clone(), *or_replace, database.clone());
@@ -464,6 +471,39 @@ impl Plan {
             Plan::DropView(views) => Ok(Outcome::Done(views.clone().run_on_views(database.clone()).await?)),
         }
     }
+}
+
+/// Stores the rows of a query. Gives how many there were. Where one of them may be refused, all are looked at before any is stored.
+async fn insert_rows(
+    target: &insert::Target,
+    reading: &Reading,
+    prepared: &Prepared,
+    parameters: &[ScalarValue],
+    state: &SessionState,
+    database: &Database,
+) -> Result<u64> {
+    let guard = database.guard(now_ns(state));
+    let physical = reading.physical(prepared, parameters, state).await?;
+    let mut stream = execute_stream(physical, state.task_ctx())?;
+    let mut looked_at = Vec::new();
+    if guard.may_refuse(&target.table().name) {
+        let mut first_row = 0;
+        while let Some(batch) = stream.try_next().await? {
+            let (target, guard, rows) = (target.clone(), guard.clone(), batch.clone());
+            blocking(move || target.check(&guard, &rows, first_row)).await?;
+            first_row += batch.num_rows() as u64;
+            looked_at.push(batch);
+        }
+    }
+    let mut stream = futures::stream::iter(looked_at.into_iter().map(Ok)).chain(stream);
+    let (mut stored, mut first_row) = (0, 0);
+    while let Some(batch) = stream.try_next().await? {
+        let (target, guard) = (target.clone(), guard.clone());
+        let rows = batch.num_rows() as u64;
+        stored += blocking(move || target.write(&guard, &batch, first_row)).await?;
+        first_row += rows;
+    }
+    Ok(stored)
 }
 
 /// How often an UPDATE or DELETE reads its rows anew when others change them meanwhile.

@@ -52,7 +52,7 @@ pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<
         Definition::Kpi(kpi) => {
             let (live, shape) = kpi::live(object, kpi, lowering)?;
             let plan = crate::maintained::read(object, live.clone(), &shape, lowering)?;
-            Ok(match baseline_of(name, lowering.definitions) {
+            let rows = match baseline_of(name, lowering.definitions) {
                 Some((its, baseline)) => {
                     let scoring = Arc::new(Scoring::new(&live, &shape, kpi, baseline, lowering)?);
                     let whole = baseline::relation(plan, &shape, kpi, &scoring)?;
@@ -60,7 +60,8 @@ pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<
                     provider_as_source(kept)
                 }
                 None => provider_as_source(Arc::new(ViewTable::new(plan, Some(object.text())))),
-            })
+            };
+            crate::quality::marked(object, kpi, rows, lowering)
         }
         Definition::Slo(slo) => Ok(computed(slo::relation(object, slo, lowering)?)),
         Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, None, None, lowering)?)),

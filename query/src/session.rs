@@ -65,6 +65,11 @@ impl Session {
         &self.settings.time_zone
     }
 
+    /// Who is at work.
+    pub(crate) fn user(&self) -> &Arc<str> {
+        &self.user
+    }
+
     /// The database that this session is on.
     pub fn database(&self) -> &Database {
         &self.database

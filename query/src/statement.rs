@@ -11,10 +11,12 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 use crate::dialect;
+use crate::quality::Action;
 use crate::stack::on_deep_stack;
 use crate::{Error, Result};
 
 mod bounds;
+mod expect;
 mod grammar;
 
 use bounds::check_bounds;
@@ -30,6 +32,8 @@ pub struct Statement {
     source: Arc<str>,
     bytes: Range<usize>,
     offset: usize,
+    /// What follows of violations of its expectations, by the position of the name of each.
+    actions: Arc<expect::Actions>,
 }
 
 /// What a statement is parsed as.
@@ -49,6 +53,12 @@ impl Statement {
             Form::Sql(ast) => Some(ast),
             Form::Dialect(_) => None,
         }
+    }
+
+    /// What follows of a violation of the expectation of a name; `None` for a constraint of another kind.
+    pub(crate) fn action_of(&self, name: &ast::Ident) -> Option<Action> {
+        let position = span_position(name.span)?;
+        self.actions.iter().find(|(at, _)| *at == position).map(|(_, action)| *action)
     }
 
     pub(crate) fn form(&self) -> &Form {
@@ -79,9 +89,10 @@ impl Statement {
 /// # Errors
 /// [`Error::Syntax`] for the first statement that is not SQL; nothing of the text is returned then.
 pub fn parse(text: &str) -> Result<Vec<Statement>> {
-    let tokens = tokenize(text)?;
+    let mut tokens = tokenize(text)?;
     check_bounds(&tokens, text)?;
-    on_deep_stack(|| parse_tokens(tokens, text))
+    let actions = Arc::new(expect::take(&mut tokens, text)?);
+    on_deep_stack(|| parse_tokens(tokens, text, &actions))
 }
 
 /// The query that a text is.
@@ -98,7 +109,7 @@ pub(crate) fn query(text: &str) -> Result<Box<ast::Query>> {
     }
 }
 
-fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str) -> Result<Vec<Statement>> {
+fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str, actions: &Arc<expect::Actions>) -> Result<Vec<Statement>> {
     let source: Arc<str> = text.into();
     let mut cursor = Cursor::new(text);
     let mut parser = Parser::new(&Grammar).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
@@ -122,7 +133,13 @@ fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str) -> Result<Vec<Statement>
                 (Form::Sql(Arc::new(ast)), cursor.advance(last_read(&parser).span.end))
             }
         };
-        statements.push(Statement { form, source: source.clone(), bytes: start..end, offset });
+        statements.push(Statement {
+            form,
+            source: source.clone(),
+            bytes: start..end,
+            offset,
+            actions: actions.clone(),
+        });
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_engine::env::Clock;
-use plimsoll_engine::{Engine, Error};
+use plimsoll_query::Database;
 
 use line_protocol::Precision;
 use remembered::Remembered;
@@ -30,7 +30,7 @@ use store::Store;
 #[derive(Debug, Clone)]
 pub struct Ingest {
     /// Where points go.
-    pub engine: Arc<Engine>,
+    pub database: Database,
     /// Gives points without a timestamp theirs.
     pub clock: Arc<dyn Clock>,
     /// Bounds of what is taken on at once.
@@ -72,7 +72,7 @@ impl Default for IngestLimits {
 /// Takes bodies of line protocol in without any protocol around them. Shared by reference between threads.
 #[derive(Debug)]
 pub struct Loader {
-    engine: Arc<Engine>,
+    database: Database,
     remembered: Remembered,
 }
 
@@ -86,20 +86,22 @@ pub struct Loaded {
     /// What to tell the sender about those lines, in influxd's words.
     pub refused: Option<String>,
     /// Why the rest of the body was not looked at.
-    pub failure: Option<Error>,
+    pub failure: Option<plimsoll_query::Error>,
 }
 
 impl Loader {
     /// A loader that knows nothing yet.
-    pub fn new(engine: Arc<Engine>) -> Loader {
-        Loader { engine, remembered: Remembered::default() }
+    pub fn new(database: Database) -> Loader {
+        Loader { database, remembered: Remembered::default() }
     }
 
     /// Stores the points of a body; returns when they are durable and visible. Points without a timestamp get `default_time_ns`,
     /// `precision` is the unit of the others. Blocks the thread, for some seconds where memory is full.
     pub fn load(&self, body: &[u8], default_time_ns: i64, precision: Precision) -> Loaded {
         let times = Times { default_ns: default_time_ns, precision };
-        let stored = Store { engine: &self.engine, remembered: &self.remembered, times }.store(body);
+        let guard = self.database.guard(default_time_ns);
+        let engine = self.database.engine();
+        let stored = Store { engine, remembered: &self.remembered, guard: Some(&guard), times }.store(body);
         let (rejected, refused) = (stored.refused.lines, stored.refused.message());
         Loaded { accepted: stored.accepted, rejected, refused, failure: stored.failure }
     }

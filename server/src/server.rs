@@ -64,7 +64,7 @@ impl Server {
             .map_err(|e| Error::Internal(format!("cannot start the maintenance thread: {e}")))?;
         let stopping = CancellationToken::new();
         let api = api::router(database.clone(), Arc::clone(&clock), stopping.clone());
-        let router = router(config, &engine, &clock).merge(api);
+        let router = router(config, &database, &clock).merge(api);
         let mut listeners = JoinSet::new();
         listeners.spawn(serve_http(http, router, stopping.clone()));
         listeners.spawn(alerting::look(database.clone(), Arc::clone(&clock), stopping.clone()));
@@ -136,10 +136,10 @@ fn local_addr(key: &'static str, listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 /// The telemetry comes first: it installs the recorder that the others describe their metrics to.
-fn router(config: &Config, engine: &Arc<Engine>, clock: &Arc<dyn Clock>) -> Router {
-    let metrics = telemetry::router(Arc::clone(engine), clock.as_ref());
+fn router(config: &Config, database: &Database, clock: &Arc<dyn Clock>) -> Router {
+    let metrics = telemetry::router(Arc::clone(database.engine()), clock.as_ref());
     let limits = ingest_limits(config);
-    let ingest = Ingest { engine: Arc::clone(engine), clock: Arc::clone(clock), limits };
+    let ingest = Ingest { database: database.clone(), clock: Arc::clone(clock), limits };
     ingest::http::router(ingest).merge(metrics)
 }
 

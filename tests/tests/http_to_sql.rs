@@ -69,6 +69,39 @@ async fn what_is_written_can_be_asked_for_at_once_and_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_are_not_as_expected_go_where_the_table_says_also_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = start(dir.path()).await;
+    // The series is known to the server before its table expects anything.
+    assert_eq!(post(&server, "/write?db=b", "m,h=a v=1 1\n").await.0, 204);
+    let client = connect(&server).await;
+    let expectations = "ALTER TABLE m ADD CONSTRAINT small EXPECT (v < 100) ON VIOLATION QUARANTINE, \
+                        ADD CONSTRAINT positive EXPECT (v >= 0) ON VIOLATION FAIL, \
+                        ADD CONSTRAINT seldom EXPECT (v <> 13) ON VIOLATION DROP ROW";
+    client.batch_execute(expectations).await.expect("expectations");
+    let (status, body) = post(&server, "/write?db=b", "m,h=a v=2 2\nm,h=a v=-3 3\nm,h=a v=400 4\nm,h=a v=13 5\n").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("violates expectation \\\"positive\\\": v >= 0 (line 2) dropped=1"), "{body}");
+    let refused = client.batch_execute("INSERT INTO m (time, h, v) VALUES (now(), 'a', -1)").await;
+    assert_eq!(refused.expect_err("it is refused").code(), Some(&SqlState::CHECK_VIOLATION));
+    drop(client);
+    server.stop().await.expect("a graceful stop");
+
+    let server = start(dir.path()).await;
+    let client = connect(&server).await;
+    assert_eq!(post(&server, "/write?db=b", "m,h=a v=6 6\nm,h=a v=700 7\n").await.0, 204);
+    assert_eq!(rows(&client, "SELECT v FROM m ORDER BY time").await, [["1"], ["2"], ["6"]]);
+    let aside = rows(&client, "SELECT v, rule, actor FROM quarantine.m ORDER BY time").await;
+    assert_eq!(aside, [["400", "small", "line protocol"], ["700", "small", "line protocol"]]);
+    let shown = rows(&client, "SHOW CREATE TABLE m").await.concat().concat();
+    assert!(shown.contains("CONSTRAINT small EXPECT (v < 100) ON VIOLATION QUARANTINE"), "{shown}");
+    let counted = rows(&client, "SELECT rule, violated FROM sys.expectation ORDER BY rule").await;
+    assert_eq!(counted, [["positive", "0"], ["seldom", "1"], ["small", "2"]]);
+    drop(client);
+    server.stop().await.expect("a graceful stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_line_is_named_and_the_good_ones_are_kept() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = start(dir.path()).await;

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use plimsoll::ingest::line_protocol::{self, Precision};
+use plimsoll::ingest::Loader;
+use plimsoll::ingest::line_protocol::Precision;
 use plimsoll_engine::{Engine, Options};
 use plimsoll_query::{Database, DatabaseOptions, Session, Settled};
 use sqllogictest::{
@@ -184,15 +185,12 @@ impl World {
     }
 
     fn ingest(&mut self, lines: &str) -> Result<(), Failure> {
-        let parsed = line_protocol::parse(lines.as_bytes(), self.now_ns, Precision::Nanosecond);
-        if let Some(error) = parsed.errors.first() {
-            return Err(Failure(format!("line {}: {error:?}", error.line)));
-        }
-        let engine = self.session().database().engine().clone();
-        let written = engine.write(&parsed.points).map_err(Failure::of)?;
-        match written.rejected.into_iter().next() {
-            None => Ok(()),
-            Some(rejected) => Err(Failure(format!("line {}: {}", parsed.lines[rejected.point], rejected.error))),
+        let loader = Loader::new(self.session().database().clone());
+        let loaded = loader.load(lines.as_bytes(), self.now_ns, Precision::Nanosecond);
+        match (loaded.failure, loaded.refused) {
+            (Some(error), _) => Err(Failure::of(error)),
+            (None, Some(refused)) => Err(Failure(refused)),
+            (None, None) => Ok(()),
         }
     }
 }

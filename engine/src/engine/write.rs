@@ -115,6 +115,11 @@ impl Write<'_> {
         })
     }
 
+    /// The name of a table, given by its number in this write.
+    pub fn table_name(&self, table: usize) -> &str {
+        &self.rows.tables[table].core.name
+    }
+
     /// The number that a field of a table has in this write; none when there is no such field.
     pub fn field(&mut self, table: usize, name: &str) -> Option<usize> {
         let rows = &mut self.rows.tables[table];

@@ -1,4 +1,4 @@
-//! What `CALL` can do: take an incident up, resolve it, deliver again.
+//! What `CALL` can do: take an incident up, resolve it, deliver again, release rows from quarantine.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ enum Takes {
     Text,
 }
 
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 13] = [
     Known { name: "acknowledge", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
     Known { name: "resolve", arguments: &[("id", Takes::Integer), ("resolution", Takes::Text)], required: 1 },
     Known { name: "close", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
@@ -51,6 +51,8 @@ const KNOWN: [Known; 11] = [
     },
     Known { name: "redeliver", arguments: &[("event_id", Takes::Text)], required: 1 },
     Known { name: "enable_sink", arguments: &[("sink", Takes::Text)], required: 1 },
+    Known { name: "release", arguments: &[("table", Takes::Text), ("rule", Takes::Text)], required: 2 },
+    Known { name: "purge_quarantine", arguments: &[("table", Takes::Text), ("rule", Takes::Text)], required: 1 },
 ];
 
 /// A call whose arguments are read.
@@ -122,12 +124,28 @@ impl Procedure {
         }
     }
 
-    /// Does it.
+    /// Does it; gives what whoever asked should know of it.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`] for what there is not, [`Error::Check`] for a step that an incident cannot take.
-    pub(crate) fn run(&self, actor: &Arc<str>, now_ns: i64, database: &Database) -> Result<()> {
+    pub(crate) fn run(&self, actor: &Arc<str>, now_ns: i64, database: &Database) -> Result<Option<String>> {
         let name = KNOWN[self.known].name;
+        let (first, rule) = (self.text(0).unwrap_or_default(), self.text(1));
+        let rows = |rows: u64| if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        match name {
+            "release" => {
+                let released = database.release(first, rule.unwrap_or_default())?;
+                Ok(Some(format!("{} released to \"{first}\"", rows(released))))
+            }
+            "purge_quarantine" => {
+                let purged = database.purge_quarantine(first, rule)?;
+                Ok(Some(format!("{} deleted from quarantine.{first}", rows(purged))))
+            }
+            _ => self.change(name, actor, now_ns, database).map(|()| None),
+        }
+    }
+
+    fn change(&self, name: &str, actor: &Arc<str>, now_ns: i64, database: &Database) -> Result<()> {
         database.ops().transaction(actor, now_ns, |transaction| match name {
             "redeliver" => outbox::redeliver(transaction, self.text(0).unwrap_or_default()).map(|_| ()),
             "enable_sink" => {

@@ -4,12 +4,14 @@
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::object::{Object, Stored, Version};
 use super::{Reference, View};
 use crate::dialect::{self, Kind};
+use crate::quality::{Rules, TableRules};
 use crate::{Error, Result};
 
 /// Name of the file in the data directory.
@@ -23,6 +25,9 @@ const OBJECTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("o
 
 /// Every version that an object has had: kind, name and version to definition, as JSON. They outlive the object.
 const VERSIONS: TableDefinition<'_, (&str, &str, u64), &str> = TableDefinition::new("object_versions");
+
+/// What rows of a table have to satisfy: name of the table to its expectations, as JSON.
+const RULES: TableDefinition<'_, &str, &str> = TableDefinition::new("rules");
 
 /// Memory for its pages: definitions are few and small.
 const CACHE_BYTES: usize = 1 << 20;
@@ -40,6 +45,8 @@ pub(super) enum Change<'a> {
     /// An object, new or in place of its last version.
     PutObject(&'a Object),
     Remove(&'a [Reference]),
+    /// The expectations of a table in place of those before, be it none.
+    PutRules(&'a str, &'a TableRules),
 }
 
 impl Store {
@@ -47,11 +54,11 @@ impl Store {
         Store { path: dir.join(CATALOG_NAME), database: None }
     }
 
-    /// All views and objects.
-    pub(super) fn load(&mut self) -> Result<(Vec<View>, Vec<Object>)> {
-        let (mut views, mut objects) = (Vec::new(), Vec::new());
+    /// All views, objects and expectations.
+    pub(super) fn load(&mut self) -> Result<(Vec<View>, Vec<Object>, Rules)> {
+        let (mut views, mut objects, mut rules) = (Vec::new(), Vec::new(), Rules::new());
         if !self.path.exists() {
-            return Ok((views, objects));
+            return Ok((views, objects, rules));
         }
         let failed = failure(&self.path, "read");
         let read = self.database()?.begin_read().map_err(|e| failed(&e))?;
@@ -67,7 +74,14 @@ impl Store {
                 objects.push(Object::from_stored(text.value()).map_err(|e| failed(&e))?);
             }
         }
-        Ok((views, objects))
+        if let Some(table) = existing(read.open_table(RULES)).map_err(|e| failed(&e))? {
+            for entry in table.iter().map_err(|e| failed(&e))? {
+                let (name, text) = entry.map_err(|e| failed(&e))?;
+                let of_table: TableRules = serde_json::from_str(text.value()).map_err(|e| failed(&e))?;
+                rules.insert(name.value().to_owned(), Arc::new(of_table));
+            }
+        }
+        Ok((views, objects, rules))
     }
 
     /// The number of the newest version that a name has had, be it dropped since; 0 without one.
@@ -113,6 +127,7 @@ impl Store {
             let mut views = write.open_table(VIEWS).map_err(|e| failed(&e))?;
             let mut objects = write.open_table(OBJECTS).map_err(|e| failed(&e))?;
             let mut versions = write.open_table(VERSIONS).map_err(|e| failed(&e))?;
+            let mut rules = write.open_table(RULES).map_err(|e| failed(&e))?;
             for change in changes {
                 match change {
                     Change::PutView(view) => {
@@ -122,6 +137,13 @@ impl Store {
                         let (kind, name, text) = (object.kind().word(), object.name.as_str(), object.to_stored());
                         objects.insert((kind, name), text.as_str()).map_err(|e| failed(&e))?;
                         versions.insert((kind, name, object.version), text.as_str()).map_err(|e| failed(&e))?;
+                    }
+                    Change::PutRules(table, of_table) if of_table.rules.is_empty() => {
+                        rules.remove(*table).map_err(|e| failed(&e))?;
+                    }
+                    Change::PutRules(table, of_table) => {
+                        let text = serde_json::to_string(of_table).map_err(|e| failed(&e))?;
+                        rules.insert(*table, text.as_str()).map_err(|e| failed(&e))?;
                     }
                     Change::Remove(gone) => {
                         for reference in *gone {

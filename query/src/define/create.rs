@@ -7,6 +7,7 @@ use plimsoll_engine::{ColumnKind, FieldType, TableSchema};
 
 use crate::catalog::Definitions;
 use crate::dialect::{Shown, quoted};
+use crate::quality::TableRules;
 use crate::{Database, Error, Result};
 
 /// The one column of the answer.
@@ -29,12 +30,13 @@ pub(super) fn text(of: Shown, name: &str, definitions: &Definitions, database: &
         Shown::Table => {
             let schema = database.engine().table(name).ok_or_else(missing)?;
             let options = database.engine().table_options(name).unwrap_or_default();
-            Ok(table(&schema, &crate::options::shown(&options)))
+            let rules = definitions.rules.get(name).cloned().unwrap_or_default();
+            Ok(table(&schema, &crate::options::shown(&options), &rules))
         }
     }
 }
 
-fn table(schema: &TableSchema, options: &[(&'static str, String)]) -> String {
+fn table(schema: &TableSchema, options: &[(&'static str, String)], rules: &TableRules) -> String {
     let column = |column: &plimsoll_engine::Column| {
         let data_type = match column.kind {
             ColumnKind::Time => "timestamptz NOT NULL",
@@ -51,6 +53,7 @@ fn table(schema: &TableSchema, options: &[(&'static str, String)]) -> String {
     let key: Vec<String> =
         std::iter::once(TableSchema::TIME.to_owned()).chain(tags.map(|tag| quoted(&tag.name))).collect();
     lines.push(format!("  PRIMARY KEY ({})", key.join(", ")));
+    lines.extend(rules.rules.iter().map(|rule| format!("  {rule}")));
     let mut text = format!("CREATE TABLE {} (\n{}\n)", quoted(&schema.name), lines.join(",\n"));
     if !options.is_empty() {
         let option = |(name, value): &(&str, String)| format!("{name} = {value}");

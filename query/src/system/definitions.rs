@@ -35,7 +35,37 @@ pub(super) const TABLES: &[SystemTable] = &[
         ],
         rows: versions,
     },
+    SystemTable {
+        schema: super::SCHEMA,
+        name: "expectation",
+        about: "what the rows of a table are expected to satisfy",
+        columns: &[
+            SystemColumn::new("table_name", Kind::Text, "the table"),
+            SystemColumn::new("rule", Kind::Text, "its name"),
+            SystemColumn::new("expression", Kind::Text, "the condition"),
+            SystemColumn::new("action", Kind::Text, "WARN, QUARANTINE, DROP ROW or FAIL"),
+            SystemColumn::new("checked", Kind::Integer, "rows that were looked at since the database was opened"),
+            SystemColumn::new("violated", Kind::Integer, "rows that violated it; those refused since it was opened"),
+            SystemColumn::new("last_at", Kind::Time, "when a row violated it last"),
+        ],
+        rows: expectations,
+    },
 ];
+
+fn expectations(database: &Database) -> Result<Vec<Row>> {
+    let row = |expected: crate::quality::Expected| {
+        vec![
+            Cell::text(expected.table),
+            Cell::text(expected.rule),
+            Cell::text(expected.expression),
+            Cell::text(expected.action),
+            Cell::count(expected.checked),
+            Cell::count(expected.violated),
+            Cell::Time(expected.last_ns),
+        ]
+    };
+    Ok(database.expectations().into_iter().map(row).collect())
+}
 
 /// Events that were given up.
 pub(super) const DEAD_LETTERS: &[SystemTable] = &[SystemTable {

@@ -55,7 +55,7 @@ const PATH_BYTES_SHOWN_MAX: usize = 100;
 pub fn router(state: Ingest) -> Router {
     describe_metrics();
     let admission = Admission::new(&state.limits);
-    let loader = Loader::new(Arc::clone(&state.engine));
+    let loader = Loader::new(state.database.clone());
     let shared = Arc::new(Shared { admission, loader, ingest: state });
     Router::new()
         .route("/write", post(write_v1).fallback(wrong_method))
@@ -158,7 +158,7 @@ async fn ping(uri: Uri) -> Response {
 
 async fn health(State(shared): App) -> Response {
     observe("/health", async {
-        let (code, status, message) = match shared.ingest.engine.stats().is_read_only {
+        let (code, status, message) = match shared.ingest.database.engine().stats().is_read_only {
             false => (StatusCode::OK, "pass", "ready for queries and writes"),
             true => (
                 StatusCode::SERVICE_UNAVAILABLE,

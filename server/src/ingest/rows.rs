@@ -6,10 +6,12 @@
 //! way teaches the short one.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use memchr::memchr2;
 use plimsoll_engine::{Error, Point, Row, SeriesRef, TableId, Write};
+use plimsoll_query::Guard;
 
 use super::line_protocol::{BatchLimits, LineError, Precision, Reader, scalar, timestamp};
 use super::remembered::{FieldNames, Remembered};
@@ -24,7 +26,7 @@ pub(super) trait Report {
     /// A line is no point.
     fn malformed(&mut self, error: &LineError);
     /// A point does not fit its table.
-    fn misfit(&mut self, line: usize, error: &Error);
+    fn misfit(&mut self, line: usize, error: &dyn Display);
 }
 
 /// What a body's lines say about points without a timestamp and the others.
@@ -37,31 +39,47 @@ pub(super) struct Times {
 }
 
 /// The rows of one batch of lines on their way into a write.
-pub(super) struct Lines<'a, 'e> {
+pub(super) struct Lines<'a, 'e, 'b> {
     write: Write<'e>,
     remembered: &'a Remembered,
+    guard: Option<&'a Guard>,
+    /// The points of tables that have expectations.
+    watched: Vec<Watched<'b>>,
     times: Times,
     tables: Vec<Table>,
     /// The table of the line before.
     current: usize,
 }
 
+/// A point that is to be looked at before it is written, and its line.
+pub(super) struct Watched<'b> {
+    pub(super) line: usize,
+    pub(super) point: Point<'b>,
+}
+
 /// A table in a write.
 struct Table {
     id: TableId,
     number: usize,
+    /// Its points are to be looked at.
+    is_watched: bool,
     names: Arc<FieldNames>,
     /// For each name the number of the field in this write, once it is met.
     fields: Vec<Option<usize>>,
 }
 
-impl<'a, 'e> Lines<'a, 'e> {
-    pub(super) fn new(write: Write<'e>, remembered: &'a Remembered, times: Times) -> Lines<'a, 'e> {
-        Lines { write, remembered, times, tables: Vec::new(), current: 0 }
+impl<'a, 'e, 'b> Lines<'a, 'e, 'b> {
+    pub(super) fn new(
+        write: Write<'e>,
+        remembered: &'a Remembered,
+        guard: Option<&'a Guard>,
+        times: Times,
+    ) -> Lines<'a, 'e, 'b> {
+        Lines { write, remembered, guard, watched: Vec::new(), times, tables: Vec::new(), current: 0 }
     }
 
     /// Reads lines up to the limits or the end of the body; false when there was none.
-    pub(super) fn read(&mut self, reader: &mut Reader<'_>, limits: BatchLimits, report: &mut impl Report) -> bool {
+    pub(super) fn read(&mut self, reader: &mut Reader<'b>, limits: BatchLimits, report: &mut impl Report) -> bool {
         let bytes_at_end = reader.rest().len().saturating_sub(limits.bytes_max);
         let mut lines = 0;
         while lines < limits.lines_max && (lines == 0 || reader.rest().len() > bytes_at_end) && reader.skip_blank() {
@@ -77,16 +95,16 @@ impl<'a, 'e> Lines<'a, 'e> {
         lines > 0
     }
 
-    /// Stores the rows.
+    /// Stores the rows. Gives how many there are, and the points that have to be looked at before they are stored.
     ///
     /// # Errors
     /// Those of [`plimsoll_engine::Engine::write`]: nothing is stored.
-    pub(super) fn commit(self) -> Result<usize, Error> {
-        self.write.commit()
+    pub(super) fn commit(self) -> Result<(usize, Vec<Watched<'b>>), Error> {
+        Ok((self.write.commit()?, self.watched))
     }
 
     /// The long way.
-    fn any_row<'b>(&mut self, reader: &mut Reader<'b>, report: &mut impl Report) {
+    fn any_row(&mut self, reader: &mut Reader<'b>, report: &mut impl Report) {
         let text: &'b [u8] = reader.rest();
         let line = reader.line();
         let point = match reader.next_point() {
@@ -94,6 +112,9 @@ impl<'a, 'e> Lines<'a, 'e> {
             Err(error) => return report.malformed(&error),
         };
         report.point();
+        if self.guard.is_some_and(|guard| guard.watches(&point.table)) {
+            return self.watched.push(Watched { line, point });
+        }
         match self.write.add(&point) {
             Ok(series) => self.learn(text, &point, series),
             Err(error) => report.misfit(line, &error),
@@ -126,6 +147,9 @@ impl<'a, 'e> Lines<'a, 'e> {
         let end = end_of_tags(text)?;
         let series = self.remembered.series(&text[..end])?;
         let at = self.table(series.table)?;
+        if self.tables[at].is_watched {
+            return None;
+        }
         loop {
             let table = &self.tables[at];
             let mut row = self.write.row(table.number);
@@ -153,8 +177,9 @@ impl<'a, 'e> Lines<'a, 'e> {
                 Some(known) => known,
                 None => {
                     let number = self.write.table(id)?;
+                    let is_watched = self.guard.is_some_and(|guard| guard.watches(self.write.table_name(number)));
                     let names = self.remembered.fields(id);
-                    self.tables.push(Table { id, number, fields: vec![None; names.len()], names });
+                    self.tables.push(Table { id, number, is_watched, fields: vec![None; names.len()], names });
                     self.tables.len() - 1
                 }
             };

@@ -1,14 +1,16 @@
 //! A body of line protocol into the engine, batch by batch, and what to tell its sender.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plimsoll_engine::{Engine, Error, Write};
+use plimsoll_engine::{Engine, Error, Point, Write};
+use plimsoll_query::Guard;
 
 use super::line_protocol::{BatchLimits, LineError, Reader};
 use super::remembered::Remembered;
-use super::rows::{Lines, Report, Times};
+use super::rows::{Lines, Report, Times, Watched};
 
 /// Bounds the memory that a batch takes: it is written before the next is parsed.
 const BATCH: BatchLimits = BatchLimits { lines_max: 20_000, bytes_max: 8 << 20 };
@@ -22,11 +24,19 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often it looks.
 const ROOM_POLL: Duration = Duration::from_millis(10);
 
+/// Who writes, where there is no user.
+const ACTOR: &str = "line protocol";
+
+/// What ends a body.
+pub(super) type Failure = plimsoll_query::Error;
+
 /// Where bodies go.
 #[derive(Debug)]
 pub(super) struct Store<'a> {
     pub(super) engine: &'a Engine,
     pub(super) remembered: &'a Remembered,
+    /// The expectations of tables, where there can be some.
+    pub(super) guard: Option<&'a Guard>,
     pub(super) times: Times,
 }
 
@@ -38,7 +48,7 @@ pub(super) struct Stored {
     /// Lines that are not, because of what they hold.
     pub(super) refused: Refused,
     /// Why the rest of the body was not looked at.
-    pub(super) failure: Option<Error>,
+    pub(super) failure: Option<Failure>,
 }
 
 /// The refused lines of a body.
@@ -61,21 +71,53 @@ impl Store<'_> {
         let mut reader = Reader::new(body, self.times.default_ns, self.times.precision);
         let mut stored = Stored::default();
         while reader.skip_blank() {
-            match self.write_batch(&mut reader, &mut stored.refused) {
-                Ok(accepted) => stored.accepted += accepted,
-                Err(error) => {
-                    stored.failure = Some(error);
-                    break;
-                }
+            if let Err(error) = self.write_batch(&mut reader, &mut stored) {
+                stored.failure = Some(error);
+                break;
             }
         }
         stored
     }
 
-    fn write_batch(&self, reader: &mut Reader<'_>, refused: &mut Refused) -> Result<usize, Error> {
-        let mut lines = Lines::new(begin_when_there_is_room(self.engine)?, self.remembered, self.times);
-        lines.read(reader, BATCH, refused);
-        lines.commit()
+    fn write_batch(&self, reader: &mut Reader<'_>, stored: &mut Stored) -> Result<(), Failure> {
+        let write = begin_when_there_is_room(self.engine)?;
+        let mut lines = Lines::new(write, self.remembered, self.guard, self.times);
+        lines.read(reader, BATCH, &mut stored.refused);
+        let (accepted, watched) = lines.commit()?;
+        stored.accepted += accepted;
+        match self.guard {
+            Some(guard) if !watched.is_empty() => {
+                stored.accepted += self.write_watched(watched, guard, &mut stored.refused)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the points of tables that have expectations.
+    fn write_watched(&self, watched: Vec<Watched<'_>>, guard: &Guard, refused: &mut Refused) -> Result<usize, Failure> {
+        let mut by_table: BTreeMap<String, (Vec<usize>, Vec<Point<'_>>)> = BTreeMap::new();
+        for Watched { line, point } in watched {
+            let (lines, points) = by_table.entry(point.table.to_string()).or_default();
+            lines.push(line);
+            points.push(point);
+        }
+        let mut kept: Vec<Watched<'_>> = Vec::new();
+        let mut misfits: Vec<(usize, String)> = Vec::new();
+        for (table, (lines, points)) in by_table {
+            let admitted = guard.admit(&table, points, ACTOR)?;
+            kept.extend(admitted.kept.into_iter().map(|(at, point)| Watched { line: lines[at], point }));
+            misfits.extend(admitted.refused.into_iter().map(|(at, refusal)| (lines[at], refusal.to_string())));
+        }
+        let mut write = begin_when_there_is_room(self.engine)?;
+        for Watched { line, point } in &kept {
+            if let Err(error) = write.add(point) {
+                misfits.push((*line, error.to_string()));
+            }
+        }
+        misfits.sort_unstable();
+        misfits.iter().for_each(|(line, why)| refused.misfit(*line, why));
+        Ok(write.commit()?)
     }
 }
 
@@ -107,7 +149,7 @@ impl Report for Refused {
         self.list(|| format!("unable to parse '{text}': {reason} (line {line}, column {column})"));
     }
 
-    fn misfit(&mut self, line: usize, error: &Error) {
+    fn misfit(&mut self, line: usize, error: &dyn Display) {
         self.lines += 1;
         self.dropped += 1;
         self.list(|| format!("{error} (line {line})"));
@@ -147,7 +189,7 @@ mod tests {
 
     fn store(engine: &Engine, body: &str) -> Stored {
         let times = Times { default_ns: 7, precision: Precision::Nanosecond };
-        Store { engine, remembered: &Remembered::default(), times }.store(body.as_bytes())
+        Store { engine, remembered: &Remembered::default(), guard: None, times }.store(body.as_bytes())
     }
 
     fn check(body: &str, expected: &Expect) {

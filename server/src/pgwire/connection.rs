@@ -318,7 +318,7 @@ impl Connection {
         let columns = target.schema().fields().len();
         self.writer.put(&CopyInResponse::new(format, columns as i16, vec![i16::from(format); columns]));
         self.flush().await?;
-        let mut copying = Copying::new(target, &self.session.zone);
+        let mut copying = Copying::new(target, &self.session.zone, self.shared.times().now_ns);
         let taken = self.take_copy(&mut copying, deadline).await;
         match taken {
             Ok(()) => {

@@ -32,6 +32,8 @@ pub(crate) struct Copying {
     target: CopyIn,
     rows: Rows,
     columns: Columns,
+    /// When it began.
+    now_ns: i64,
     /// The batch being stored while the next one fills.
     storing: Option<JoinHandle<Result<u64, plimsoll_query::Error>>>,
     stored: u64,
@@ -61,13 +63,13 @@ impl Record {
 }
 
 impl Copying {
-    pub(crate) fn new(target: &CopyIn, zone: &Zone) -> Copying {
+    pub(crate) fn new(target: &CopyIn, zone: &Zone, now_ns: i64) -> Copying {
         let rows = match target.options.format {
             CopyFormat::Binary => Rows::Binary(BinaryRows::default()),
             _ => Rows::Lines(LineRows::new(&target.options)),
         };
         let columns = Columns::new(target.schema(), zone);
-        Copying { target: target.clone(), rows, columns, storing: None, stored: 0 }
+        Copying { target: target.clone(), rows, columns, now_ns, storing: None, stored: 0 }
     }
 
     /// Takes more bytes of the stream.
@@ -142,8 +144,8 @@ impl Copying {
         self.wait().await?;
         if self.columns.rows() > 0 {
             let batch = self.columns.finish().map_err(|error| SqlError::new(code::INTERNAL, error.to_string()))?;
-            let target = self.target.clone();
-            self.storing = Some(tokio::task::spawn_blocking(move || target.write(&batch)));
+            let (target, now_ns) = (self.target.clone(), self.now_ns);
+            self.storing = Some(tokio::task::spawn_blocking(move || target.write(&batch, now_ns)));
         }
         Ok(())
     }

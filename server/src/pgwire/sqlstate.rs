@@ -165,7 +165,7 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         Error::NumericRange { .. } => code::NUMERIC_RANGE,
         Error::DivisionByZero => "22012",
         Error::NotNull { .. } => "23502",
-        Error::Check { .. } => "23514",
+        Error::Check { .. } | Error::Expectation { .. } => "23514",
         Error::DuplicateKey { .. } => "23505",
         Error::Contended { .. } => "40001",
         Error::InvalidParameter { .. } | Error::InvalidOption { .. } | Error::Ticket { .. } => {

@@ -47,12 +47,12 @@ impl Problem {
     }
 
     /// The engine could not take a batch, after it had taken `accepted` points of the request.
-    pub(super) fn failed(error: &Error, accepted: usize) -> Problem {
+    pub(super) fn failed(error: &plimsoll_query::Error, accepted: usize) -> Problem {
         let status = match error {
-            Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Error::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
-            Error::Poisoned { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Schema(_) | Error::Limit { .. } => StatusCode::BAD_REQUEST,
+            plimsoll_query::Error::Engine(Error::Busy { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            plimsoll_query::Error::Engine(Error::DiskFull { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+            plimsoll_query::Error::Engine(Error::Poisoned { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            plimsoll_query::Error::Engine(Error::Schema(_) | Error::Limit { .. }) => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {

@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use plimsoll_engine::env::Clock;
 use plimsoll_engine::{Engine, Error, Options, ScanRequest, TimeRange};
+use plimsoll_query::{Database, DatabaseOptions};
 use reqwest::Response;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,7 +50,8 @@ impl Server {
     async fn start_with(limits: IngestLimits, clock: Arc<dyn Clock>) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let engine = Arc::new(Engine::open(dir.path(), Options::default()).unwrap());
-        let app = router(Ingest { engine: Arc::clone(&engine), clock, limits });
+        let database = Database::new(Arc::clone(&engine), &DatabaseOptions::default()).unwrap();
+        let app = router(Ingest { database, clock, limits });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -635,9 +637,9 @@ async fn what_the_engine_cannot_take() {
         Error::Corrupt { path: PathBuf::from("data/wal"), offset: 8, what: "checksum mismatch".to_owned() },
     ];
     let mut out = String::new();
-    for (accepted, error) in errors.iter().enumerate() {
+    for (accepted, error) in errors.into_iter().map(plimsoll_query::Error::from).enumerate() {
         for form in [Form::V1, Form::V2] {
-            let response = Problem::failed(error, accepted).response(form);
+            let response = Problem::failed(&error, accepted).response(form);
             out.push_str(&format!("{} retry-after {:?}\n", response.status(), response.headers().get("retry-after")));
             let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
             out.push_str(std::str::from_utf8(&body).unwrap());

@@ -1,0 +1,70 @@
+//! What rows of a table have to satisfy, as it is defined.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::quoted;
+
+/// What becomes of a row that violates an expectation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// It is stored, and counted.
+    Warn,
+    /// It is left out, and counted.
+    Drop,
+    /// It is kept aside.
+    Quarantine,
+    /// It is refused, and with it the statement.
+    Fail,
+}
+
+impl Action {
+    /// As a statement says it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Action::Warn => "WARN",
+            Action::Drop => "DROP ROW",
+            Action::Quarantine => "QUARANTINE",
+            Action::Fail => "FAIL",
+        }
+    }
+}
+
+/// An expectation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    /// A condition over the columns of one row, as text.
+    pub(crate) expression: String,
+    pub(crate) action: Action,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, action) = (quoted(&self.name), self.action.text());
+        write!(f, "CONSTRAINT {name} EXPECT ({}) ON VIOLATION {action}", self.expression)
+    }
+}
+
+/// The expectations of a table, in the order in which they were added; never none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct TableRules {
+    pub(crate) rules: Vec<Rule>,
+}
+
+impl TableRules {
+    pub(crate) fn find(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    pub(crate) fn has(&self, action: Action) -> bool {
+        self.rules.iter().any(|rule| rule.action == action)
+    }
+}
+
+/// Those of all tables that have some, by the name of the table.
+pub(crate) type Rules = BTreeMap<String, Arc<TableRules>>;
