@@ -19,6 +19,7 @@ mod indicator;
 mod lexer;
 mod options;
 mod overriding;
+mod parts;
 mod promise;
 mod service;
 mod statement;
@@ -34,6 +35,7 @@ pub(crate) use indicator::{Baseline, Kpi, Query, Season};
 use options::OptionValue;
 pub(crate) use options::Options;
 pub(crate) use overriding::Override;
+pub use parts::{Over, Parts, parts};
 #[cfg(test)]
 use promise::Target;
 pub(crate) use promise::{Percent, Sla, Slo, Window};
@@ -57,7 +59,7 @@ pub(crate) fn parse_statement(text: &str) -> Option<Result<Statement, SyntaxErro
 }
 
 /// A name as it has to be written: bare where it can be.
-pub(crate) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let mut characters = name.chars();
     let begins = characters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
     match begins && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
@@ -67,7 +69,7 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 /// A text as it has to be written.
-pub(crate) fn text_literal(text: &str) -> String {
+pub fn text_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

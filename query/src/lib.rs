@@ -51,6 +51,7 @@ pub use alert::{Delivery, Settled, SinkOptions, Tick};
 pub use catalog::{View, ViewColumn};
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use database::{Database, DatabaseOptions, DefinedRelation};
+pub use dialect::{Over, Parts, parts, quoted, text_literal};
 pub use error::{Error, Result};
 pub use notify::{Notification, PAYLOAD_BYTES_MAX};
 pub use objects::objects;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod demo;
+mod openslo;
 mod serve;
 mod signals;
 mod sql;
@@ -32,6 +33,7 @@ Examples:
   plimsoll agent --to http://127.0.0.1:8086         send this host's metrics to a server
   plimsoll sql --data ./data -c 'SELECT 1'          ask a data directory without a server
   plimsoll verify ./data                            check every byte of a data directory
+  plimsoll openslo import slo.yaml                  take service level objectives from OpenSLO's YAML
 
 `plimsoll COMMAND --help` says more about each."
 )]
@@ -52,6 +54,8 @@ enum Command {
     Agent(AgentArgs),
     /// Read and check every byte of a data directory, and name what is damaged.
     Verify(VerifyArgs),
+    /// Take service level objectives from OpenSLO's YAML, or give them as such.
+    Openslo(OpensloArgs),
 }
 
 /// Where the configuration comes from, for every command that opens a data directory.
@@ -191,6 +195,71 @@ struct VerifyArgs {
     data: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct OpensloArgs {
+    #[command(subcommand)]
+    command: OpensloCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum OpensloCommand {
+    /// Translate files of OpenSLO v1 into statements, and run them on a server.
+    Import(OpensloImportArgs),
+    /// Print what a server has defined as OpenSLO v1.
+    Export(OpensloExportArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What cannot be translated is told with file, line, document and path, and nothing is changed then
+unless --skip is given. A statement that the server refuses ends the import; those before it stay.
+
+Examples:
+  plimsoll openslo import slo.yaml services.yaml
+  plimsoll openslo import slo.yaml --dry-run
+  plimsoll openslo import slo.yaml --to-sql | psql -h 127.0.0.1 -p 5433 -U postgres postgres
+
+Exit code: 0 when everything was imported or --skip was given, 1 otherwise, 2 for wrong usage.")]
+struct OpensloImportArgs {
+    /// Files of YAML documents; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Tell what would be made and replaced, and change nothing
+    #[arg(long, conflicts_with = "to_sql")]
+    dry_run: bool,
+    /// Print the statements; no server is asked
+    #[arg(long)]
+    to_sql: bool,
+    /// Import the rest when something cannot be imported
+    #[arg(long)]
+    skip: bool,
+    /// The server, as a connection string or postgresql:// URL
+    #[arg(long, value_name = "SERVER", default_value = SERVER, env = "PLIMSOLL_OPENSLO_SERVER", hide_env_values = true)]
+    server: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What OpenSLO has no place for is told on standard error.
+
+Examples:
+  plimsoll openslo export > slo.yaml
+  plimsoll openslo export --out slo.yaml checkout_avail checkout_requests")]
+struct OpensloExportArgs {
+    /// Objects to export [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// File to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The server, as a connection string or postgresql:// URL
+    #[arg(long, value_name = "SERVER", default_value = SERVER, env = "PLIMSOLL_OPENSLO_SERVER", hide_env_values = true)]
+    server: String,
+}
+
+/// The server that is asked when none is named.
+const SERVER: &str = "postgresql://postgres@127.0.0.1:5433/postgres";
+
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a duration such as 500ms, 10s or 5m".to_owned())
 }
@@ -227,6 +296,7 @@ fn dispatch(command: Command, environment: Vec<(String, String)>) -> Result<()> 
         Command::Sql(args) => sql::run(args, environment),
         Command::Agent(args) => agent::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Openslo(args) => openslo::run(args),
     }
 }
 

@@ -12,6 +12,7 @@ mod error;
 pub mod ingest;
 mod maintenance;
 mod notify;
+mod openslo;
 pub mod pgwire;
 mod server;
 mod storage;

@@ -7,6 +7,7 @@ mod demo_cli;
 mod harness;
 mod http_to_sql;
 mod killed;
+mod openslo;
 mod pg;
 mod push;
 mod story;

@@ -197,6 +197,11 @@ impl Options {
         })
     }
 
+    /// The options with their values as they stand in a statement.
+    pub(super) fn written(&self) -> Vec<(String, String)> {
+        self.0.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+    }
+
     /// Hides the values that are not to be shown.
     pub(super) fn mask(&mut self, kind: Kind) {
         let is_secret =
