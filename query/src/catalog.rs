@@ -22,8 +22,9 @@ pub(crate) use object::{Object, Version};
 pub use view::{View, ViewColumn};
 pub(crate) use view::{plan_query, relations};
 
-use crate::dialect::Kind;
+use crate::dialect::{Kind, RoleStatement};
 use crate::quality::{Rules, TableRules};
+use crate::roles::Roles;
 use crate::{Error, Result};
 use store::{Change, Store};
 
@@ -56,6 +57,7 @@ pub(crate) struct Definitions {
     objects: BTreeMap<(Kind, String), Arc<Object>>,
     /// What rows have to satisfy.
     pub(crate) rules: Rules,
+    pub(crate) roles: Roles,
 }
 
 impl Definitions {
@@ -180,6 +182,7 @@ impl Definitions {
             views: views.map(|(name, view)| (name.clone(), view.clone())).collect(),
             objects: objects.map(|(name, object)| (name.clone(), object.clone())).collect(),
             rules: self.rules.clone(),
+            roles: self.roles.clone(),
         }
     }
 }
@@ -221,10 +224,10 @@ impl Catalog {
     /// [`Error::Catalog`] when the file is there and cannot be read.
     pub(crate) fn open(dir: &Path) -> Result<Catalog> {
         let mut store = Store::new(dir);
-        let (views, objects, rules) = store.load()?;
+        let (views, objects, rules, roles) = store.load()?;
         let views = views.into_iter().map(|view| (view.name.clone(), Arc::new(view))).collect();
         let objects = objects.into_iter().map(|object| ((object.kind(), object.name.clone()), Arc::new(object)));
-        let definitions = Definitions { views, objects: objects.collect(), rules };
+        let definitions = Definitions { views, objects: objects.collect(), rules, roles: roles.into_iter().collect() };
         Ok(Catalog { store: Mutex::new(store), definitions: RwLock::new(Arc::new(definitions)) })
     }
 
@@ -287,6 +290,25 @@ impl Catalog {
         changes.extend(put.iter().map(Change::PutObject));
         store.change(&changes)?;
         self.publish(put.into_iter().fold(definitions.without(&gone), |all, object| all.with(object)));
+        Ok(())
+    }
+
+    /// Changes roles; `actor` is the role that does, nobody's in particular where there is none.
+    ///
+    /// # Errors
+    /// As [`Roles::changed`], [`Error::Catalog`]; then nothing has changed.
+    pub(crate) fn change_roles(&self, statement: &RoleStatement, actor: Option<&str>) -> Result<()> {
+        let mut store = self.store();
+        let definitions = self.definitions();
+        let (put, gone) = definitions.roles.changed(statement, actor)?;
+        let gone_changes = gone.iter().map(|name| Change::RemoveRole(name));
+        let changes: Vec<Change<'_>> = put.iter().map(Change::PutRole).chain(gone_changes).collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        store.change(&changes)?;
+        let roles = definitions.roles.with(put, &gone);
+        self.publish(Definitions { roles, ..(*definitions).clone() });
         Ok(())
     }
 

@@ -13,7 +13,8 @@ use plimsoll_engine::{ColumnKind, TableSchema};
 use crate::ddl::table_name;
 use crate::functions::most_similar;
 use crate::insert::{Target, target_schema};
-use crate::lower::{dotted, folded};
+use crate::lower::{PUBLIC, dotted, folded};
+use crate::privilege::{On, Privilege};
 use crate::statement::span_position;
 use crate::{Database, Error, Result, Session};
 
@@ -101,6 +102,8 @@ impl Session {
         let position = span_position(datafusion::sql::sqlparser::ast::Spanned::span(name));
         let missing = || Error::UndefinedTable { name: dotted(name), position, hint: None };
         let table = snapshot.table(&table_name(name)?).ok_or_else(missing)?;
+        let rights = self.rights(&self.database().catalog().definitions());
+        rights.check(Privilege::Insert, &On::named(PUBLIC, &table.name))?;
         let target = Target::new(&table, &named(&table, columns)?, self.user());
         if !target.columns().iter().any(|column| column.kind == ColumnKind::Time) {
             return Err(Error::NotNull { column: TableSchema::TIME.to_owned(), table: table.name.clone() });

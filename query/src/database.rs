@@ -25,9 +25,11 @@ use crate::functions::{
 };
 use crate::maintained::Maintained;
 use crate::ops::Ops;
+use crate::privilege::{Errand, Rights};
 use crate::quality::Quality;
+use crate::roles::Proved;
 use crate::running::Running;
-use crate::{Error, Result, Session};
+use crate::{Error, Login, Result, Session};
 
 /// The time zone of a session that sets none.
 const TIME_ZONE: &str = "UTC";
@@ -75,6 +77,9 @@ pub struct Database {
     alerts: Arc<Alerts>,
     maintained: Arc<Maintained>,
     quality: Arc<Quality>,
+    /// What answers for names that nobody has are made of, new at each start.
+    secret: [u8; 32],
+    proved: Arc<Proved>,
 }
 
 impl Database {
@@ -102,6 +107,8 @@ impl Database {
             alerts: Arc::default(),
             maintained: Arc::default(),
             quality,
+            secret: rand::random(),
+            proved: Arc::default(),
         })
     }
 
@@ -114,6 +121,33 @@ impl Database {
     /// Tells all who listen.
     pub fn notify(&self, notification: crate::Notification) {
         self.ops.listeners().send(notification);
+    }
+
+    /// How somebody who calls himself so gets in.
+    pub fn login(&self, user: &str) -> Login {
+        self.catalog.definitions().roles.login(user, &self.secret)
+    }
+
+    /// True when a user may log in with this password. Takes a core for some milliseconds, except for what was right before.
+    pub fn is_password_of(&self, user: &str, password: &str) -> bool {
+        match self.login(user) {
+            Login::Password(verifier) => self.proved.fits(user, &verifier, password),
+            Login::Trusted => true,
+            Login::Refused(_) => false,
+        }
+    }
+
+    /// Checks that a role may do something beside SQL.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub fn check_errand(&self, role: &str, errand: Errand) -> Result<()> {
+        Rights::of(&self.catalog.definitions().roles, Some(role)).check_errand(errand)
+    }
+
+    /// True once a role has a password, and whoever comes has to know one.
+    pub fn has_passwords(&self) -> bool {
+        self.catalog.definitions().roles.have_passwords()
     }
 
     /// The engine underneath, to write and to maintain.

@@ -2,6 +2,7 @@
 //!
 //! A definition is planned and checked while the catalogue is held, so two connections that define at once see each other's.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -11,9 +12,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use crate::alert::Procedure;
 use crate::catalog::{Changed, Definitions, Object, Reference};
 use crate::database::Settings;
-use crate::dialect::{Definition, Kind, Statement};
-use crate::lower::Lowering;
+use crate::dialect::{Definition, Kind, RoleStatement, Statement};
+use crate::lower::{Lowering, PUBLIC};
 use crate::plan::now_ns;
+use crate::privilege::{On, Privilege, Rights};
 use crate::session::blocking;
 use crate::source::RunSnapshot;
 use crate::stack::on_deep_stack;
@@ -35,6 +37,8 @@ pub(crate) struct Defining {
     offset: usize,
     settings: Arc<Settings>,
     actor: Arc<str>,
+    /// The role whose rights it is done with; all rights without.
+    role: Option<Arc<str>>,
 }
 
 /// What carrying a statement out gave.
@@ -49,8 +53,10 @@ impl Defining {
         offset: usize,
         settings: &Arc<Settings>,
         actor: &Arc<str>,
+        role: Option<&Arc<str>>,
     ) -> Defining {
-        Defining { statement: statement.clone(), offset, settings: settings.clone(), actor: actor.clone() }
+        let (statement, settings, actor) = (statement.clone(), settings.clone(), actor.clone());
+        Defining { statement, offset, settings, actor, role: role.cloned() }
     }
 
     /// The columns of the rows that it gives; none for a change of what is defined.
@@ -71,6 +77,7 @@ impl Defining {
                 Some(format!("{} {name}", kind.word()))
             }
             Statement::Drop { kind, names, .. } => Some(format!("{} {}", kind.word(), names.join(", "))),
+            Statement::Role(statement) => Some(format!("role {}", statement.names().join(", "))),
             _ => None,
         }
     }
@@ -163,12 +170,41 @@ impl Defining {
                 let notice = Procedure::read(call)?.run(&self.actor, now_ns(state), database)?;
                 Ok(Done::Command(Command::Define { tag: self.statement.tag(), notice }))
             }
+            Statement::Role(statement) => {
+                self.check_granted(statement, database)?;
+                catalog.change_roles(statement, self.role.as_deref())?;
+                done()
+            }
             Statement::EvaluateSla { .. }
             | Statement::Backtest(_)
             | Statement::BacktestBaseline { .. }
             | Statement::ExplainAlert { .. }
             | Statement::Subscribe { .. } => Err(Error::Internal("it is planned as a query".to_owned())),
         }
+    }
+
+    /// Checks that what privileges are granted on is there.
+    fn check_granted(&self, statement: &RoleStatement, database: &Database) -> Result<()> {
+        let RoleStatement::Grant { privileges, .. } = statement else { return Ok(()) };
+        let definitions = database.catalog().definitions();
+        let snapshot = database.engine().snapshot();
+        for on in privileges.on() {
+            let On::Named { schema, name } = on else { continue };
+            let is_there = match Kind::of_word(schema) {
+                Some(kind) => definitions.get(kind, name).map(|_| true)?,
+                None if schema == PUBLIC => snapshot.table(name).is_some() || definitions.views.contains_key(name),
+                None => {
+                    crate::ops::find_in(schema, name).is_some()
+                        || crate::system::find(schema, name).is_some()
+                        || crate::report::VIEWS.iter().any(|view| schema == crate::ops::SCHEMA && view.name == name)
+                }
+            };
+            if !is_there {
+                let name = if schema == PUBLIC { name.clone() } else { format!("{schema}.{name}") };
+                return Err(Error::UndefinedTable { name, position: None, hint: None });
+            }
+        }
+        Ok(())
     }
 
     /// What a definition changes: the object that it makes, and the alerts that an SLO asks for.
@@ -212,6 +248,9 @@ impl Defining {
     ) -> Result<Object> {
         let mut object = Object::new(definition, version, now_ns(state), &self.actor)?;
         object.comment = old.and_then(|old| old.comment.clone());
+        // What it reads it will read with all rights, so its maker has to have them.
+        let rights = Rights::of(&definitions.roles, self.role.as_deref());
+        object.reads.iter().try_for_each(|read| rights.check(Privilege::Select, &On::read(read)))?;
         // Everything that it reads is there before it is put among the others.
         self.lowered(definitions, state, database, |lowering| check::references(&object, lowering))?;
         let itself = object.reference();
@@ -245,6 +284,9 @@ impl Defining {
             definitions,
             database,
             actor: &self.actor,
+            role: None,
+            rights: Rights::ALL,
+            inside: Cell::new(0),
         })
     }
 }

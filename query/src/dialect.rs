@@ -21,6 +21,7 @@ mod options;
 mod overriding;
 mod parts;
 mod promise;
+mod role;
 mod service;
 mod statement;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use parts::{Over, Parts, parts};
 #[cfg(test)]
 use promise::Target;
 pub(crate) use promise::{Percent, Sla, Slo, Window};
+pub(crate) use role::{Attributes, RoleStatement, Secret};
 #[cfg(test)]
 use service::Dependency;
 pub(crate) use service::{Service, TIER_MAX};

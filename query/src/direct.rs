@@ -91,6 +91,11 @@ impl Direct {
         Some(Direct { table, what, filter, limit, parameters })
     }
 
+    /// The table that it reads.
+    pub(crate) fn table(&self) -> &str {
+        &self.table.name
+    }
+
     /// Types of the parameters.
     pub(crate) fn parameters(&self) -> &[DataType] {
         &self.parameters

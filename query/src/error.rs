@@ -257,6 +257,12 @@ pub enum Error {
         /// Which operator asked for how much.
         message: String,
     },
+    /// Ask somebody who may, or for the right to (42501).
+    #[error("{what}")]
+    Denied {
+        /// The whole sentence: what is not allowed.
+        what: String,
+    },
     /// The storage engine refused.
     #[error(transparent)]
     Engine(#[from] plimsoll_engine::Error),

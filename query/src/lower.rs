@@ -1,5 +1,6 @@
 //! From parsed queries to logical plans, over the tables of one snapshot and the functions of one session.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::database::Settings;
 use crate::dialect::Kind;
 use crate::functions::{BUSINESS_TIME, BusinessTime, Missing, TIER_THRESHOLD, TierThreshold, most_similar};
 use crate::ops::{self, OpsSource};
+use crate::privilege::{On, Privilege, Rights};
 use crate::quality;
 use crate::relation;
 use crate::source::SnapshotTable;
@@ -60,6 +62,9 @@ pub(crate) use rewrite::{DOT_IS_ANY, HIDDEN, rewrite};
 /// Names that the planner itself gives a meaning to when they look like functions.
 const BUILT_IN: [&str; 5] = ["unnest", "unnest_outer", "make_map", "map", "grouping"];
 
+/// The schema of tables and views.
+pub(crate) const PUBLIC: &str = "public";
+
 /// Plans queries. `state` carries the time that `now()` gives.
 pub(crate) struct Lowering<'a> {
     pub(crate) settings: &'a Arc<Settings>,
@@ -70,6 +75,12 @@ pub(crate) struct Lowering<'a> {
     pub(crate) database: &'a Database,
     /// Who asks.
     pub(crate) actor: &'a Arc<str>,
+    /// The role whose rights count; all rights without.
+    pub(crate) role: Option<&'a Arc<str>>,
+    /// What it may do.
+    pub(crate) rights: Rights,
+    /// How deep in definitions a name is looked up: what these read is read with all rights.
+    pub(crate) inside: Cell<usize>,
 }
 
 impl Lowering<'_> {
@@ -114,6 +125,25 @@ impl Lowering<'_> {
         let condition = planner.sql_to_expr(condition, rows.schema(), &mut PlannerContext::new())?;
         check(&condition)?;
         self.analyze(rows.project([condition])?.build()?)
+    }
+
+    /// Checks the right to read something, unless a definition reads it.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(crate) fn check_may_read(&self, on: &On) -> Result<()> {
+        match self.inside.get() {
+            0 => self.rights.check(Privilege::Select, on),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks names up for a definition, with all rights.
+    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.inside.set(self.inside.get() + 1);
+        let done = work();
+        self.inside.set(self.inside.get() - 1);
+        done
     }
 
     /// Resolves types and coercions, so that the plan's schema is final.
@@ -205,31 +235,42 @@ impl ContextProvider for Lowering<'_> {
     fn get_table_source(&self, name: TableReference) -> datafusion::common::Result<Arc<dyn TableSource>> {
         let external = |e| DataFusionError::External(Box::new(e));
         let time_zone = &self.settings.time_zone;
+        let may_read = |schema: &str| self.check_may_read(&On::named(schema, name.table())).map_err(external);
         if let Some(table) = name.schema().and_then(|schema| system::find(schema, name.table())) {
+            may_read(name.schema().unwrap_or_default())?;
             return Ok(provider_as_source(Arc::new(SystemSource::new(table, self.database, time_zone))));
         }
         let with_id = name.schema() == Some(ops::WITH_ID);
         let schema = if with_id { Some(ops::SCHEMA) } else { name.schema() };
         if let Some(table) = schema.and_then(|schema| ops::find_in(schema, name.table())) {
+            may_read(schema.unwrap_or_default())?;
             return Ok(provider_as_source(Arc::new(OpsSource::new(table, with_id, self.database, time_zone))));
         }
         if name.schema() == Some(ops::SCHEMA)
-            && let Some(view) = crate::report::source(name.table(), self)
+            && let Some(view) = self.within(|| crate::report::source(name.table(), self))
         {
+            may_read(ops::SCHEMA)?;
             return view.map(provider_as_source).map_err(external);
         }
         if name.schema() == Some(quality::QUARANTINE) {
+            // Its rows are those that the table was to have.
+            may_read(PUBLIC)?;
             return quality::quarantine(name.table(), self).map_err(external);
         }
         if let Some(kind) = name.schema().and_then(Kind::of_schema) {
-            return relation::source(self, kind, name.table()).map_err(external);
+            may_read(kind.word())?;
+            return self.within(|| relation::source(self, kind, name.table())).map_err(external);
         }
         let view =
             || self.definitions.views.get(name.table()).filter(|_| matches!(name.schema(), None | Some("public")));
         match (self.table(&name), view()) {
-            (Ok(table), _) => Ok(provider_as_source(Arc::new(SnapshotTable::new(table, time_zone)))),
+            (Ok(table), _) => {
+                may_read(PUBLIC)?;
+                Ok(provider_as_source(Arc::new(SnapshotTable::new(table, time_zone))))
+            }
             (Err(_), Some(view)) => {
-                let plan = view.plan(self).map_err(external)?;
+                may_read(PUBLIC)?;
+                let plan = self.within(|| view.plan(self)).map_err(external)?;
                 Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
             }
             (Err(error), None) => Err(external(error)),
@@ -257,7 +298,12 @@ impl ContextProvider for Lowering<'_> {
         let schema = DFSchema::empty();
         let simplify = |arg| simplifier.coerce(add_seconds_to(arg)?, &schema).and_then(|arg| simplifier.simplify(arg));
         let args = args.into_iter().map(simplify).collect::<datafusion::common::Result<Vec<_>>>()?;
-        if let Some(answer) = relation::function(name, &args, self) {
+        relation::check_may_ask(name, &args, self).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let function_answer = match relation::reads_as_asked(name) {
+            true => relation::function(name, &args, self),
+            false => self.within(|| relation::function(name, &args, self)),
+        };
+        if let Some(answer) = function_answer {
             return answer.map(provider_as_source).map_err(|e| DataFusionError::External(Box::new(e)));
         }
         let Some(function) = function else {

@@ -23,9 +23,10 @@ use crate::delete::Delete;
 use crate::dialect;
 use crate::direct::{Direct, Means};
 use crate::insert::{self, Insert};
-use crate::lower::{HIDDEN, Lowering, Parameters, bind, output_names, rewrite, tables_of};
+use crate::lower::{HIDDEN, Lowering, PUBLIC, Parameters, bind, output_names, rewrite, tables_of};
 use crate::ops;
 use crate::options::ChangedOptions;
+use crate::privilege::{On, Privilege, Rights, schema_of};
 use crate::quality::ChangedRules;
 use crate::session::{OutputColumn, Prepared, blocking};
 use crate::source::{Pushing, RunSnapshot};
@@ -190,6 +191,14 @@ impl Plan {
         matches!(self, Plan::Direct(_) | Plan::ExplainDirect { .. })
     }
 
+    /// The table that a direct plan reads.
+    pub(crate) fn table_read_directly(&self) -> Option<&str> {
+        match self {
+            Plan::Direct(direct) | Plan::ExplainDirect { direct, .. } => Some(direct.table()),
+            _ => None,
+        }
+    }
+
     /// Runs a direct plan: its rows, and what whoever asked should know of them. `None` when this run has to go the long way.
     ///
     /// # Errors
@@ -285,7 +294,43 @@ impl Plan {
                 None => return Err(unsupported(&kind(statement.text()))),
             },
         };
+        plan.check_rights(ast, &lowering.rights)?;
         Ok((plan, columns, parameters.finish()))
+    }
+
+    /// Checks the rights to what a plan of SQL changes; what it reads has been checked when it was planned.
+    fn check_rights(&self, ast: &ast::Statement, rights: &Rights) -> Result<()> {
+        let on_table = |privilege, table: &str| rights.check(privilege, &On::named(PUBLIC, table));
+        let on_ops = |privilege, table: &str| rights.check(privilege, &On::named(ops::SCHEMA, table));
+        match self {
+            Plan::Insert(insert, _) => {
+                let also = match ast {
+                    ast::Statement::Insert(insert) if insert.on.is_some() => [Privilege::Insert, Privilege::Update],
+                    _ => [Privilege::Insert; 2],
+                };
+                also.into_iter().try_for_each(|privilege| match &insert.into {
+                    insert::Into::Table(target) => on_table(privilege, &target.table.name),
+                    insert::Into::Ops(writer) => on_ops(privilege, writer.table.name),
+                })
+            }
+            Plan::ChangeOps(changing, _) if changing.is_update() => on_ops(Privilege::Update, changing.table.name),
+            Plan::ChangeOps(changing, _) => on_ops(Privilege::Delete, changing.table.name),
+            Plan::Delete(delete, _) => on_table(Privilege::Delete, &delete.table.name),
+            Plan::CreateTable(_)
+            | Plan::AlterTable(_)
+            | Plan::AddColumns(_)
+            | Plan::ChangeRules(_)
+            | Plan::DropTable(_)
+            | Plan::CreateView { .. }
+            | Plan::DropView(_)
+            | Plan::Vacuum(_) => rights.check(Privilege::Create, &On::Schema(PUBLIC.to_owned())),
+            Plan::Rows(_)
+            | Plan::Direct(_)
+            | Plan::ExplainDirect { .. }
+            | Plan::Explain { .. }
+            | Plan::Define(_)
+            | Plan::Subscribe(_) => Ok(()),
+        }
     }
 
     /// Plans a statement of the dialect: EVALUATE is a query in other words.
@@ -301,9 +346,13 @@ impl Plan {
             let columns = columns(&query, &reading.plan);
             return Ok((Plan::Rows(reading), columns));
         }
+        check_dialect(dialect, &lowering.rights)?;
         let computed = match &**dialect {
+            // Its query of incidents is that of whoever asks.
             dialect::Statement::Backtest(backtest) => Some(crate::alert::backtest(backtest, lowering)),
-            dialect::Statement::ExplainAlert { name, at } => Some(crate::alert::explain(name, at, lowering)),
+            dialect::Statement::ExplainAlert { name, at } => {
+                Some(lowering.within(|| crate::alert::explain(name, at, lowering)))
+            }
             _ => None,
         };
         if let Some(computed) = computed {
@@ -322,7 +371,7 @@ impl Plan {
         if let dialect::Statement::Call(call) = &**dialect {
             crate::alert::Procedure::read(call).map_err(|error| error.shifted(statement.offset()))?;
         }
-        let defining = Defining::new(dialect, statement.offset(), lowering.settings, lowering.actor);
+        let defining = Defining::new(dialect, statement.offset(), lowering.settings, lowering.actor, lowering.role);
         let columns = defining.columns();
         Ok((Plan::Define(defining), columns))
     }
@@ -504,6 +553,51 @@ async fn insert_rows(
         first_row += rows;
     }
     Ok(stored)
+}
+
+/// Checks the rights that a statement of the dialect takes, besides those to what its queries read.
+///
+/// # Errors
+/// [`Error::Denied`].
+fn check_dialect(statement: &dialect::Statement, rights: &Rights) -> Result<()> {
+    use dialect::{Shown, Statement};
+    let makes = |kind| rights.check(Privilege::Create, &On::Schema(schema_of(kind).to_owned()));
+    let sees = |on| rights.check(Privilege::Select, &on);
+    match statement {
+        Statement::Create { object, .. } => makes(object.kind()),
+        Statement::AlterSet { kind, .. } | Statement::Comment { kind, .. } => makes(*kind),
+        Statement::Drop { kind, cascade, .. } => {
+            makes(*kind)?;
+            // What depends on it may be of any kind.
+            let mut others = dialect::Kind::all().filter(|_| *cascade);
+            others.try_for_each(makes)
+        }
+        Statement::Override(changed) => {
+            rights.check(Privilege::Override, &On::object(dialect::Kind::Baseline, &changed.baseline))
+        }
+        Statement::ShowCreate { of: Shown::Object(kind), name } | Statement::ShowLineage { kind, name } => {
+            sees(On::object(*kind, name))
+        }
+        Statement::ShowCreate { of: Shown::Table | Shown::View, name } => sees(On::named(PUBLIC, name)),
+        Statement::Backtest(backtest) => sees(On::object(dialect::Kind::Alert, &backtest.alert)),
+        Statement::ExplainAlert { name, .. } => sees(On::object(dialect::Kind::Alert, name)),
+        Statement::Subscribe { .. } => rights.check(Privilege::Subscribe, &On::Everything),
+        Statement::Call(call) => match call.name.as_str() {
+            "redeliver" | "enable_sink" => makes(dialect::Kind::Sink),
+            "release" | "purge_quarantine" | "reseal" => rights.check(Privilege::Restate, &On::Everything),
+            "rebaseline" => {
+                let named = call.arguments.iter().find(|argument| argument.name.as_deref() == Some("baseline"));
+                let baseline = match named.or(call.arguments.first()).map(|argument| &argument.value) {
+                    Some(dialect::Literal::Text(name)) => name.as_str(),
+                    _ => "",
+                };
+                rights.check(Privilege::Override, &On::object(dialect::Kind::Baseline, baseline))
+            }
+            _ => rights.check(Privilege::Ack, &On::Everything),
+        },
+        // Rows are checked where they are read, and roles where they are changed.
+        Statement::EvaluateSla { .. } | Statement::BacktestBaseline { .. } | Statement::Role(_) => Ok(()),
+    }
 }
 
 /// How often an UPDATE or DELETE reads its rows anew when others change them meanwhile.

@@ -1,5 +1,6 @@
 //! A session: the settings of one connection, and the two steps of a statement, prepare and run.
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use plimsoll_engine::{Engine, Options, Snapshot};
 use crate::catalog::Definitions;
 use crate::database::Settings;
 use crate::direct::Means;
-use crate::lower::{Lowering, declared_types, locate};
+use crate::lower::{Lowering, PUBLIC, declared_types, locate};
 use crate::ops::audit::{self, Deed};
 use crate::plan::Plan;
+use crate::privilege::{On, Privilege, Rights};
 use crate::source::{RunSnapshot, Shortfalls};
 use crate::stack::{OnDeepStack, STACK_BYTES, on_deep_stack};
 use crate::{Database, DatabaseOptions, Error, Result, Statement};
@@ -34,11 +36,13 @@ pub struct Session {
     name: Arc<str>,
     /// Who defines what it defines.
     user: Arc<str>,
+    /// Whose rights count; all rights without.
+    role: Option<Arc<str>>,
 }
 
 impl Session {
     pub(crate) fn new(database: Database, settings: Arc<Settings>) -> Session {
-        Session { database, settings, name: "".into(), user: "".into() }
+        Session { database, settings, name: "".into(), user: "".into(), role: None }
     }
 
     /// Says whose session this is, for `sys.queries`.
@@ -49,6 +53,11 @@ impl Session {
     /// Says who is at work: what is defined or entered carries the name.
     pub fn set_user(&mut self, user: &str) {
         self.user = user.into();
+    }
+
+    /// Says whose rights count from now on. A session that nothing was said to has all rights: it is the program's own.
+    pub fn set_role(&mut self, role: &str) {
+        self.role = Some(role.into());
     }
 
     /// Opens a data directory for use inside a program, without a server.
@@ -140,6 +149,9 @@ impl Session {
             definitions,
             database: &self.database,
             actor: &self.user,
+            role: self.role.as_ref(),
+            rights: self.rights(definitions),
+            inside: Cell::new(0),
         })
     }
 
@@ -186,9 +198,18 @@ impl Session {
         let snapshot = self.snapshot();
         let definitions = self.database.catalog().definitions();
         match Plan::direct(statement, &snapshot, &self.settings.time_zone, parameter_types) {
-            Some((plan, columns, parameters)) => Ok(self.prepared(statement, plan, columns, parameters, definitions)),
+            Some((plan, columns, parameters)) => {
+                let read = plan.table_read_directly().map(|table| On::named(PUBLIC, table));
+                read.map_or(Ok(()), |read| self.rights(&definitions).check(Privilege::Select, &read))?;
+                Ok(self.prepared(statement, plan, columns, parameters, definitions))
+            }
             None => self.prepare_the_long_way(statement, parameter_types, &snapshot, now_ns),
         }
+    }
+
+    /// What it may do, by the roles of some definitions.
+    pub(crate) fn rights(&self, definitions: &Definitions) -> Rights {
+        Rights::of(&definitions.roles, self.role.as_deref())
     }
 
     /// As [`Session::prepare`], by DataFusion.

@@ -78,6 +78,14 @@ impl Statement {
         &self.source[self.bytes.clone()]
     }
 
+    /// The statement's own text as others may see it: without passwords.
+    pub(crate) fn text_shown(&self) -> String {
+        match &self.form {
+            Form::Dialect(statement) if matches!(**statement, dialect::Statement::Role(_)) => statement.to_string(),
+            _ => self.text().to_owned(),
+        }
+    }
+
     /// Characters of the whole text before [`Statement::text`].
     pub fn offset(&self) -> usize {
         self.offset
@@ -146,8 +154,20 @@ fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str, actions: &Arc<expect::Ac
 /// A statement of the dialect, if `rest`, which begins at the parser's next token, begins with one; `offset` characters stand
 /// before it. The parser is then behind its last token.
 fn parse_dialect(parser: &mut Parser<'_>, rest: &str, offset: usize) -> Result<Option<dialect::Statement>> {
-    const FIRST: [&str; 10] =
-        ["alter", "backtest", "call", "comment", "create", "drop", "evaluate", "explain", "show", "subscribe"];
+    const FIRST: [&str; 12] = [
+        "alter",
+        "backtest",
+        "call",
+        "comment",
+        "create",
+        "drop",
+        "evaluate",
+        "explain",
+        "grant",
+        "revoke",
+        "show",
+        "subscribe",
+    ];
     let Token::Word(first) = &parser.peek_token_ref().token else { return Ok(None) };
     if !FIRST.iter().any(|word| first.value.eq_ignore_ascii_case(word)) {
         return Ok(None);

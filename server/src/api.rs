@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Extension, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -28,6 +28,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+
+use crate::gate::Caller;
 
 /// Bytes of a request with tickets.
 const TICKETS_BYTES_MAX: usize = 4 << 20;
@@ -78,6 +80,7 @@ impl Refused {
                 tracing::error!(%error, "a request failed in the server");
                 StatusCode::INTERNAL_SERVER_ERROR
             }
+            plimsoll_query::Error::Denied { .. } => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         };
         Refused(status, json!({ "error": error.to_string(), "hint": error.hint() }))
@@ -93,7 +96,7 @@ impl IntoResponse for Refused {
 
 async fn incidents(State(shared): App, request: Request) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
-    let actor = actor(&head.headers)?;
+    let actor = actor(&head.headers, head.extensions.get())?;
     let body = axum::body::to_bytes(body, TICKETS_BYTES_MAX).await.map_err(|_| {
         Refused::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has {TICKETS_BYTES_MAX} bytes at most"))
     })?;
@@ -119,8 +122,11 @@ async fn incidents(State(shared): App, request: Request) -> Result<Response, Ref
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], answer.to_string()).into_response())
 }
 
-/// Who sends a request, by its header `X-Actor`.
-fn actor(headers: &HeaderMap) -> Result<String, Refused> {
+/// Who sends a request: who has logged in, or by its header `X-Actor` where nobody has to.
+fn actor(headers: &HeaderMap, caller: Option<&Caller>) -> Result<String, Refused> {
+    if let Some(Caller(Some(user))) = caller {
+        return Ok(user.clone());
+    }
     match headers.get("x-actor").map(|name| name.to_str()) {
         None => Ok(ACTOR.to_owned()),
         Some(Ok(name)) if !name.is_empty() && name.len() <= ACTOR_BYTES_MAX => Ok(name.to_owned()),
@@ -168,7 +174,11 @@ struct Subscribe {
     min_interval: Option<String>,
 }
 
-async fn subscribe(State(shared): App, Query(asked): Query<Subscribe>) -> Result<Response, Refused> {
+async fn subscribe(
+    State(shared): App,
+    caller: Option<Extension<Caller>>,
+    Query(asked): Query<Subscribe>,
+) -> Result<Response, Refused> {
     let turn = turn(&shared)?;
     let mut text = format!("SUBSCRIBE TO ({}\n) WITH (snapshot = {}", asked.query, asked.snapshot.unwrap_or(true));
     if let Some(length) = &asked.min_interval {
@@ -177,7 +187,13 @@ async fn subscribe(State(shared): App, Query(asked): Query<Subscribe>) -> Result
     text.push(')');
     let mut session = shared.database.session();
     session.set_name("http subscribe");
-    session.set_user(ACTOR);
+    match caller {
+        Some(Extension(Caller(Some(user)))) => {
+            session.set_user(&user);
+            session.set_role(&user);
+        }
+        _ => session.set_user(ACTOR),
+    }
     let now_ns = shared.clock.now_ns();
     let statements = plimsoll_query::parse(&text).map_err(|error| Refused::of(&error))?;
     let [statement] = statements.as_slice() else {

@@ -27,6 +27,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether SQL clients encrypt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsMode {
+    /// As the client likes.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Always.
+    Require,
+}
+
 /// Everything that an operator can set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -36,6 +48,12 @@ pub struct Config {
     pub pg: SocketAddr,
     /// Where line protocol and `/metrics` are served.
     pub http: SocketAddr,
+    /// Whether SQL clients encrypt.
+    pub tls: TlsMode,
+    /// The certificate, with its chain, as PEM; one of our own making without.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key as PEM.
+    pub tls_key: Option<PathBuf>,
     /// How log lines look.
     pub log: LogFormat,
     /// Which log lines are written, in the syntax of `tracing-subscriber`'s filter.
@@ -102,6 +120,9 @@ impl Default for Config {
             data: PathBuf::from("./data"),
             pg: loopback(5433),
             http: loopback(8086),
+            tls: TlsMode::Auto,
+            tls_cert: None,
+            tls_key: None,
             log: LogFormat::Text,
             log_level: "info".to_owned(),
             stop_timeout: Duration::from_secs(10),
@@ -233,15 +254,27 @@ impl Config {
 
     /// Refuses values that are fine one by one but not together.
     fn check(&self) -> Result<(), ConfigError> {
-        for (key, addr) in [("pg", self.pg), ("http", self.http)] {
-            if !addr.ip().is_loopback() {
-                return Err(ConfigError::Conflict(not_loopback(key, addr)));
-            }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            let message =
+                "tls_cert and tls_key belong together: name both, or none for a certificate of the server's own";
+            return Err(ConfigError::Conflict(message.to_owned()));
         }
         if self.pg == self.http && self.pg.port() != 0 {
             return Err(ConfigError::Conflict(format!("pg and http cannot both listen on {}", self.pg)));
         }
         self.check_memtable()
+    }
+
+    /// Refuses addresses that other machines reach while everybody is let in.
+    ///
+    /// # Errors
+    /// [`ConfigError::Conflict`].
+    pub(crate) fn check_reach(&self, has_passwords: bool) -> Result<(), ConfigError> {
+        let mut open = [("pg", self.pg), ("http", self.http)].into_iter().filter(|(_, addr)| !addr.ip().is_loopback());
+        match open.next() {
+            Some((key, addr)) if !has_passwords => Err(ConfigError::Conflict(not_loopback(key, addr))),
+            _ => Ok(()),
+        }
     }
 
     fn check_memtable(&self) -> Result<(), ConfigError> {
@@ -269,7 +302,7 @@ impl Config {
 fn not_loopback(key: &str, addr: SocketAddr) -> String {
     format!(
         "{key} cannot listen on {addr}: no user has a password, so only this machine is trusted; \
-         use 127.0.0.1:{port} (and a tunnel, such as `ssh -L {port}:127.0.0.1:{port}`, from elsewhere)",
+         listen on 127.0.0.1:{port} and give one (CREATE USER name SUPERUSER PASSWORD '...'), then listen where you like",
         port = addr.port()
     )
 }

@@ -9,6 +9,7 @@ mod api;
 pub mod cli;
 pub mod config;
 mod error;
+mod gate;
 pub mod ingest;
 mod maintenance;
 mod notify;
@@ -17,6 +18,8 @@ pub mod pgwire;
 mod server;
 mod storage;
 mod telemetry;
+mod throttle;
+mod tls;
 
 pub use config::Config;
 pub use error::{Error, Result};

@@ -7,8 +7,8 @@
 //! socket ◄─ wire ◄─ columns ◄─ rows   a batch at a time, no further ahead than the client reads
 //! ```
 //!
-//! Messages are `pgwire`'s; the loop, the encoders and the errors are ours. Until users have passwords everyone is trusted,
-//! which is why the caller hands in a listener on a loopback address only.
+//! Messages are `pgwire`'s; the loop, the encoders and the errors are ours. Until a user has a password everyone who comes from
+//! this machine is trusted, and nobody else is let in.
 //!
 //! Invariants
 //! - A connection's state is its own: nothing that one client sets is seen by another.
@@ -23,9 +23,11 @@ mod command;
 mod connection;
 mod copy;
 mod extended;
+mod login;
 mod parameters;
 mod planning;
 mod rows;
+mod scram;
 mod session;
 mod settings;
 mod simple;
@@ -40,6 +42,7 @@ mod wire;
 mod zone;
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,10 +56,13 @@ use tokio_util::sync::CancellationToken;
 
 use cancel::Backends;
 use connection::Connection;
+use login::Door;
 use sqlstate::{SqlError, code};
-use startup::{Client, Purpose};
+use startup::{Asked, Client};
 use system::Times;
 use wire::{Reader, WireError, Writer};
+
+use crate::throttle::Throttle;
 
 pub(crate) use columns::{Format, RowEncoder};
 pub(crate) use zone::Zone;
@@ -100,6 +106,26 @@ impl Default for PgLimits {
     }
 }
 
+/// How clients are kept apart from those who only say that they are.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    /// What encrypted connections are served with; without, none are.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Refuse clients that do not encrypt.
+    pub tls_required: bool,
+    /// Failed log-ins by address.
+    pub(crate) throttle: Arc<Throttle>,
+}
+
+/// The first byte of a TLS handshake; no packet of PostgreSQL's protocol begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a client that is let in wants.
+enum Purpose {
+    Session(Box<Client>),
+    Cancel { pid: i32, secret: Vec<u8> },
+}
+
 /// Clients that may be on their way to a session at a time, besides those that have one.
 const ARRIVALS_MAX: usize = 64;
 
@@ -109,6 +135,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     started_ns: i64,
     limits: PgLimits,
+    security: Security,
     backends: Arc<Backends>,
     sessions: Arc<Semaphore>,
     /// Idle connections end.
@@ -123,7 +150,7 @@ impl Shared {
     }
 }
 
-/// Serves SQL clients on `listener`, which should be on a loopback address, until `shutdown` is cancelled. Then no more are
+/// Serves SQL clients on `listener` until `shutdown` is cancelled. Then no more are
 /// accepted, idle ones are told and closed, running statements get [`PgLimits::grace`] to finish, and it returns.
 ///
 /// # Errors
@@ -133,6 +160,7 @@ pub async fn serve(
     database: Database,
     clock: Arc<dyn Clock>,
     limits: PgLimits,
+    security: Security,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let shared = Arc::new(Shared {
@@ -144,6 +172,7 @@ pub async fn serve(
         stopping: shutdown.clone(),
         killed: CancellationToken::new(),
         limits,
+        security,
     });
     let arrivals = Arc::new(Semaphore::new(ARRIVALS_MAX));
     let mut connections = JoinSet::new();
@@ -151,7 +180,8 @@ pub async fn serve(
         tokio::select! {
             () = shutdown.cancelled() => break,
             arrival = accept(&listener, &arrivals) => {
-                connections.spawn(arrive(arrival.0, arrival.1, Arc::clone(&shared)));
+                let ((stream, from), place) = arrival;
+                connections.spawn(arrive(stream, from.ip(), place, Arc::clone(&shared)));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -165,11 +195,11 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     arrivals: &Arc<Semaphore>,
-) -> (TcpStream, Option<tokio::sync::OwnedSemaphorePermit>) {
+) -> ((TcpStream, SocketAddr), Option<tokio::sync::OwnedSemaphorePermit>) {
     let place = Arc::clone(arrivals).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok(arrival) => return (arrival, place),
             Err(error) => {
                 // Most often the process is out of file descriptors, and a connection that ends brings one back.
                 tracing::warn!(%error, "a SQL client could not be accepted");
@@ -192,27 +222,113 @@ async fn stop(mut connections: JoinSet<()>, shared: &Shared) {
 }
 
 /// One client, from its first byte to its last. Its place among the arrivals is free once it has a session.
-async fn arrive(stream: TcpStream, place: Option<tokio::sync::OwnedSemaphorePermit>, shared: Arc<Shared>) {
+async fn arrive(
+    stream: TcpStream,
+    from: IpAddr,
+    place: Option<tokio::sync::OwnedSemaphorePermit>,
+    shared: Arc<Shared>,
+) {
     // Small answers must not wait for more.
     let _ = stream.set_nodelay(true);
-    let (input, output) = stream.into_split();
-    let mut reader = Reader::new(Box::new(input) as Input, shared.limits.message_bytes_max);
-    let mut writer = Writer::new(Box::new(output) as Output);
-    let negotiation = tokio::time::timeout(shared.limits.startup_timeout, startup::negotiate(&mut reader, &mut writer));
-    let negotiated = tokio::select! {
-        negotiated = negotiation => negotiated,
+    let welcomed = tokio::time::timeout(shared.limits.startup_timeout, welcome(stream, from, &shared));
+    let welcomed = tokio::select! {
+        welcomed = welcomed => welcomed,
         () = shared.stopping.cancelled() => return,
     };
-    match negotiated {
-        Ok(Ok(Some(Purpose::Session(client)))) => {
+    // Else it left, or took too long.
+    let Ok(Some((reader, mut writer, outcome))) = welcomed else { return };
+    match outcome {
+        Ok(Some(Purpose::Session(client))) => {
             drop(place);
             session(reader, writer, &client, shared).await;
         }
-        Ok(Ok(Some(Purpose::Cancel { pid, secret }))) => shared.backends.cancel(pid, &secret),
-        Ok(Err(WireError::Protocol(error))) => refuse(writer, &error, &shared).await,
-        // Left, or took too long.
-        Ok(Ok(None) | Err(_)) | Err(_) => {}
+        Ok(Some(Purpose::Cancel { pid, secret })) => {
+            shared.backends.cancel(pid, &secret);
+            let _ = writer.shutdown().await;
+        }
+        Err(WireError::Protocol(error)) => refuse(writer, &error, &shared).await,
+        Ok(None) | Err(_) => {}
     }
+}
+
+/// A client with the two halves of its connection, and what it turned out to want.
+type Welcomed = (Reader<Input>, Writer<Output>, Result<Option<Purpose>, WireError>);
+
+/// Encrypts if the client wants that, and finds out what it wants and whether it is who it says; `None` when it leaves.
+async fn welcome(stream: TcpStream, from: IpAddr, shared: &Shared) -> Option<Welcomed> {
+    let bytes_max = shared.limits.message_bytes_max;
+    let mut first = [0];
+    if stream.peek(&mut first).await.ok()? == 0 {
+        return None;
+    }
+    let (mut reader, mut writer, is_encrypted, asked) = if first[0] == TLS_HANDSHAKE {
+        // A client that encrypts from its first byte on has to say what for: the port is none of HTTPS.
+        let encrypted = encrypt(stream, shared).await?;
+        if encrypted.get_ref().1.alpn_protocol() != Some(crate::tls::ALPN) {
+            return None;
+        }
+        let (reader, writer) = halves(tokio::io::split(encrypted), bytes_max);
+        (reader, writer, true, None)
+    } else {
+        let (input, output) = stream.into_split();
+        let (mut reader, mut writer) = (Reader::new(input, bytes_max), Writer::new(output));
+        let offers_tls = shared.security.tls.is_some();
+        match startup::negotiate(&mut reader, &mut writer, offers_tls).await {
+            Ok(Some(Asked::Encryption)) => {
+                let stream = reader.into_stream().reunite(writer.into_stream()).ok()?;
+                let encrypted = encrypt(stream, shared).await?;
+                let (reader, writer) = halves(tokio::io::split(encrypted), bytes_max);
+                (reader, writer, true, None)
+            }
+            asked => (reader.boxed(), writer.boxed(), false, Some(asked)),
+        }
+    };
+    let asked = match asked {
+        Some(asked) => asked,
+        None => startup::negotiate(&mut reader, &mut writer, false).await,
+    };
+    let outcome = match asked {
+        Ok(Some(Asked::Session(client))) if shared.security.tls_required && !is_encrypted => {
+            let message = format!("the server takes encrypted connections only, and user \"{}\" has none", client.user);
+            let error = SqlError::fatal(code::INVALID_AUTHORIZATION, message);
+            Err(WireError::Protocol(error.with_hint("Connect with sslmode=require.")))
+        }
+        Ok(Some(Asked::Session(client))) => {
+            let door = Door { database: &shared.database, throttle: &shared.security.throttle, from };
+            let now_ns = || shared.clock.now_ns();
+            let entered = door.enter(&client.user, now_ns, &mut reader, &mut writer).await;
+            entered.map(|entered| entered.then_some(Purpose::Session(client)))
+        }
+        Ok(Some(Asked::Cancel { pid, secret })) => Ok(Some(Purpose::Cancel { pid, secret })),
+        Ok(Some(Asked::Encryption)) => {
+            Err(WireError::Protocol(SqlError::protocol("the connection is encrypted already")))
+        }
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    Some((reader, writer, outcome))
+}
+
+/// The TLS handshake; `None` when it fails.
+async fn encrypt(stream: TcpStream, shared: &Shared) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let acceptor = tokio_rustls::TlsAcceptor::from(shared.security.tls.clone()?);
+    match acceptor.accept(stream).await {
+        Ok(encrypted) => Some(encrypted),
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
+fn halves<S>(
+    (input, output): (tokio::io::ReadHalf<S>, tokio::io::WriteHalf<S>),
+    bytes_max: usize,
+) -> (Reader<Input>, Writer<Output>)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    (Reader::new(Box::new(input), bytes_max), Writer::new(Box::new(output)))
 }
 
 async fn session(reader: Reader<Input>, writer: Writer<Output>, client: &Client, shared: Arc<Shared>) {

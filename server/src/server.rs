@@ -23,11 +23,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, TlsMode};
+use crate::gate::{self, Gate};
 use crate::ingest::{Ingest, IngestLimits};
 use crate::maintenance::Maintenance;
-use crate::pgwire::PgLimits;
-use crate::{Error, Result, alerting, api, ingest, pgwire, storage, telemetry};
+use crate::pgwire::{PgLimits, Security};
+use crate::{Error, Result, alerting, api, ingest, pgwire, storage, telemetry, tls};
 
 /// Time that the listeners get to close connections after their requests had theirs.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -56,6 +57,12 @@ impl Server {
     /// [`Error::InUse`], [`Error::Open`], [`Error::Listen`], [`Error::Io`], [`Error::Query`].
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Server> {
         let (engine, database) = open(config.clone()).await?;
+        config.check_reach(database.has_passwords())?;
+        let security = Security {
+            tls: tls::server_config(config)?,
+            tls_required: config.tls == TlsMode::Require,
+            ..Security::default()
+        };
         let pg = listen("pg", config.pg).await?;
         let http = listen("http", config.http).await?;
         let (pg_addr, http_addr) = (local_addr("pg", &pg)?, local_addr("http", &http)?);
@@ -64,12 +71,15 @@ impl Server {
             .map_err(|e| Error::Internal(format!("cannot start the maintenance thread: {e}")))?;
         let stopping = CancellationToken::new();
         let api = api::router(database.clone(), Arc::clone(&clock), stopping.clone());
-        let router = router(config, &database, &clock).merge(api);
+        let (gate_clock, throttle) = (Arc::clone(&clock), Arc::clone(&security.throttle));
+        let gate = Gate { database: database.clone(), throttle, clock: gate_clock };
+        let guarded = axum::middleware::from_fn_with_state(gate, gate::guard);
+        let router = router(config, &database, &clock).merge(api).layer(guarded);
         let mut listeners = JoinSet::new();
         listeners.spawn(serve_http(http, router, stopping.clone()));
         listeners.spawn(alerting::look(database.clone(), Arc::clone(&clock), stopping.clone()));
         listeners.spawn(alerting::deliver(database.clone(), Arc::clone(&clock), stopping.clone()));
-        listeners.spawn(pgwire::serve(pg, database.clone(), clock, pg_limits(config), stopping.clone()));
+        listeners.spawn(pgwire::serve(pg, database.clone(), clock, pg_limits(config), security, stopping.clone()));
         let (data, stop_timeout) = (config.data.clone(), config.stop_timeout);
         Ok(Server { pg_addr, http_addr, data, stop_timeout, engine, database, listeners, stopping, maintenance })
     }
@@ -168,5 +178,6 @@ async fn serve_http(listener: TcpListener, router: Router, stopping: Cancellatio
     let listener = listener.tap_io(|stream| {
         let _slower_but_fine = stream.set_nodelay(true);
     });
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
 }

@@ -10,5 +10,6 @@ mod killed;
 mod openslo;
 mod pg;
 mod push;
+mod roles;
 mod story;
 mod tidy;

@@ -12,6 +12,7 @@ use super::object::{Object, Stored, Version};
 use super::{Reference, View};
 use crate::dialect::{self, Kind};
 use crate::quality::{Rules, TableRules};
+use crate::roles::Role;
 use crate::{Error, Result};
 
 /// Name of the file in the data directory.
@@ -28,6 +29,8 @@ const VERSIONS: TableDefinition<'_, (&str, &str, u64), &str> = TableDefinition::
 
 /// What rows of a table have to satisfy: name of the table to its expectations, as JSON.
 const RULES: TableDefinition<'_, &str, &str> = TableDefinition::new("rules");
+/// Roles: name to what is known of it, as JSON.
+const ROLES: TableDefinition<'_, &str, &str> = TableDefinition::new("roles");
 
 /// Memory for its pages: definitions are few and small.
 const CACHE_BYTES: usize = 1 << 20;
@@ -47,6 +50,9 @@ pub(super) enum Change<'a> {
     Remove(&'a [Reference]),
     /// The expectations of a table in place of those before, be it none.
     PutRules(&'a str, &'a TableRules),
+    /// A role, new or changed.
+    PutRole(&'a Role),
+    RemoveRole(&'a str),
 }
 
 impl Store {
@@ -54,11 +60,12 @@ impl Store {
         Store { path: dir.join(CATALOG_NAME), database: None }
     }
 
-    /// All views, objects and expectations.
-    pub(super) fn load(&mut self) -> Result<(Vec<View>, Vec<Object>, Rules)> {
-        let (mut views, mut objects, mut rules) = (Vec::new(), Vec::new(), Rules::new());
+    /// All views, objects, expectations and roles.
+    #[expect(clippy::type_complexity, reason = "a list of each")]
+    pub(super) fn load(&mut self) -> Result<(Vec<View>, Vec<Object>, Rules, Vec<Role>)> {
+        let (mut views, mut objects, mut rules, mut roles) = (Vec::new(), Vec::new(), Rules::new(), Vec::new());
         if !self.path.exists() {
-            return Ok((views, objects, rules));
+            return Ok((views, objects, rules, roles));
         }
         let failed = failure(&self.path, "read");
         let read = self.database()?.begin_read().map_err(|e| failed(&e))?;
@@ -81,7 +88,13 @@ impl Store {
                 rules.insert(name.value().to_owned(), Arc::new(of_table));
             }
         }
-        Ok((views, objects, rules))
+        if let Some(table) = existing(read.open_table(ROLES)).map_err(|e| failed(&e))? {
+            for entry in table.iter().map_err(|e| failed(&e))? {
+                let (name, text) = entry.map_err(|e| failed(&e))?;
+                roles.push(Role::from_stored(name.value(), text.value()).map_err(|e| failed(&e))?);
+            }
+        }
+        Ok((views, objects, rules, roles))
     }
 
     /// The number of the newest version that a name has had, be it dropped since; 0 without one.
@@ -128,6 +141,7 @@ impl Store {
             let mut objects = write.open_table(OBJECTS).map_err(|e| failed(&e))?;
             let mut versions = write.open_table(VERSIONS).map_err(|e| failed(&e))?;
             let mut rules = write.open_table(RULES).map_err(|e| failed(&e))?;
+            let mut roles = write.open_table(ROLES).map_err(|e| failed(&e))?;
             for change in changes {
                 match change {
                     Change::PutView(view) => {
@@ -145,6 +159,10 @@ impl Store {
                         let text = serde_json::to_string(of_table).map_err(|e| failed(&e))?;
                         rules.insert(*table, text.as_str()).map_err(|e| failed(&e))?;
                     }
+                    Change::PutRole(role) => {
+                        roles.insert(role.name.as_str(), role.to_stored().as_str()).map_err(|e| failed(&e))?;
+                    }
+                    Change::RemoveRole(name) => drop(roles.remove(*name).map_err(|e| failed(&e))?),
                     Change::Remove(gone) => {
                         for reference in *gone {
                             match reference {

@@ -7,8 +7,8 @@ use super::cursor::Cursor;
 use super::expression::query_in_parentheses;
 use super::options::Known;
 use super::{
-    Alert, Backtest, Baseline, Calendar, Call, Kpi, Options, Override, Policy, Query, Service, Sink, Sla, Slo,
-    SyntaxError, joined, quoted, text_literal,
+    Alert, Backtest, Baseline, Calendar, Call, Kpi, Options, Override, Policy, Query, RoleStatement, Service, Sink,
+    Sla, Slo, SyntaxError, joined, quoted, text_literal,
 };
 
 type Result<T, E = SyntaxError> = std::result::Result<T, E>;
@@ -56,6 +56,8 @@ pub(crate) enum Statement {
     ExplainAlert { name: String, at: String },
     /// `SUBSCRIBE TO (query) [WITH (...)]`
     Subscribe { query: Query, options: Options },
+    /// Who there is, and what each may do.
+    Role(RoleStatement),
 }
 
 /// What `SHOW CREATE` shows.
@@ -94,6 +96,11 @@ const KINDS: [(&str, Kind); 9] = [
 ];
 
 impl Kind {
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = Kind> {
+        KINDS.iter().map(|(_, kind)| *kind)
+    }
+
     /// Its word, or words, in lower case.
     pub(crate) fn word(self) -> &'static str {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
@@ -140,6 +147,7 @@ impl Statement {
             | Statement::ExplainAlert { .. } => "SELECT",
             Statement::Call(_) => "CALL",
             Statement::Subscribe { .. } => "SUBSCRIBE",
+            Statement::Role(statement) => statement.tag(),
         }
     }
 }
@@ -246,10 +254,21 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
     match () {
         () if cursor.eat("create") => {
             let or_replace = cursor.eat_all(&["or", "replace"]);
+            if !or_replace && let Some(role) = RoleStatement::after_verb("create", cursor) {
+                return Some(role.map(Statement::Role));
+            }
             with_kind(cursor, |cursor, kind| definition(cursor, kind, or_replace))
         }
-        () if cursor.eat("alter") => with_kind(cursor, alter),
-        () if cursor.eat("drop") => with_kind(cursor, drop_objects),
+        () if cursor.eat("alter") => match RoleStatement::after_verb("alter", cursor) {
+            Some(role) => Some(role.map(Statement::Role)),
+            None => with_kind(cursor, alter),
+        },
+        () if cursor.eat("drop") => match RoleStatement::after_verb("drop", cursor) {
+            Some(role) => Some(role.map(Statement::Role)),
+            None => with_kind(cursor, drop_objects),
+        },
+        () if cursor.eat("grant") => Some(RoleStatement::grant(cursor).map(Statement::Role)),
+        () if cursor.eat("revoke") => Some(RoleStatement::revoke(cursor).map(Statement::Role)),
         () if cursor.eat_all(&["comment", "on"]) => with_kind(cursor, comment),
         () if cursor.eat_all(&["show", "create"]) => Some(show_create(cursor)),
         () if cursor.eat_all(&["show", "lineage"]) => Some(show_lineage(cursor)),
@@ -511,6 +530,7 @@ impl fmt::Display for Statement {
                 write!(f, "EXPLAIN ALERT {} AT {}", quoted(name), text_literal(at))
             }
             Statement::Subscribe { query, options } => write!(f, "SUBSCRIBE TO ({}){options}", query.text),
+            Statement::Role(statement) => write!(f, "{statement}"),
         }
     }
 }

@@ -146,15 +146,15 @@ fn instant(zone: &Arc<str>) -> datafusion::arrow::datatypes::DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.clone()))
 }
 
+/// A table, and names of columns: in a relation and in the table.
+type Columns = (Arc<TableSchema>, Vec<(String, String)>);
+
 /// What `DELETE FROM quarantine.TABLE` deletes from, and for each of the columns that name a row what it is called in the
 /// relation and in the table; `None` for another schema.
 ///
 /// # Errors
 /// [`Error::UndefinedTable`].
-pub(crate) fn delete_target(
-    name: &ObjectName,
-    lowering: &Lowering<'_>,
-) -> Result<Option<(Arc<TableSchema>, Vec<(String, String)>)>> {
+pub(crate) fn delete_target(name: &ObjectName, lowering: &Lowering<'_>) -> Result<Option<Columns>> {
     let [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(table)] = name.0.as_slice() else {
         return Ok(None);
     };

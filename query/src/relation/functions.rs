@@ -22,6 +22,7 @@ use crate::dialect::{self, Definition, Kind, quoted, text_literal};
 use crate::lower::Lowering;
 use crate::ops::audit;
 use crate::ops::incident::of_system;
+use crate::privilege::On;
 use crate::{Error, Result};
 
 use super::computed::Computed;
@@ -81,6 +82,35 @@ pub(crate) fn asks_of(function: &str) -> Option<Kind> {
         }
         _ => Kind::Slo,
     })
+}
+
+/// True for a function that is given a query: what this reads is read with the rights of whoever asks.
+pub(crate) fn reads_as_asked(function: &str) -> bool {
+    function == "backtest_alert"
+}
+
+/// Checks the right to ask a function of what its first argument names.
+///
+/// # Errors
+/// [`Error::Denied`].
+pub(crate) fn check_may_ask(function: &str, arguments: &[Expr], lowering: &Lowering<'_>) -> Result<()> {
+    if !is_function(function) {
+        return Ok(());
+    }
+    let name = match arguments.first() {
+        Some(Expr::Literal(value, _)) => value.try_as_str().flatten().unwrap_or_default(),
+        _ => "",
+    };
+    let on = match (asks_of(function), function) {
+        (Some(kind), _) => On::object(kind, name),
+        (None, "kpi_breaches" | "kpi_periods") => On::object(Kind::Kpi, name),
+        (None, "audit_head" | "audit_verify") => On::named(crate::ops::SCHEMA, "audit"),
+        (None, "cab_packet") => On::named(crate::ops::SCHEMA, "problem"),
+        (None, "chronic" | "incident_report" | "match_known_errors") => On::named(crate::ops::SCHEMA, "incident"),
+        // The others look at all KPIs.
+        (None, _) => On::Schema(Kind::Kpi.word().to_owned()),
+    };
+    lowering.check_may_read(&on)
 }
 
 /// The answer of a function; `None` when it is none of these.

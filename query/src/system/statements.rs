@@ -39,7 +39,7 @@ fn queries(database: &Database) -> Result<Vec<Row>> {
             Cell::count(id),
             Cell::text(&*running.session),
             Cell::Time(Some(running.started_ns)),
-            Cell::text(running.statement.text()),
+            Cell::text(running.statement.text_shown()),
         ]
     };
     Ok(database.running().list().into_iter().map(row).collect())

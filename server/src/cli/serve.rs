@@ -55,9 +55,11 @@ pub(super) async fn stop(server: Server, signals: &mut Signals) -> Result<()> {
 }
 
 fn announce(server: &Server) {
-    tracing::warn!(
-        "no user has a password: every program on this machine can read and write, and no other machine can connect"
-    );
+    if !server.database().has_passwords() {
+        tracing::warn!(
+            "no user has a password: every program on this machine can read and write, and no other machine can connect"
+        );
+    }
     tracing::info!(pg = %server.pg_addr, http = %server.http_addr, version = env!("CARGO_PKG_VERSION"), "ready");
     tracing::info!("connect with {}", psql_line(server.pg_addr));
 }

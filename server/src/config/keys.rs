@@ -8,7 +8,7 @@ use plimsoll_engine::Durability;
 use toml::Value;
 
 use super::units::{parse_duration, parse_size, print_duration};
-use super::{Config, LogFormat};
+use super::{Config, LogFormat, TlsMode};
 
 pub(super) struct Key {
     /// As in the file; a dot separates the section.
@@ -47,6 +47,27 @@ pub(super) const KEYS: &[Key] = &[
         allowed: ADDRESS,
         set: |c, v| set(&mut c.http, address(v)),
         show: |c| text(c.http),
+    },
+    Key {
+        name: "tls",
+        about: "Whether SQL clients encrypt: auto = as they like, require = all of them, off = none.",
+        allowed: "auto, off or require",
+        set: |c, v| set(&mut c.tls, one_of(v, &TLS_MODES)),
+        show: |c| text(TLS_MODES.iter().find(|(_, mode)| *mode == c.tls).map_or("auto", |(name, _)| name)),
+    },
+    Key {
+        name: "tls_cert",
+        about: "The certificate with its chain (PEM); empty = one that the server makes and keeps in the data directory.",
+        allowed: "a file",
+        set: |c, v| set(&mut c.tls_cert, Some(file(v))),
+        show: |c| path(c.tls_cert.as_deref()),
+    },
+    Key {
+        name: "tls_key",
+        about: "The key of tls_cert (PEM).",
+        allowed: "a file",
+        set: |c, v| set(&mut c.tls_key, Some(file(v))),
+        show: |c| path(c.tls_key.as_deref()),
     },
     Key {
         name: "log",
@@ -159,6 +180,8 @@ pub(super) const KEYS: &[Key] = &[
     },
 ];
 
+const TLS_MODES: [(&str, TlsMode); 3] = [("auto", TlsMode::Auto), ("off", TlsMode::Off), ("require", TlsMode::Require)];
+
 /// The key of this name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
@@ -198,6 +221,15 @@ fn set<T>(target: &mut T, value: Option<T>) -> Option<()> {
 
 fn text(value: impl Display) -> Value {
     Value::String(value.to_string())
+}
+
+/// A file that may be left out.
+fn file(value: &str) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(value))
+}
+
+fn path(path: Option<&std::path::Path>) -> Value {
+    text(path.unwrap_or(std::path::Path::new("")).display())
 }
 
 fn number(value: &str, min: usize, max: usize) -> Option<usize> {

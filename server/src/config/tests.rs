@@ -55,15 +55,19 @@ fn refusals_say_where_what_and_what_is_allowed() {
 #[test]
 fn only_loopback_while_nobody_has_a_password() {
     for open in ["0.0.0.0:8086", "192.168.1.7:8086", "[::]:8086"] {
-        let error = refusal(&format!("http = \"{open}\""));
+        let config = load(Some(&format!("http = \"{open}\"")), &[], &[]).expect("fine by itself");
+        let error = config.check_reach(false).expect_err("refused").to_string();
         assert!(error.contains("no user has a password"), "{error}");
+        assert_eq!(config.check_reach(true), Ok(()));
     }
-    assert!(load(Some("http = \"[::1]:8086\"\npg = \"localhost:0\""), &[], &[]).is_ok());
+    let loopback = load(Some("http = \"[::1]:8086\"\npg = \"localhost:0\""), &[], &[]).expect("fine");
+    assert_eq!(loopback.check_reach(false), Ok(()));
 }
 
 #[test]
 fn values_that_contradict_each_other_are_refused() {
     assert!(refusal("pg = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:1\"").contains("cannot both listen"));
+    assert!(refusal("tls_cert = \"a.pem\"").contains("belong together"));
     assert!(refusal("storage.memtable_flush = \"1GiB\"").contains("is larger than storage.memtable_limit"));
 }
 
@@ -73,6 +77,8 @@ fn what_is_printed_reads_back() {
     assert_eq!(load(Some(&config.to_toml()), &[], &[]), Ok(config.clone()));
     config.data = PathBuf::from("a \"b\"\\c");
     config.log = LogFormat::Json;
+    config.tls = TlsMode::Require;
+    (config.tls_cert, config.tls_key) = (Some("c.pem".into()), Some("k.pem".into()));
     config.query.memory_limit = Size::Bytes(123_456_789);
     config.storage.durability = Durability::Interval;
     config.stop_timeout = Duration::from_millis(1500);

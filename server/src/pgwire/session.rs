@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
 use pgwire::messages::response::{NotificationResponse, TransactionStatus};
-use plimsoll_query::{Database, Notification, PAYLOAD_BYTES_MAX};
+use plimsoll_query::{Database, Errand, Notification, PAYLOAD_BYTES_MAX};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -106,6 +106,7 @@ impl Session {
         let name = format!("{} {}", session.pid, session.user);
         session.query.set_name(&name);
         session.query.set_user(&session.user);
+        session.query.set_role(&session.user);
         session.follow_zone();
         session.news();
         session
@@ -189,6 +190,7 @@ impl Session {
             Command::ShowAll => self.show_all(),
             Command::Accept(tag) => Reply::tag(tag),
             Command::Listen(channel) => {
+                self.database.check_errand(&self.user, Errand::FollowEvents)?;
                 self.listening.insert(channel.clone());
                 self.inbox.get_or_insert_with(|| self.database.notifications());
                 Reply::tag("LISTEN")

@@ -23,6 +23,7 @@ pub(crate) mod code {
     pub(crate) const IN_FAILED_TRANSACTION: &str = "25P02";
     pub(crate) const INVALID_STATEMENT_NAME: &str = "26000";
     pub(crate) const INVALID_AUTHORIZATION: &str = "28000";
+    pub(crate) const INVALID_PASSWORD: &str = "28P01";
     pub(crate) const INVALID_CURSOR_NAME: &str = "34000";
     pub(crate) const INVALID_SAVEPOINT: &str = "3B001";
     pub(crate) const SYNTAX_ERROR: &str = "42601";
@@ -173,6 +174,7 @@ fn query_code(error: &plimsoll_query::Error) -> &'static str {
         }
         Error::Unsupported { .. } => code::FEATURE_NOT_SUPPORTED,
         Error::OutOfMemory { .. } => "53200",
+        Error::Denied { .. } => "42501",
         Error::Engine(error) => engine_code(error),
         _ => code::INTERNAL,
     }

@@ -1,8 +1,8 @@
 //! What a client says before its first statement: encryption, protocol version, who it is and what it wants set.
 //!
 //! ```text
-//! SSLRequest, GSSENCRequest ─► 'N'      CancelRequest ─► no answer, closed
-//! StartupMessage ─► [NegotiateProtocolVersion] AuthenticationOk ParameterStatus* BackendKeyData ReadyForQuery
+//! SSLRequest ─► 'S' and TLS, or 'N'     GSSENCRequest ─► 'N'     CancelRequest ─► no answer, closed
+//! StartupMessage ─► log-in ─► [NegotiateProtocolVersion] AuthenticationOk ParameterStatus* BackendKeyData ReadyForQuery
 //! ```
 //!
 //! The server holds one database, and takes it under any name that a client calls it: tools insist on a name, and refusing
@@ -10,11 +10,13 @@
 
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Output;
 use super::cancel::Cancel;
 use super::settings::{REPORTED, Settings};
 use super::sqlstate::{SqlError, code};
 use super::wire::{Opening, Reader, WireError, Writer};
-use super::{Input, Output};
 
 /// Newest minor version of protocol 3 that is spoken.
 const MINOR_NEWEST: u16 = 2;
@@ -29,34 +31,43 @@ pub(crate) struct Client {
     negotiate: Option<NegotiateProtocolVersion>,
 }
 
-/// What a connection turns out to be for.
-pub(crate) enum Purpose {
+/// What a client asks for.
+pub(crate) enum Asked {
+    /// TLS, and it has been told to go on.
+    Encryption,
+    /// A session, in the name of somebody who has not yet proved who he is.
     Session(Box<Client>),
+    /// That another connection stops what it does.
     Cancel { pid: i32, secret: Vec<u8> },
 }
 
-/// Talks to a client until it is known what it wants; `None` when it goes away.
-pub(crate) async fn negotiate(
-    reader: &mut Reader<Input>,
-    writer: &mut Writer<Output>,
-) -> Result<Option<Purpose>, WireError> {
+/// Talks to a client until it is known what it asks for; `None` when it goes away.
+pub(crate) async fn negotiate<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    reader: &mut Reader<R>,
+    writer: &mut Writer<W>,
+    offers_tls: bool,
+) -> Result<Option<Asked>, WireError> {
     // A client may ask for each kind of encryption once.
     for _ in 0..3 {
         match reader.opening().await? {
             None => return Ok(None),
-            Some(Opening::Ssl | Opening::Gss) => {
+            Some(opening @ (Opening::Ssl | Opening::Gss)) => {
                 // What follows in clear would be taken for what was encrypted.
                 if reader.has_more() {
                     let message = "received unencrypted data after encryption request";
                     return Err(WireError::Protocol(SqlError::protocol(message)));
                 }
-                writer.put_byte(b'N');
+                let encrypts = offers_tls && matches!(opening, Opening::Ssl);
+                writer.put_byte(if encrypts { b'S' } else { b'N' });
                 writer.flush().await?;
+                if encrypts {
+                    return Ok(Some(Asked::Encryption));
+                }
             }
-            Some(Opening::Cancel { pid, secret }) => return Ok(Some(Purpose::Cancel { pid, secret })),
+            Some(Opening::Cancel { pid, secret }) => return Ok(Some(Asked::Cancel { pid, secret })),
             Some(Opening::Startup { major, minor, parameters }) => {
                 let client = client(major, minor, parameters).map_err(WireError::Protocol)?;
-                return Ok(Some(Purpose::Session(Box::new(client))));
+                return Ok(Some(Asked::Session(Box::new(client))));
             }
         }
     }

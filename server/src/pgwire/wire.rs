@@ -25,6 +25,9 @@ const STARTUP_BYTES_MAX: usize = 10_000;
 /// Shortest and longest cancel request: a secret key has 4 to 256 bytes.
 const CANCEL_BYTES: std::ops::RangeInclusive<usize> = 16..=268;
 
+/// Longest answer to a question for a password.
+const PASSWORD_BYTES_MAX: usize = 8_192;
+
 /// Codes that stand where a startup packet has its version.
 const CANCEL_CODE: u32 = 80_877_102;
 const SSL_CODE: u32 = 80_877_103;
@@ -124,6 +127,39 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         std::future::pending::<()>().await;
     }
 
+    /// Reads an answer to a question for a password, and gives its body; `None` when the client closes.
+    pub(crate) async fn password(&mut self) -> Result<Option<BytesMut>, WireError> {
+        let Some(length) = self.peek_u32(1).await? else { return Ok(None) };
+        if self.buffer[0] != b'p' {
+            let message = format!("expected password response, got message type {}", self.buffer[0]);
+            return Err(WireError::Protocol(SqlError::protocol(message)));
+        }
+        let length = length as usize;
+        if !(4..=PASSWORD_BYTES_MAX).contains(&length) {
+            return Err(WireError::Protocol(SqlError::protocol("invalid length of password packet")));
+        }
+        if !self.fill_to(length + 1).await? {
+            return Ok(None);
+        }
+        let mut frame = self.buffer.split_to(length + 1);
+        frame.advance(5);
+        Ok(Some(frame))
+    }
+
+    /// The same over a stream whose kind no longer matters.
+    pub(crate) fn boxed(self) -> Reader<super::Input>
+    where
+        R: Send + 'static,
+    {
+        let Reader { stream, buffer, message_bytes_max } = self;
+        Reader { stream: Box::new(stream), buffer, message_bytes_max }
+    }
+
+    /// The stream itself; what was read ahead is gone.
+    pub(crate) fn into_stream(self) -> R {
+        self.stream
+    }
+
     /// True when a whole or partial message waits.
     pub(crate) fn has_more(&self) -> bool {
         !self.buffer.is_empty()
@@ -184,6 +220,19 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             self.stream.write_all_buf(&mut self.out).await?;
         }
         Ok(())
+    }
+
+    /// The same over a stream whose kind no longer matters.
+    pub(crate) fn boxed(self) -> Writer<super::Output>
+    where
+        W: Send + 'static,
+    {
+        Writer { stream: Box::new(self.stream), out: self.out }
+    }
+
+    /// The stream itself; what was queued is gone.
+    pub(crate) fn into_stream(self) -> W {
+        self.stream
     }
 
     /// Closes the writing direction.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plimsoll::pgwire::{PgLimits, serve};
+use plimsoll::pgwire::{PgLimits, Security, serve};
 use plimsoll_engine::env::Clock;
 use plimsoll_engine::{Engine, Options, Point, Value};
 use plimsoll_query::{Database, DatabaseOptions};
@@ -53,6 +53,10 @@ impl PgServer {
     }
 
     pub(crate) async fn start_with(limits: PgLimits) -> PgServer {
+        PgServer::start_secured(limits, Security::default()).await
+    }
+
+    pub(crate) async fn start_secured(limits: PgLimits, security: Security) -> PgServer {
         let dir = tempfile::tempdir().unwrap();
         let engine = Arc::new(Engine::open(dir.path(), Options::default()).unwrap());
         let database = Database::new(Arc::clone(&engine), &DatabaseOptions::default()).unwrap();
@@ -60,7 +64,7 @@ impl PgServer {
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let clock = Arc::new(StandingClock::default());
-        let served = tokio::spawn(serve(listener, database, clock.clone(), limits, shutdown.clone()));
+        let served = tokio::spawn(serve(listener, database, clock.clone(), limits, security, shutdown.clone()));
         PgServer { addr, engine, clock, shutdown, served, _dir: dir }
     }
 

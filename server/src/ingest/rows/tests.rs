@@ -129,12 +129,13 @@ fn most_lines_go_the_short_way() {
     let engine = engine();
     let remembered = Remembered::default();
     let body = b"m,t=a f=1i,g=1.5,h=t 1\nm,t=b f=-1i,g=2,h=f 1\nm,t=a f=2i,g=.5,h=true 2\nm,t=a g=7,f=3i\n";
-    let mut lines = Lines::new(engine.begin_write().unwrap(), &remembered, TIMES);
+    let mut lines = Lines::new(engine.begin_write().unwrap(), &remembered, None, TIMES);
     let mut reader = Reader::new(body, 0, Precision::Nanosecond);
     let everything = BatchLimits { lines_max: usize::MAX, bytes_max: usize::MAX };
     assert!(lines.read(&mut reader, everything, &mut Refused::default()));
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         assert_eq!(lines.known_row(line), Some(line.len() - 1), "{}", String::from_utf8_lossy(line));
     }
-    assert_eq!(lines.commit().unwrap(), 8);
+    let (stored, watched) = lines.commit().unwrap();
+    assert_eq!((stored, watched.len()), (8, 0));
 }

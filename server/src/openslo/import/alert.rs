@@ -22,7 +22,7 @@ impl<'a> Work<'a> {
         match word.to_lowercase().replace(['-', '_'], "").as_str() {
             "email" | "mail" if !options.contains("connector") => own.push("connector = 'email'".to_owned()),
             format if known.contains(&format) && !options.contains("format") => {
-                own.push(format!("format = '{format}'"))
+                own.push(format!("format = '{format}'"));
             }
             _ => {}
         }
