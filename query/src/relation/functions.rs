@@ -104,7 +104,7 @@ pub(crate) fn check_may_ask(function: &str, arguments: &[Expr], lowering: &Lower
     let on = match (asks_of(function), function) {
         (Some(kind), _) => On::object(kind, name),
         (None, "kpi_breaches" | "kpi_periods") => On::object(Kind::Kpi, name),
-        (None, "audit_head" | "audit_verify") => On::named(crate::ops::SCHEMA, "audit"),
+        (None, "audit_head" | "audit_verify") => On::named(crate::system::SCHEMA, "audit"),
         (None, "cab_packet") => On::named(crate::ops::SCHEMA, "problem"),
         (None, "chronic" | "incident_report" | "match_known_errors") => On::named(crate::ops::SCHEMA, "incident"),
         // The others look at all KPIs.
