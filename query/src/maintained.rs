@@ -41,7 +41,7 @@ use crate::relation::{Computed, Course, Scoring, Shape, TIME, baseline_of, step_
 use crate::session::{Session, blocking};
 use crate::{Database, Error, Result};
 use fitness::Source;
-use rows::{Difference, Layout, Measured};
+use rows::{Change, Difference, Layout, Measured};
 use scored::ScoredKpi;
 use scores::{Scores, Shelf};
 use source::KeptKpi;
@@ -64,10 +64,13 @@ const RESTATEMENTS_MAX: usize = 100_000;
 /// A touch of so many steps of a backfill is a backfill.
 const TOUCHED_STEPS_MAX: i64 = 16;
 
+/// More rows of a series than this, behind what its model has learned, are a history that it should have learned from.
+const LATE_MAX: usize = 100;
+
 /// What is kept of all KPIs.
 #[derive(Default)]
 pub(crate) struct Maintained {
-    kept: RwLock<Arc<BTreeMap<String, Arc<Kept>>>>,
+    kept: RwLock<BTreeMap<String, Arc<Kept>>>,
     /// Verdicts of their baselines, by KPI.
     scores: RwLock<BTreeMap<String, Arc<Scores>>>,
     /// Held by the one refresh.
@@ -142,6 +145,8 @@ struct Work {
 
 /// A KPI that is kept up.
 struct Fit {
+    /// Its query.
+    query: String,
     source: Source,
     layout: Layout,
     step_ns: i64,
@@ -211,7 +216,7 @@ impl Maintained {
 
     fn publish(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Kept>>)) {
         let mut all = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut all));
+        change(&mut all);
     }
 }
 
@@ -297,7 +302,11 @@ async fn score(
         }
     };
     let (engine, layout, store) = (database.engine().clone(), Arc::new(fit.layout.clone()), kept.store.clone());
-    if !late.is_empty() {
+    if scores.is_history(&late) {
+        // Models learn from it in its turn; what was said stays.
+        let _none_to_remove = std::fs::remove_file(&path);
+        scores = Scores::new(object.version, its.version);
+    } else if !late.is_empty() {
         let (engine, layout, store, course) = (engine.clone(), layout.clone(), store.clone(), course.clone());
         scores = blocking(move || {
             let shelf = Shelf { layout: &layout, store: &store, engine: &engine };
@@ -343,7 +352,7 @@ async fn score(
 /// What a step did: what is kept now, and what changed of what was kept.
 struct Done {
     kept: Kept,
-    changed: Vec<(rows::Key, Option<Measured>, Option<Measured>)>,
+    changed: Vec<Change>,
     cause: &'static str,
 }
 
@@ -489,7 +498,8 @@ fn fitness_of(object: &Object, session: &Session, now_ns: i64) -> Result<std::re
     let lateness_ns = span("lateness").unwrap_or(0);
     let idle_ns = span("idle_after").unwrap_or((2 * step_ns).max(60_000_000_000));
     let chunk_ns = step_ns.saturating_mul(STEP_BUCKETS);
-    Ok(Ok(Fit { source, layout, step_ns, lateness_ns, idle_ns, chunk_ns }))
+    let query = kpi.query.text.clone();
+    Ok(Ok(Fit { query, source, layout, step_ns, lateness_ns, idle_ns, chunk_ns }))
 }
 
 /// Computes what has become complete, and what was touched.
@@ -551,12 +561,12 @@ async fn bring_up(
     let mut kept = Kept { record: touches.up_to, until_ns: before.until_ns.max(until_ns), ..before.clone() };
     let mut changed = Vec::new();
     for (start_ns, end_ns) in stale {
-        changed.extend(reconcile(object, fit, &kept.store, start_ns, end_ns, session, now_ns).await?.1);
+        changed.extend(reconcile(object.version, fit, &kept.store, start_ns, end_ns, session, now_ns).await?.1);
     }
     let mut start_ns = before.until_ns;
     while start_ns < kept.until_ns {
         let end_ns = start_ns.saturating_add(fit.chunk_ns).min(kept.until_ns);
-        reconcile(object, fit, &kept.store, start_ns, end_ns, session, now_ns).await?;
+        reconcile(object.version, fit, &kept.store, start_ns, end_ns, session, now_ns).await?;
         start_ns = end_ns;
     }
     kept.written = engine.snapshot().last_record();
@@ -581,7 +591,8 @@ async fn go_back(
         return Ok(Some(Done { kept: Kept { from_ns: i64::MIN, ..before.clone() }, changed: Vec::new(), cause: "" }));
     }
     let start_ns = before.from_ns.saturating_sub(fit.chunk_ns).max(first_ns);
-    let (rows, changed) = reconcile(object, fit, &before.store, start_ns, before.from_ns, session, now_ns).await?;
+    let (rows, changed) =
+        reconcile(object.version, fit, &before.store, start_ns, before.from_ns, session, now_ns).await?;
     if rows < STEP_ROWS / 4 {
         fit.chunk_ns = fit.chunk_ns.saturating_mul(2);
     } else if rows > STEP_ROWS {
@@ -589,34 +600,31 @@ async fn go_back(
     }
     let kept = Kept { from_ns: start_ns, written: engine.snapshot().last_record(), ..before.clone() };
     // A row that was not kept before is none that was restated.
-    let changed = changed.into_iter().filter(|(_, before, _)| before.is_some()).collect();
+    let changed = changed.into_iter().filter(|change| change.before.is_some()).collect();
     Ok(Some(Done { kept, changed, cause: "recomputed" }))
 }
 
 /// Makes the kept rows of `[start, end)` those of the query. Gives how many there are, and what changed.
 async fn reconcile(
-    object: &Object,
+    version: u64,
     fit: &Fit,
     store: &str,
     start_ns: i64,
     end_ns: i64,
     session: &Session,
     now_ns: i64,
-) -> Result<(usize, Vec<(rows::Key, Option<Measured>, Option<Measured>)>)> {
-    let Definition::Kpi(kpi) = &object.definition else {
-        return Err(Error::Internal("a KPI that is none".to_owned()));
-    };
+) -> Result<(usize, Vec<Change>)> {
     let names =
         fit.layout.dimensions.iter().map(String::as_str).chain(fit.layout.measures.iter().map(|(name, _)| *name));
     let columns: Vec<String> = names.map(quoted).collect();
-    let mut text = format!("SELECT {TIME}, {} FROM ({}\n) AS kpi WHERE true", columns.join(", "), kpi.query.text);
+    let mut text = format!("SELECT {TIME}, {} FROM ({}\n) AS kpi WHERE true", columns.join(", "), fit.query);
     if start_ns > i64::MIN {
         text += &format!(" AND {TIME} >= '{}'", rfc3339(start_ns));
     }
     text += &format!(" AND {TIME} < '{}'", rfc3339(end_ns));
     let batches = session.rows_of(&text, now_ns).await?;
     let (engine, layout, store) = (session.database().engine().clone(), fit.layout.clone(), store.to_owned());
-    let version = i64::try_from(object.version).unwrap_or(i64::MAX);
+    let version = i64::try_from(version).unwrap_or(i64::MAX);
     blocking(move || {
         let computed = layout.rows(&batches)?;
         let kept = layout.kept(&store, &engine.snapshot(), start_ns, end_ns)?;
@@ -648,8 +656,8 @@ fn note(
                 database.maintained().publish_scores(name, None);
                 let _none_to_remove = std::fs::remove_file(scores::path(database.engine().dir(), name));
             }
-            let new_rows = changed.iter().filter(|(_, before, _)| before.is_none());
-            one.late.extend(new_rows.filter_map(|(key, _, after)| Some((key.clone(), after.clone()?))));
+            let new_rows = changed.iter().filter(|change| change.before.is_none());
+            one.late.extend(new_rows.filter_map(|change| Some((change.key.clone(), change.after.clone()?))));
             if let Ok(fit) = &one.fitness {
                 new.restated = restated(&fit.layout, &changed, cause);
             }
@@ -671,11 +679,7 @@ fn note(
     notes.push(new);
 }
 
-fn restated(
-    layout: &Layout,
-    changed: &[(rows::Key, Option<Measured>, Option<Measured>)],
-    cause: &str,
-) -> Vec<Restated> {
+fn restated(layout: &Layout, changed: &[Change], cause: &str) -> Vec<Restated> {
     let text = |measured: &Option<Measured>| {
         let numbers = layout.measures.iter().zip(measured.as_ref()?);
         let object: serde_json::Map<String, serde_json::Value> = numbers
@@ -687,7 +691,7 @@ fn restated(
         let all = layout.dimensions.iter().cloned().zip(of.iter().map(|text| text.clone().into()));
         serde_json::Value::Object(all.collect()).to_string()
     };
-    let one = |((time_ns, of), before, after): &(rows::Key, Option<Measured>, Option<Measured>)| Restated {
+    let one = |Change { key: (time_ns, of), before, after }: &Change| Restated {
         bucket_ns: *time_ns,
         dimensions: Some(dimensions(of)),
         before: text(before),
@@ -697,7 +701,7 @@ fn restated(
     let mut all: Vec<Restated> = changed.iter().take(RESTATED_MAX).map(one).collect();
     if let Some(first) = changed.get(RESTATED_MAX) {
         let cause = format!("{cause}, and {} rows more", changed.len() - RESTATED_MAX);
-        all.push(Restated { bucket_ns: first.0.0, dimensions: None, before: None, after: None, cause });
+        all.push(Restated { bucket_ns: first.key.0, dimensions: None, before: None, after: None, cause });
     }
     all
 }
@@ -764,12 +768,7 @@ fn restate(transaction: &mut Transaction<'_>, note: &Note) -> Result<()> {
         )?;
     }
     if !note.restated.is_empty() {
-        let held = transaction.held(table);
-        let over = held.rows().len().saturating_sub(RESTATEMENTS_MAX);
-        let oldest: Vec<u64> = held.rows().keys().take(over).copied().collect();
-        for number in oldest {
-            transaction.remove(table, number);
-        }
+        transaction.keep_newest(table, RESTATEMENTS_MAX);
     }
     Ok(())
 }

@@ -137,6 +137,11 @@ impl TableSchema {
         name.starts_with(TableSchema::INTERNAL)
     }
 
+    /// A table's name as people are shown it.
+    pub fn shown_name(name: &str) -> &str {
+        name.strip_prefix(TableSchema::INTERNAL).unwrap_or(name)
+    }
+
     /// True for an internal table: it is listed nowhere, and only [`Engine::begin_internal_write`] writes to it. A scan that names
     /// it reads it.
     ///

@@ -258,8 +258,15 @@ pub(super) struct Difference {
     pub(super) put: Vec<(Key, Measured)>,
     /// Rows that are not there any more.
     pub(super) gone: Vec<Key>,
-    /// What changed: before and after; `None` where there is no row.
-    pub(super) changed: Vec<(Key, Option<Measured>, Option<Measured>)>,
+    pub(super) changed: Vec<Change>,
+}
+
+/// What changed of a row; `None` where there is no row.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Change {
+    pub(super) key: Key,
+    pub(super) before: Option<Measured>,
+    pub(super) after: Option<Measured>,
 }
 
 impl Difference {
@@ -267,7 +274,7 @@ impl Difference {
         let mut difference = Difference::default();
         for (key, before) in kept.iter().filter(|(key, _)| !computed.contains_key(*key)) {
             difference.gone.push(key.clone());
-            difference.changed.push((key.clone(), Some(before.clone()), None));
+            difference.changed.push(Change { key: key.clone(), before: Some(before.clone()), after: None });
         }
         for (key, after) in computed {
             let before = kept.get(&key);
@@ -284,7 +291,8 @@ impl Difference {
             if before.is_some_and(|before| before.iter().zip(&after).any(|(old, new)| old.is_some() && new.is_none())) {
                 difference.gone.push(key.clone());
             }
-            difference.changed.push((key.clone(), before.cloned(), Some(after.clone())));
+            let change = Change { key: key.clone(), before: before.cloned(), after: Some(after.clone()) };
+            difference.changed.push(change);
             difference.put.push((key, after));
         }
         difference

@@ -11,7 +11,6 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session as DataFusionSession, TableProvider};
-use datafusion::common::internal_datafusion_err;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
@@ -19,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::source::{KeptKpi, Split};
 use crate::Result;
-use crate::relation::{Computed, Models, Scoring, Shape, TIME, external, in_order, narrowed};
+use crate::relation::{Computed, Models, Scoring, Shape, TIME, external, in_order, narrowed, session_state};
 use crate::source::RunSnapshot;
 
 /// The relation of such a KPI.
@@ -98,9 +97,7 @@ impl TableProvider for ScoredKpi {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        let any: &dyn std::any::Any = state.as_any();
-        let full = any.downcast_ref::<SessionState>();
-        let full = full.ok_or_else(|| internal_datafusion_err!("{self:?} is read outside of a session"))?;
+        let full = session_state(state, self.kept.name())?;
         match self.quick(full, filters).map_err(external)? {
             Some(quick) => quick.scan(state, projection, &[], None).await,
             None => {

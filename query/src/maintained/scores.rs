@@ -5,7 +5,7 @@
 //! are saved now and then; after a restart rows since then are scored again, which gives the same bits.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,6 +67,17 @@ impl Scores {
 
     pub(super) fn is_of(&self, kpi: u64, baseline: u64) -> bool {
         (self.kpi, self.baseline) == (kpi, baseline)
+    }
+
+    /// True for rows of which so many are behind what the model of their series has learned that it is to learn anew.
+    pub(super) fn is_history(&self, late: &Rows) -> bool {
+        let mut behind: BTreeMap<&[Option<String>], usize> = BTreeMap::new();
+        for (time_ns, dimensions) in late.keys() {
+            if self.models.get(dimensions).is_some_and(|model| !model.is_next(*time_ns)) {
+                *behind.entry(dimensions).or_default() += 1;
+            }
+        }
+        behind.values().any(|rows| *rows > super::LATE_MAX)
     }
 
     /// Scores rows, and keeps the verdicts beside them, but for rows that are `judged` already. A row that comes after later ones of

@@ -9,7 +9,6 @@ use datafusion::catalog::{Session as DataFusionSession, TableProvider};
 use datafusion::common::{Column, ScalarValue, internal_datafusion_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, cast, lit, when,
 };
@@ -21,7 +20,7 @@ use super::rows::EMPTY;
 use super::scores::Scores;
 use crate::lower::Lowering;
 use crate::plan::physical;
-use crate::relation::{Measure, Shape, TIME, VERDICT, external, known, narrowed};
+use crate::relation::{Measure, Shape, TIME, VERDICT, external, known, narrowed, session_state};
 use crate::source::{RunSnapshot, SnapshotTable};
 use crate::{Database, Result};
 
@@ -232,9 +231,7 @@ impl TableProvider for KeptKpi {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        let any: &dyn std::any::Any = state.as_any();
-        let full = any.downcast_ref::<SessionState>();
-        let full = full.ok_or_else(|| internal_datafusion_err!("kpi.{} is read outside of a session", self.name))?;
+        let full = session_state(state, &self.name)?;
         let run = full.config().get_extension::<RunSnapshot>();
         let run = run.ok_or_else(|| internal_datafusion_err!("a run has no snapshot"))?;
         let plan = self.plan(&run.snapshot).and_then(|plan| narrowed(plan, filters.iter())).map_err(external)?;

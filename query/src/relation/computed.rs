@@ -169,12 +169,22 @@ impl TableProvider for Computed {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        let any: &dyn std::any::Any = state.as_any();
-        let full = any.downcast_ref::<SessionState>();
-        let full = full.ok_or_else(|| internal_datafusion_err!("{} is read outside of a session", self.name))?;
+        let full = session_state(state, &self.name)?;
         let batch = Box::pin(self.rows(full, filters)).await.map_err(external)?;
         MemTable::try_new(self.schema.clone(), vec![vec![batch]])?.scan(state, projection, &[], None).await
     }
+}
+
+/// The state of the session in which a relation is read.
+///
+/// # Errors
+/// An internal error where there is none.
+pub(crate) fn session_state<'a>(
+    session: &'a dyn DataFusionSession,
+    relation: &str,
+) -> datafusion::common::Result<&'a SessionState> {
+    let any: &dyn std::any::Any = session.as_any();
+    any.downcast_ref().ok_or_else(|| internal_datafusion_err!("{relation} is read outside of a session"))
 }
 
 /// An error of ours on its way through DataFusion.

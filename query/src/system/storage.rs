@@ -1,6 +1,6 @@
 //! `sys.tables`, `sys.columns`, `sys.rollups`, `sys.tags`, `sys.segments`, `sys.encodings` and `sys.wal`: what is stored.
 
-use plimsoll_engine::{ColumnEncoding, ColumnKind, RollupStats, SegmentInfo, TableStats, Tier};
+use plimsoll_engine::{ColumnEncoding, ColumnKind, RollupStats, SegmentInfo, TableSchema, TableStats, Tier};
 
 use super::{Cell, Kind, Row, SystemColumn, SystemTable};
 use crate::{Database, Result};
@@ -185,7 +185,7 @@ fn tags(database: &Database) -> Result<Vec<Row>> {
 fn segments(database: &Database) -> Result<Vec<Row>> {
     let row = |segment: SegmentInfo| {
         vec![
-            Cell::text(segment.table),
+            Cell::text(TableSchema::shown_name(&segment.table)),
             Cell::text(segment.path.display().to_string()),
             Cell::count(segment.tier),
             Cell::count(segment.level),
@@ -203,7 +203,7 @@ fn segments(database: &Database) -> Result<Vec<Row>> {
 fn encodings(database: &Database) -> Result<Vec<Row>> {
     let row = |found: ColumnEncoding| {
         vec![
-            Cell::text(found.table),
+            Cell::text(TableSchema::shown_name(&found.table)),
             Cell::text(found.segment),
             Cell::text(found.column),
             Cell::text(found.encoding),
