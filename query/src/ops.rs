@@ -194,6 +194,13 @@ impl<'a> Named<'a> {
         }
     }
 
+    pub(crate) fn boolean(&self, column: &str) -> Option<bool> {
+        match self.value(column)? {
+            Value::Boolean(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
     fn value(&self, column: &str) -> Option<&'a Value> {
         self.row.get(self.table.position(column)?)?.as_ref()
     }

@@ -12,6 +12,7 @@ use crate::dialect::Query;
 use crate::lower::Lowering;
 use crate::relation::{Computed, plan_text};
 
+mod downtime;
 mod functions;
 mod known_error;
 mod periods;

@@ -20,8 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often the outbox is.
 const DELIVER_EVERY: Duration = Duration::from_millis(250);
 
-/// Attempts that are under way at one time.
-const ATTEMPTS_MAX: usize = 16;
+/// Attempts that are under way at one time, and those at one sink: one that is slow leaves room for the others.
+const ATTEMPTS_MAX: usize = 64;
+const ATTEMPTS_PER_SINK_MAX: usize = 8;
 
 /// Evaluates alerts until it has to stop.
 pub(crate) async fn look(
@@ -65,12 +66,15 @@ fn note(tick: &Tick) {
     }
 }
 
-/// What delivers the outbox, round by round.
+/// What delivers the outbox.
 pub(crate) struct Desk {
     database: Database,
     clock: Arc<dyn Clock>,
     courier: Arc<Courier>,
     breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
+    under_way: JoinSet<()>,
+    /// The events that are under way, with their sinks: the outbox gives them out until they are settled.
+    in_hand: BTreeMap<tokio::task::Id, (String, String)>,
 }
 
 impl Desk {
@@ -78,12 +82,17 @@ impl Desk {
     /// When there is no way to send anything.
     pub(crate) fn new(database: Database, clock: Arc<dyn Clock>) -> std::io::Result<Desk> {
         let courier = Arc::new(Courier::new().map_err(std::io::Error::other)?);
-        Ok(Desk { database, clock, courier, breakers: Arc::default() })
+        let (under_way, in_hand) = (JoinSet::new(), BTreeMap::new());
+        Ok(Desk { database, clock, courier, breakers: Arc::default(), under_way, in_hand })
     }
 
-    /// One attempt at each event that is due and whose sink takes any; waits until all have ended, since the outbox would give an
-    /// event in hand out a second time. Gives how many there were. Attempts that are dropped are made again.
-    pub(crate) async fn round(&self) -> usize {
+    /// Begins an attempt at each event that is due and whose sink takes any, and waits for none. Gives how many there were. Attempts
+    /// that are dropped are made again.
+    pub(crate) fn begin(&mut self) -> usize {
+        while let Some(ended) = self.under_way.try_join_next_with_id() {
+            self.put_down(&ended);
+        }
+        // Only now, so that what was settled meanwhile is not given out again.
         let due = match self.database.deliveries(self.clock.now_ns()) {
             Ok(due) => due,
             Err(error) => {
@@ -91,10 +100,13 @@ impl Desk {
                 return 0;
             }
         };
-        let mut under_way: JoinSet<()> = JoinSet::new();
+        let mut begun = 0;
         for delivery in due {
-            if under_way.len() >= ATTEMPTS_MAX {
-                break;
+            let event = (delivery.sink.clone(), delivery.event_id.clone());
+            let is_full = self.under_way.len() >= ATTEMPTS_MAX
+                || self.in_hand.values().filter(|(sink, _)| *sink == event.0).count() >= ATTEMPTS_PER_SINK_MAX;
+            if is_full || self.in_hand.values().any(|known| *known == event) {
+                continue;
             }
             let now_ns = self.clock.now_ns();
             if lock(&self.breakers).entry(delivery.sink.clone()).or_default().allows(now_ns).is_err() {
@@ -102,11 +114,28 @@ impl Desk {
             }
             let (database, clock) = (self.database.clone(), Arc::clone(&self.clock));
             let (courier, breakers) = (Arc::clone(&self.courier), Arc::clone(&self.breakers));
-            under_way.spawn(async move { attempt(&delivery, &courier, &breakers, &database, clock.as_ref()).await });
+            let attempt = async move { attempt(&delivery, &courier, &breakers, &database, clock.as_ref()).await };
+            self.in_hand.insert(self.under_way.spawn(attempt).id(), event);
+            begun += 1;
         }
-        let attempts = under_way.len();
-        while under_way.join_next().await.is_some() {}
-        attempts
+        begun
+    }
+
+    /// As [`Desk::begin`], and waits until all attempts have ended.
+    pub(crate) async fn round(&mut self) -> usize {
+        let begun = self.begin();
+        while let Some(ended) = self.under_way.join_next_with_id().await {
+            self.put_down(&ended);
+        }
+        begun
+    }
+
+    fn put_down(&mut self, ended: &Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        self.in_hand.remove(&id);
     }
 }
 
@@ -116,12 +145,9 @@ pub(crate) async fn deliver(
     clock: Arc<dyn Clock>,
     stopping: CancellationToken,
 ) -> std::io::Result<()> {
-    let desk = Desk::new(database, clock)?;
+    let mut desk = Desk::new(database, clock)?;
     while !rest(DELIVER_EVERY, &stopping).await {
-        tokio::select! {
-            _ = desk.round() => {}
-            () = stopping.cancelled() => break,
-        }
+        desk.begin();
     }
     Ok(())
 }

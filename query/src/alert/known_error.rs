@@ -3,9 +3,9 @@
 //! A signature is JSON, each part of it optional:
 //! `{"alert": "...", "service": "...", "labels": {...}, "direction": "above" | "below", "score_min": n, "score_max": n,
 //! "co_firing": ["alert", ...]}`. The alert (`*` stands for anything in it) and the service have to fit; the confidence is the share
-//! of all parts that do, and below a half there is no likeness.
+//! of all parts that do, times how often those who looked found such a likeness to be right, and below a half there is none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -36,6 +36,9 @@ pub(crate) struct KnownError {
     pub(crate) title: Option<String>,
     /// From 0.5 to 1.
     pub(crate) confidence: f64,
+    /// Incidents that were this error, and those that only looked like it.
+    pub(crate) right: i64,
+    pub(crate) wrong: i64,
     pub(crate) workaround: Option<String>,
     pub(crate) problem_id: Option<i64>,
 }
@@ -86,17 +89,21 @@ impl Seen {
     /// None, unless a built-in table is missing.
     pub(crate) fn known_errors(&self, database: &Database) -> Result<Vec<KnownError>> {
         let table = incident::built_in("known_error")?;
-        let firing = firing(database)?;
+        let (firing, feedback) = (firing(database)?, feedback(database)?);
         let mut found = Vec::new();
         for row in database.ops().rows(table).values() {
             let row = Named::new(table, row);
             let signature = row.text("signature").and_then(|text| serde_json::from_str::<Map<String, Json>>(text).ok());
             let (Some("open"), Some(signature)) = (row.text("state"), signature) else { continue };
-            if let Some(confidence) = self.fit(&signature, &firing) {
+            let (right, wrong) = row.integer("id").and_then(|id| feedback.get(&id)).copied().unwrap_or_default();
+            let fit = self.fit(&signature, &firing).map(|fit| fit * precision(right, wrong));
+            if let Some(confidence) = fit.filter(|confidence| *confidence >= CONFIDENCE_MIN) {
                 found.push(KnownError {
                     id: row.integer("id"),
                     title: row.text("title").map(str::to_owned),
                     confidence,
+                    right,
+                    wrong,
                     workaround: row.text("workaround").map(str::to_owned),
                     problem_id: row.integer("problem_id"),
                 });
@@ -146,6 +153,25 @@ impl Seen {
     }
 }
 
+/// How often a likeness is right, where one that was is assumed before the first: from 0 to 1.
+fn precision(right: i64, wrong: i64) -> f64 {
+    let right = right as f64 + 1.0;
+    right / (right + wrong as f64)
+}
+
+/// How often each known error was the one, and how often not.
+fn feedback(database: &Database) -> Result<BTreeMap<i64, (i64, i64)>> {
+    let table = incident::built_in("known_error_feedback")?;
+    let mut all: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    for row in database.ops().rows(table).values() {
+        let row = Named::new(table, row);
+        let (Some(id), Some(is_right)) = (row.integer("known_error_id"), row.boolean("is_right")) else { continue };
+        let (right, wrong) = all.entry(id).or_default();
+        *if is_right { right } else { wrong } += 1;
+    }
+    Ok(all)
+}
+
 /// The alerts of which an instance is open.
 fn firing(database: &Database) -> Result<BTreeSet<String>> {
     let table = incident::built_in("alert")?;
@@ -186,6 +212,13 @@ mod tests {
         );
         assert!(!fits("checkout") && !fits("*us") && !fits("eu*") && !fits("*eu*slow*"));
         assert!(!like("ab", "ab*b"), "the end is not counted twice");
+    }
+
+    #[test]
+    fn one_wrong_likeness_halves_the_confidence_and_right_ones_restore_it() {
+        assert_eq!(precision(0, 0), 1.0);
+        assert_eq!(precision(0, 1), 0.5);
+        assert_eq!(precision(3, 1), 0.8);
     }
 
     #[test]

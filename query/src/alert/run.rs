@@ -25,6 +25,9 @@ const PROGRESS_NS: i64 = 10 * super::MINUTE_NS;
 /// How long settled deliveries are kept, in nanoseconds.
 const KEEP_NS: i64 = 30 * 24 * 60 * super::MINUTE_NS;
 
+/// Changes of the states of alerts that are kept.
+const EVENTS_MAX: usize = 500_000;
+
 /// What one look did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tick {
@@ -77,7 +80,8 @@ impl Database {
     /// # Errors
     /// [`Error::Catalog`]. An alert that fails is noted in `sys.alert_run`, and the others go on.
     pub async fn tick(&self, now_ns: i64) -> Result<Tick> {
-        crate::maintained::refresh(self, now_ns).await?;
+        // Alerts are looked at also where KPIs cannot be brought up to date: their queries answer then.
+        let refreshed = crate::maintained::refresh(self, now_ns).await;
         let mut live = self.alerts().live.lock().await;
         let session = session(self);
         let definitions = self.catalog().definitions();
@@ -93,10 +97,11 @@ impl Database {
         });
         let due = schedule::due(turns, now_ns);
         let mut watermarks = Watermarks::new(&session, now_ns);
+        let mut shed = Vec::new();
         for Turn { name, tier, .. } in due {
             let Some(one) = live.get_mut(&name) else { continue };
             if schedule::is_shed(tier, started.elapsed()) {
-                tick.shed += 1;
+                shed.push(name);
                 continue;
             }
             let began = Instant::now();
@@ -107,14 +112,18 @@ impl Database {
                 tick.steps += steps;
             }
         }
+        tick.shed = shed.len();
         escalation::go_on(self, now_ns)?;
         (tick.escalated, tick.next_ns) = escalation::take(&session, now_ns).await?;
         crate::report::seal(&session, now_ns).await?;
         crate::report::keep(&session, now_ns).await?;
         self.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
             tickets::remind(transaction, &|name| live.get(name).map(|one| &one.watch))?;
+            shed.iter().try_for_each(|name| write_shed(transaction, name))?;
+            transaction.keep_newest(incident::built_in("alert_event")?, EVENTS_MAX);
             forget_settled(transaction)
         })?;
+        refreshed?;
         Ok(tick)
     }
 
@@ -145,7 +154,10 @@ fn follow_definitions(
         let runs = run_table()?;
         let run = database.ops().held(runs);
         let run = run.find(&["alert"], &[Value::Text(object.name.clone())]);
-        let told = run.and_then(|(_, row)| Named::new(runs, row).time_ns("evaluated_until"));
+        let run = run.map(|(_, row)| Named::new(runs, row));
+        let told = run.as_ref().and_then(|run| run.time_ns("evaluated_until"));
+        // What failed before a restart fails until it is seen to work.
+        let error = run.as_ref().and_then(|run| run.text("error")).map(str::to_owned);
         // A new alert sees as much of the past as it takes to fire at once.
         let since_ns = object.defined_ns.saturating_sub(watch.rule.hold_ns).saturating_sub(2 * watch.rule.step_ns);
         let until_ns = match live.get(&object.name) {
@@ -162,8 +174,8 @@ fn follow_definitions(
             until_ns,
             evaluated_ns: i64::MIN,
             written_ns: now_ns,
-            error: None,
-            failed_since_ns: None,
+            failed_since_ns: error.as_ref().and(run.as_ref()).and_then(|run| run.time_ns("failed_since")),
+            error,
         };
         live.insert(object.name.clone(), one);
     }
@@ -466,6 +478,16 @@ fn write_run(transaction: &mut Transaction<'_>, watch: &Watch, more: &[(&str, Op
         Some(number) => transaction.set(table, number, &values),
         None => transaction.insert(table, &values).map(|_| ()),
     }
+}
+
+/// Writes down that an alert was left for later.
+fn write_shed(transaction: &mut Transaction<'_>, name: &str) -> Result<()> {
+    let table = run_table()?;
+    let held = transaction.held(table);
+    let Some((number, row)) = held.find(&["alert"], &[Value::Text(name.to_owned())]) else { return Ok(()) };
+    let times = Named::new(table, row).integer("shed").unwrap_or(0).saturating_add(1);
+    let now = Some(Value::Time(transaction.now_ns()));
+    transaction.set(table, number, &[("shed", Some(Value::Integer(times))), ("shed_at", now)])
 }
 
 /// Notes that an alert fails, or no longer does.

@@ -30,6 +30,8 @@ enum Takes {
     Text,
     /// A text that is never shown again.
     Secret,
+    /// An address, of which a user, a password and parameters are not shown again.
+    Url,
     /// One of some words.
     Word(&'static [&'static str]),
     /// A length of time, such as `'5 min'`.
@@ -101,7 +103,7 @@ fn whose(kind: Kind) -> &'static str {
 
 /// The options of a kind.
 fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
-    use Takes::{Number, Secret, Span, Text, Truth, Whole, Word};
+    use Takes::{Number, Secret, Span, Text, Truth, Url, Whole, Word};
     match kind {
         Kind::Service => {
             &[("cost_per_minute", Number(0.0, f64::MAX)), ("currency", Text), ("match", Text), ("escalation", Text)]
@@ -144,7 +146,7 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
         Kind::Sla => &[("credits", Text), ("seal_after", Span), ("min_coverage", Number(0.0, 1.0))],
         Kind::Sink => &[
             ("connector", Word(&["webhook", "email"])),
-            ("url", Text),
+            ("url", Url),
             ("secret", Secret),
             ("secret_previous", Secret),
             ("token", Secret),
@@ -155,7 +157,7 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("max_age", Span),
             ("allow_private", Truth),
             ("allow_hosts", Text),
-            ("headers", Text),
+            ("headers", Secret),
             ("project", Text),
             ("host", Text),
             ("port", Whole(65_535)),
@@ -204,11 +206,16 @@ impl Options {
 
     /// Hides the values that are not to be shown.
     pub(super) fn mask(&mut self, kind: Kind) {
-        let is_secret =
-            |name: &str| known(kind).iter().any(|(known, takes)| *known == name && matches!(takes, Takes::Secret));
+        let takes = |name: &str| known(kind).iter().find(|(known, _)| *known == name).map(|(_, takes)| *takes);
+        // Where the receiver is told from others by its path alone, the path is the password.
+        let is_path_secret = self.text("format") == Some("slack");
         for (name, value) in &mut self.0 {
-            if is_secret(name) {
-                *value = OptionValue::Text("***".to_owned());
+            match (takes(name), &*value) {
+                (Some(Takes::Secret), _) => *value = OptionValue::Text("***".to_owned()),
+                (Some(Takes::Url), OptionValue::Text(url)) => {
+                    *value = OptionValue::Text(masked_url(url, is_path_secret));
+                }
+                _ => {}
             }
         }
     }
@@ -300,7 +307,7 @@ fn value(cursor: &mut Cursor<'_>, name: &str, takes: Takes) -> Result<OptionValu
         Err(cursor.error_at(&token, &format!("invalid value for option \"{name}\""), Some(hint)))
     };
     match takes {
-        Takes::Text | Takes::Secret | Takes::Span => match word_or_text(cursor) {
+        Takes::Text | Takes::Secret | Takes::Url | Takes::Span => match word_or_text(cursor) {
             Some(text) => Ok(OptionValue::Text(text)),
             None if matches!(takes, Takes::Span) => wrong(cursor, "It is a length of time such as '5 min'.".into()),
             None => wrong(cursor, "It is a text in quotes.".into()),
@@ -395,5 +402,35 @@ impl fmt::Display for OptionValue {
             OptionValue::Number(digits) => f.write_str(digits),
             OptionValue::Truth(truth) => write!(f, "{truth}"),
         }
+    }
+}
+
+/// An address without what lets people in: user and password, parameters, and the path where it is a password.
+fn masked_url(url: &str, hides_path: bool) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("***@{host}"));
+    let path = after.split(['?', '#']).next().unwrap_or_default();
+    let shown = match (hides_path && path.len() > 1, path.len() < after.len()) {
+        (true, _) => "/***".to_owned(),
+        (false, true) => format!("{path}?***"),
+        (false, false) => path.to_owned(),
+    };
+    format!("{scheme}://{host}{shown}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_what_lets_people_in() {
+        let shown = |url| masked_url(url, false);
+        assert_eq!(shown("https://desk.example.com/hook"), "https://desk.example.com/hook");
+        assert_eq!(shown("https://bob:pass@desk.example.com:8443"), "https://***@desk.example.com:8443");
+        assert_eq!(shown("https://desk.example.com/hook?token=abc#d"), "https://desk.example.com/hook?***");
+        assert_eq!(shown("http://desk?key=a/b@c"), "http://desk?***");
+        assert_eq!(masked_url("https://hooks.example.com/services/T0/B0/xyz", true), "https://hooks.example.com/***");
+        assert_eq!(shown("nonsense"), "nonsense");
     }
 }

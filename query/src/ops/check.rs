@@ -2,6 +2,7 @@
 
 use super::schema::{Check, Column, Default};
 use super::{Row, Table, Value};
+use crate::analysis::period::Period;
 use crate::analysis::recurrence::Recurring;
 use crate::{Error, Result};
 
@@ -58,6 +59,15 @@ fn violated(table: &Table, column: &Column, value: &Value, row: &Row) -> Option<
             .map(|_| "It is the name of a time zone, such as Europe/Berlin.".to_owned()),
         (Check::Day, Value::Text(text)) => {
             text.parse::<chrono::NaiveDate>().err().map(|_| "It is a day such as 2026-12-25.".to_owned())
+        }
+        (Check::Period, Value::Text(text)) => Period::parse(text, "UTC", None).err().map(|why| format!("{why}.")),
+        (Check::Query, Value::Text(text)) => {
+            crate::statement::query(&text.replace("{from}", "now()").replace("{to}", "now()")).err().map(|error| {
+                match error {
+                    Error::Internal(_) => "It is one query.".to_owned(),
+                    error => format!("It is one query: {error}."),
+                }
+            })
         }
         (Check::Recurrence, Value::Text(rule)) => {
             let start_ns = match table.position("starts_at").and_then(|at| row[at].as_ref()) {

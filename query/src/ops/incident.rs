@@ -244,25 +244,41 @@ pub(crate) fn tell(
     let now_ns = transaction.now_ns();
     let event_id = event_id(now_ns);
     let body = body(&incident, event, &event_id, sequence).to_string();
-    let id = incident.integer("id");
+    let of = incident.integer("id").map(|id| (id, sequence));
     for sink in sinks {
-        let values = [
-            ("event_id", Some(Value::Text(event_id.clone()))),
-            ("sink", Some(Value::Text(sink.clone()))),
-            ("incident_id", id.map(Value::Integer)),
-            ("sequence", Some(Value::Integer(sequence))),
-            ("event", Some(Value::Text(event.to_owned()))),
-            ("body", Some(Value::Text(body.clone()))),
-            ("next_at", Some(Value::Time(now_ns))),
-        ];
-        transaction.insert(tables.delivery, &values)?;
+        post(transaction, sink, of, event, &event_id, &body)?;
     }
     let set = [("sequence", Some(Value::Integer(sequence))), ("notified_at", Some(Value::Time(now_ns)))];
     transaction.set(tables.incident, number, &set)
 }
 
+/// Puts an event into the outbox, for one sink; `of` is the incident that it is of and which of its events it is.
+///
+/// # Errors
+/// Those of an insert.
+pub(crate) fn post(
+    transaction: &mut Transaction<'_>,
+    sink: &str,
+    of: Option<(i64, i64)>,
+    event: &str,
+    event_id: &str,
+    body: &str,
+) -> Result<()> {
+    let text = |text: &str| Some(Value::Text(text.to_owned()));
+    let values = [
+        ("event_id", text(event_id)),
+        ("sink", text(sink)),
+        ("incident_id", of.map(|(id, _)| Value::Integer(id))),
+        ("sequence", of.map(|(_, sequence)| Value::Integer(sequence))),
+        ("event", text(event)),
+        ("body", text(body)),
+        ("next_at", Some(Value::Time(transaction.now_ns()))),
+    ];
+    transaction.insert(of_system("delivery")?, &values).map(|_| ())
+}
+
 /// A name of an event: a UUID of version 7 (RFC 9562), which sorts by time.
-fn event_id(now_ns: i64) -> String {
+pub(crate) fn event_id(now_ns: i64) -> String {
     let now_ns = now_ns.max(0);
     let seconds = u64::try_from(now_ns / 1_000_000_000).unwrap_or(0);
     let nanos = u32::try_from(now_ns % 1_000_000_000).unwrap_or(0);

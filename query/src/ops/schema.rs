@@ -88,6 +88,10 @@ pub(crate) enum Check {
     Json,
     Zone,
     Day,
+    /// The length of a period of the calendar.
+    Period,
+    /// One query, in which `{from}` and `{to}` stand for instants.
+    Query,
     /// A rule of RFC 5545.
     Recurrence,
 }
@@ -377,6 +381,22 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         schema: SCHEMA,
+        name: "known_error_feedback",
+        about: "whether an incident was the known error that it looked like",
+        columns: &[
+            column("incident_id", Type::Integer, Default::Required, Check::Any, "the incident"),
+            column("known_error_id", Type::Integer, Default::Required, Check::Any, "the known error"),
+            column("is_right", Type::Boolean, Default::Required, Check::Any, "whether it was this one"),
+            text("note", "what is to be said of it"),
+            at("at", "when this was found"),
+            actor("who says so"),
+        ],
+        unique: &[&["incident_id", "known_error_id"]],
+        first: &[],
+        is_kept: false,
+    },
+    Table {
+        schema: SCHEMA,
         name: "rca",
         about: "why an incident happened",
         columns: &[
@@ -566,11 +586,18 @@ pub(crate) const TABLES: &[Table] = &[
         about: "a query whose answer is kept when a period is over",
         columns: &[
             needed("name", "its name"),
-            needed("query", "the query; {from} and {to} stand for the period"),
-            column("period", Type::Text, Default::Text("1 month"), Check::Any, "how long a period is"),
+            column(
+                "query",
+                Type::Text,
+                Default::Required,
+                Check::Query,
+                "the query; {from} and {to} stand for the period",
+            ),
+            column("period", Type::Text, Default::Text("1 month"), Check::Period, "how long a period is"),
             column("zone", Type::Text, Default::Text("UTC"), Check::Zone, "by whose clocks a period begins"),
             actor("who wants it"),
             at("entered_at", "when it was entered; periods that were over then are not kept"),
+            text("sink", "who is told of each answer, if anybody"),
         ],
         unique: &[&["name"]],
         first: &[],
@@ -745,6 +772,8 @@ pub(crate) const TABLES: &[Table] = &[
             column("seconds", Type::Float, Default::Null, Check::Any, "how long it took"),
             text("error", "why it failed"),
             time("failed_since", "since when it fails"),
+            integer("shed", "how often it was left for later because there was not time for all"),
+            time("shed_at", "when that was last"),
         ],
         unique: &[&["alert"]],
         first: &[],

@@ -123,6 +123,16 @@ impl<'a> Transaction<'a> {
         draft.held.replace_all(rows)
     }
 
+    /// Removes the oldest rows of a table beyond so many.
+    pub(crate) fn keep_newest(&mut self, table: &'static Table, most: usize) {
+        let held = self.held(table);
+        let over = held.rows().len().saturating_sub(most);
+        let oldest: Vec<u64> = held.rows().keys().take(over).copied().collect();
+        for number in oldest {
+            self.remove(table, number);
+        }
+    }
+
     /// Removes a row. Gives whether there was one.
     pub(crate) fn remove(&mut self, table: &'static Table, number: u64) -> bool {
         let draft = self.draft(table);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 
+use super::downtime::seconds_open;
 use super::planned;
 use crate::dialect::{Definition, Kind, quoted, text_literal};
 use crate::lower::Lowering;
@@ -202,14 +203,13 @@ pub(crate) fn packet(id: i64, lowering: &Lowering<'_>) -> Result<Arc<dyn TablePr
     let service = row.text("service").map_or("NULL::text".to_owned(), text_literal);
     let alert = row.text("alert").map_or("NULL::text".to_owned(), text_literal);
     let of = format!("(i.problem_id = {id} OR (i.service = {service} AND i.alert = {alert}))");
-    let minutes = "sum(extract(epoch FROM COALESCE(i.resolved_at, now()) - i.opened_at)) / 60";
+    let open = seconds_open("0", "'1700-01-01'::timestamptz", "now()", &of);
     let counted = |place: usize, item: &str, value: &str| {
         format!("SELECT {place} AS place, '{item}' AS item, ({value})::text AS value FROM ops.incident AS i WHERE {of}")
     };
     let cost = format!(
-        "SELECT 6 AS place, 'cost' AS item, concat(round(({minutes} * max(s.cost_per_minute::float8))::numeric, 2), ' ', max(s.currency)) \
-         AS value FROM ops.incident AS i JOIN ops.service AS s ON s.name = i.service WHERE {of} AND s.cost_per_minute IS NOT NULL \
-         HAVING count(*) > 0"
+        "SELECT 6 AS place, 'cost' AS item, concat(round((o.seconds / 60 * s.cost_per_minute::float8)::numeric, 2), ' ', s.currency) \
+         AS value FROM ({open}) AS o CROSS JOIN ops.service AS s WHERE s.name = {service} AND s.cost_per_minute IS NOT NULL"
     );
     let mut parts = vec![
         format!("SELECT 0 AS place, 'problem' AS item, title AS value FROM ops.problem WHERE id = {id}"),
@@ -217,7 +217,9 @@ pub(crate) fn packet(id: i64, lowering: &Lowering<'_>) -> Result<Arc<dyn TablePr
         format!("SELECT 2 AS place, 'service' AS item, service AS value FROM ops.problem WHERE id = {id}"),
         counted(3, "recurrences", "count(*) + COALESCE(sum(i.reopened), 0)"),
         counted(4, "incidents", "string_agg(i.id::text, ', ')"),
-        counted(5, "minutes", &format!("round(({minutes})::numeric, 1)")),
+        format!(
+            "SELECT 5 AS place, 'minutes' AS item, round((o.seconds / 60)::numeric, 1)::text AS value FROM ({open}) AS o"
+        ),
         cost,
         counted(7, "least budget remaining", "min(i.budget_remaining)"),
         counted(8, "first", "min(i.opened_at)"),

@@ -27,6 +27,8 @@ pub(crate) fn matches(id: i64, lowering: &Lowering<'_>) -> Result<Computed> {
         Field::new("confidence", DataType::Float64, false),
         Field::new("workaround", DataType::Utf8, true),
         Field::new("problem_id", DataType::Int64, true),
+        Field::new("right", DataType::Int64, false),
+        Field::new("wrong", DataType::Int64, false),
     ]));
     Ok(Computed::new("match_known_errors", schema.clone(), Vec::new(), Vec::new(), move |_, _| {
         let found = seen.known_errors(&database)?;
@@ -41,6 +43,8 @@ pub(crate) fn matches(id: i64, lowering: &Lowering<'_>) -> Result<Computed> {
             Arc::new(Float64Array::from_iter_values(found.iter().map(|error| error.confidence))),
             texts(|error| error.workaround.as_deref()),
             numbers(|error| error.problem_id),
+            numbers(|error| Some(error.right)),
+            numbers(|error| Some(error.wrong)),
         ];
         RecordBatch::try_new(schema.clone(), columns).map_err(|error| Error::from(DataFusionError::from(error)))
     }))

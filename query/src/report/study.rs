@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 
+use super::downtime::seconds_open;
 use super::planned;
 use crate::catalog::Object;
 use crate::dialect::{Baseline, Definition, Kind, quoted, text_literal};
@@ -250,17 +251,14 @@ pub(crate) fn downtime_cost(
     let option = |name: &str| object.definition.option_text(name);
     let cost = option("cost_per_minute").map_or("NULL".to_owned(), str::to_owned);
     let currency = option("currency").map_or("NULL::text".to_owned(), text_literal);
-    let (from, to) = (instant(start_ns), instant(end_ns));
+    let test = format!("i.service = {}", text_literal(service));
     planned(
         "downtime_cost",
         format!(
-            "SELECT {name} AS service, count(*) AS incidents, COALESCE(sum(seconds), 0)::float8 / 60 AS minutes, \
-             COALESCE(sum(seconds), 0)::float8 / 60 * {cost}::float8 AS cost, {currency} AS currency FROM ( \
-             SELECT greatest(extract(epoch FROM e - greatest(s, COALESCE(seen, s))), 0) AS seconds FROM ( \
-             SELECT s, e, max(e) OVER (ORDER BY s, e ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS seen FROM ( \
-             SELECT greatest(opened_at, {from}) AS s, least(COALESCE(resolved_at, now()), {to}) AS e FROM ops.incident \
-             WHERE service = {name} AND opened_at < {to} AND COALESCE(resolved_at, now()) > {from}) AS open) AS ordered) AS parts",
+            "SELECT {name} AS service, COALESCE(sum(incidents), 0)::bigint AS incidents, COALESCE(sum(seconds), 0)::float8 / 60 AS minutes, \
+             COALESCE(sum(seconds), 0)::float8 / 60 * {cost}::float8 AS cost, {currency} AS currency FROM ({open}) AS parts",
             name = text_literal(service),
+            open = seconds_open("i.service", &instant(start_ns), &instant(end_ns), &test),
         ),
         lowering,
     )

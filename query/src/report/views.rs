@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::catalog::TableProvider;
 
+use super::downtime::seconds_open;
 use crate::Result;
 use crate::catalog::Definitions;
 use crate::dialect::{Definition, Kind, quoted, text_literal};
@@ -183,20 +184,19 @@ pub(crate) const VIEWS: &[BuiltInView] = &[
             ("sla_breaches", Integer),
         ],
         text: |_| {
-            // How long an incident was open within a time.
             let minutes = |from: &str, to: &str| {
-                format!(
-                    "sum(GREATEST(extract(epoch FROM LEAST(COALESCE(resolved_at, now()), {to}) - GREATEST(opened_at, {from})), 0)) / 60"
-                )
+                let open = seconds_open("i.service", from, to, "i.service IS NOT NULL");
+                format!("(SELECT of AS service, seconds / 60 AS minutes FROM ({open}) AS open)")
             };
             let (now, month, before) = ("now()", "now() - INTERVAL '30 days'", "now() - INTERVAL '60 days'");
             format!(
-                "SELECT s.name AS service, s.tier, COALESCE(i.minutes, 0) AS minutes_down, COALESCE(i.earlier, 0) AS minutes_down_before, \
-                 COALESCE(i.minutes, 0) * s.cost_per_minute::float8 AS cost, COALESCE(i.earlier, 0) * s.cost_per_minute::float8 AS cost_before, \
-                 s.currency, CASE WHEN COALESCE(i.minutes, 0) > COALESCE(i.earlier, 0) THEN 'worse' \
-                 WHEN COALESCE(i.minutes, 0) < COALESCE(i.earlier, 0) THEN 'better' ELSE 'same' END AS trend, \
+                "SELECT s.name AS service, s.tier, COALESCE(m.minutes, 0) AS minutes_down, COALESCE(e.minutes, 0) AS minutes_down_before, \
+                 COALESCE(m.minutes, 0) * s.cost_per_minute::float8 AS cost, COALESCE(e.minutes, 0) * s.cost_per_minute::float8 AS cost_before, \
+                 s.currency, CASE WHEN COALESCE(m.minutes, 0) > COALESCE(e.minutes, 0) THEN 'worse' \
+                 WHEN COALESCE(m.minutes, 0) < COALESCE(e.minutes, 0) THEN 'better' ELSE 'same' END AS trend, \
                  COALESCE(i.incidents, 0) AS incidents, COALESCE(b.breaches, 0) AS sla_breaches FROM ops.service AS s \
-                 LEFT JOIN (SELECT service, {} AS minutes, {} AS earlier, count(*) FILTER (WHERE opened_at > {month}) AS incidents \
+                 LEFT JOIN {} AS m ON m.service = s.name LEFT JOIN {} AS e ON e.service = s.name \
+                 LEFT JOIN (SELECT service, count(*) FILTER (WHERE opened_at > {month}) AS incidents \
                  FROM ops.incident GROUP BY service) AS i ON i.service = s.name \
                  LEFT JOIN (SELECT o.service, count(*) AS breaches FROM ops.v_sla AS a JOIN ops.v_slo AS o ON o.slo = a.target \
                  WHERE a.status = 'breach' AND a.period_end > {month} GROUP BY o.service) AS b ON b.service = s.name \

@@ -67,6 +67,7 @@ impl Courier {
     async fn webhook(&self, delivery: &Delivery, url: &Url, format: Format, now_ns: i64) -> Answer {
         match plan(&delivery.target, url, format, &delivery.body, delivery.created_ns) {
             Plan::Send(message) => self.send(delivery, message, now_ns).await,
+            Plan::Never(why) => Answer::Dead { why },
             Plan::Ticket(ticket) => {
                 let Ticket { find, id_at, change, make } = *ticket;
                 let message = match self.look_up(&delivery.target, find, id_at, now_ns).await {

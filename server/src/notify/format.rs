@@ -48,6 +48,8 @@ pub(super) enum Plan {
     Send(Message),
     /// A search before the request.
     Ticket(Box<Ticket>),
+    /// Nothing: a receiver of incidents has no place for it. With the reason.
+    Never(String),
 }
 
 /// For a receiver that numbers its tickets itself, and would make a second one for the same event: look for the ticket
@@ -64,12 +66,17 @@ pub(super) struct Ticket {
     pub(super) make: Option<Message>,
 }
 
-/// The requests for an event. `body` is `incident_v1` as text, `at_ns` when the event happened, in nanoseconds UTC.
+/// The requests for an event. `body` is `incident_v1` or `report_v1` as text, `at_ns` when the event happened, in nanoseconds UTC.
 pub(super) fn plan(target: &Target, url: &Url, format: Format, body: &str, at_ns: i64) -> Plan {
     let event: Value = serde_json::from_str(body).unwrap_or_default();
     let story = Story::new(&event);
     let post = |url: Url, body: Value| Plan::Send(Message { method: Method::POST, url, body: body.to_string() });
     match format {
+        Format::Alertmanager | Format::PagerDuty | Format::ServiceNow | Format::Jira if story.report().is_some() => {
+            Plan::Never(
+                "a report goes to a sink of the format incident_v1 or slack, or of the connector email".to_owned(),
+            )
+        }
         Format::IncidentV1 => Plan::Send(Message { method: Method::POST, url: url.clone(), body: body.to_owned() }),
         Format::Alertmanager => post(below(url, "api/v2/alerts"), alertmanager::alerts(story, at_ns)),
         Format::PagerDuty => {
@@ -149,6 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn a_report_goes_where_there_is_a_place_for_it() {
+        let report = r#"{"schema": "report_v1", "report": "monthly", "rows": [{"cost": 1}]}"#;
+        let plan = |name: &str| plan(&target(name), &url(), name.parse().expect("a format"), report, 0);
+        assert!(matches!(plan("incident_v1"), Plan::Send(message) if message.body == report));
+        assert!(matches!(plan("slack"), Plan::Send(message) if message.body.contains("cost: 1")));
+        for name in ["alertmanager", "pagerduty", "servicenow", "jira"] {
+            assert!(matches!(plan(name), Plan::Never(_)), "{name}");
+        }
+    }
+
+    #[test]
     fn an_id_is_one_part_of_a_path() {
         let change = Change { method: Method::PUT, tickets: url(), after: Some("comment"), body: String::new() };
         let message = change.of("../../admin?x=1");
@@ -166,6 +184,7 @@ mod tests {
                         let change = ticket.change.map(|change| change.of("1").body);
                         change.into_iter().chain(ticket.make.map(|make| make.body)).collect()
                     }
+                    Plan::Never(_) => Vec::new(),
                 };
                 for body in bodies {
                     prop_assert!(serde_json::from_str::<Value>(&body).is_ok());

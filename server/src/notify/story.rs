@@ -1,4 +1,4 @@
-//! An event (`incident_v1`) read for people: one line, or the whole story. Whatever is missing is left out.
+//! An event (`incident_v1`, or a report, `report_v1`) read for people: one line, or the whole story. Whatever is missing is left out.
 
 use serde_json::Value;
 
@@ -19,6 +19,26 @@ impl<'a> Story<'a> {
     /// The text, number or truth value at a JSON pointer, as text that is not empty.
     pub(super) fn text(self, pointer: &str) -> Option<String> {
         self.value(pointer).and_then(plain)
+    }
+
+    /// The name of the report that this is, if it is one.
+    pub(super) fn report(self) -> Option<String> {
+        self.text("/report").filter(|_| self.text("/schema").as_deref() == Some("report_v1"))
+    }
+
+    /// The rows of a report, line by line.
+    fn rows(self) -> Vec<String> {
+        const MOST: usize = 50;
+        let rows = self.value("/rows").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let cell =
+            |(name, value): (&String, &Value)| format!("{name}: {}", plain(value).unwrap_or_else(|| "-".to_owned()));
+        let row = |row: &Value| row.as_object().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(", "));
+        let mut lines: Vec<String> = rows.iter().take(MOST).filter_map(row).collect();
+        let count = self.value("/count").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+        if let Some(more) = count.and_then(|count| count.checked_sub(lines.len())).filter(|more| *more > 0) {
+            lines.push(format!("and {more} rows more: SELECT body FROM sys.report_snapshot"));
+        }
+        lines
     }
 
     /// What happened: `opened`, `acknowledged`, `priority_changed`, `resolved`, `reopened`, or a later word.
@@ -57,7 +77,10 @@ impl<'a> Story<'a> {
 
     /// The incident in the words of other systems: the same for all its events, and only letters, digits, `-`, `_`, `.`.
     pub(super) fn correlation(self) -> String {
-        let parts = ["/incident/key", "/incident/id"].map(|pointer| self.text(pointer).unwrap_or_default());
+        let parts = match self.report() {
+            Some(name) => ["report".to_owned(), name],
+            None => ["/incident/key", "/incident/id"].map(|pointer| self.text(pointer).unwrap_or_default()),
+        };
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         let [key, id] = parts.map(|part| part.chars().map(plain).take(60).collect::<String>());
         format!("plimsoll-{key}-{id}")
@@ -65,6 +88,10 @@ impl<'a> Story<'a> {
 
     /// Such as `[P1] checkout_slow: incident 4711 opened`.
     pub(super) fn title(self) -> String {
+        if let Some(name) = self.report() {
+            let day = |pointer| self.text(pointer).unwrap_or_default();
+            return line(&format!("Report {name}, {} to {}", day("/period/start"), day("/period/end")));
+        }
         let incident = self.text("/incident/id").map_or_else(|| "incident".to_owned(), |id| format!("incident {id}"));
         line(&format!("[P{}] {}: {incident} {}", self.priority(), self.name(), self.verb().replace('_', " ")))
     }
@@ -87,6 +114,9 @@ impl<'a> Story<'a> {
 
     /// The whole story, line by line, without the title.
     pub(super) fn lines(self) -> Vec<String> {
+        if self.report().is_some() {
+            return self.rows().iter().map(|text| line(text)).filter(|text| !text.is_empty()).collect();
+        }
         let since = self.text("/signal/since").map(|since| format!("since {since}"));
         let score = self.text("/signal/score").map(|score| format!("score {score}"));
         let service = self.text("/service/name").map(|name| format!("Service {name}"));
@@ -259,6 +289,23 @@ pub(super) mod tests {
             https://plimsoll.example.com/incident/4711"#]]
         .assert_eq(&story.lines().join("\n"));
         assert_eq!(story.correlation(), "plimsoll-checkout-4711");
+    }
+
+    #[test]
+    fn a_report_is_told_row_by_row() {
+        let event = json!({
+            "schema": "report_v1", "event": "report.kept", "report": "monthly", "count": 3,
+            "period": {"start": "2026-05-01T00:00:00Z", "end": "2026-06-01T00:00:00Z"},
+            "rows": [{"service": "checkout", "cost": 1200.5}, {"service": "payments", "cost": null}]
+        });
+        let story = Story::new(&event);
+        expect!["Report monthly, 2026-05-01T00:00:00Z to 2026-06-01T00:00:00Z"].assert_eq(&story.title());
+        expect![[r#"
+            service: checkout, cost: 1200.5
+            service: payments, cost: -
+            and 1 rows more: SELECT body FROM sys.report_snapshot"#]]
+        .assert_eq(&story.lines().join("\n"));
+        assert_eq!(story.correlation(), "plimsoll-report-monthly");
     }
 
     #[test]
