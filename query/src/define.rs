@@ -12,10 +12,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use crate::alert::Procedure;
 use crate::catalog::{Changed, Definitions, Object, Reference};
 use crate::database::Settings;
-use crate::dialect::{Definition, Kind, RoleStatement, Statement};
-use crate::lower::{Lowering, PUBLIC};
+use crate::dialect::{Definition, Kind, RoleStatement, Statement, quoted};
+use crate::lower::{Lowering, PUBLIC, Reader};
 use crate::plan::now_ns;
-use crate::privilege::{On, Privilege, Rights};
+use crate::privilege::{On, Rights, RowPolicy};
 use crate::session::blocking;
 use crate::source::RunSnapshot;
 use crate::stack::on_deep_stack;
@@ -172,6 +172,9 @@ impl Defining {
             }
             Statement::Role(statement) => {
                 self.check_granted(statement, database)?;
+                if let RoleStatement::CreatePolicy { policy, .. } = statement {
+                    self.check_policy(policy, state, database)?;
+                }
                 catalog.change_roles(statement, self.role.as_deref())?;
                 done()
             }
@@ -185,10 +188,14 @@ impl Defining {
 
     /// Checks that what privileges are granted on is there.
     fn check_granted(&self, statement: &RoleStatement, database: &Database) -> Result<()> {
-        let RoleStatement::Grant { privileges, .. } = statement else { return Ok(()) };
+        let on = match statement {
+            RoleStatement::Grant { privileges, .. } => privileges.on(),
+            RoleStatement::CreatePolicy { policy, .. } => std::slice::from_ref(&policy.on),
+            _ => return Ok(()),
+        };
         let definitions = database.catalog().definitions();
         let snapshot = database.engine().snapshot();
-        for on in privileges.on() {
+        for on in on {
             let On::Named { schema, name } = on else { continue };
             let is_there = match Kind::of_word(schema) {
                 Some(kind) => definitions.get(kind, name).map(|_| true)?,
@@ -205,6 +212,19 @@ impl Defining {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the condition of a policy is one of its relation.
+    fn check_policy(&self, policy: &RowPolicy, state: &SessionState, database: &Database) -> Result<()> {
+        let On::Named { schema, name } = &policy.on else { return Ok(()) };
+        let condition = &policy.condition;
+        let text = format!("SELECT * FROM {}.{} WHERE ({condition}\n)", quoted(schema), quoted(name));
+        let query = crate::dialect::Query { text, offset: 0 };
+        let definitions = database.catalog().definitions();
+        let planned =
+            self.lowered(&definitions, state, database, |lowering| relation::plan_text(&query, lowering).map(|_| ()));
+        // Its place in that text is none in the statement.
+        planned.map_err(|error| Error::InvalidParameter { name: "USING".to_owned(), message: error.to_string() })
     }
 
     /// What a definition changes: the object that it makes, and the alerts that an SLO asks for.
@@ -250,7 +270,7 @@ impl Defining {
         object.comment = old.and_then(|old| old.comment.clone());
         // What it reads it will read with all rights, so its maker has to have them.
         let rights = Rights::of(&definitions.roles, self.role.as_deref());
-        object.reads.iter().try_for_each(|read| rights.check(Privilege::Select, &On::read(read)))?;
+        object.reads.iter().try_for_each(|read| rights.check_whole(&On::read(read)))?;
         // Everything that it reads is there before it is put among the others.
         self.lowered(definitions, state, database, |lowering| check::references(&object, lowering))?;
         let itself = object.reference();
@@ -286,7 +306,7 @@ impl Defining {
             actor: &self.actor,
             role: None,
             rights: Rights::ALL,
-            inside: Cell::new(0),
+            reader: Cell::new(Reader::Statement),
         })
     }
 }

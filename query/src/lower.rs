@@ -27,7 +27,7 @@ use plimsoll_engine::{Snapshot, TableSchema};
 
 use crate::catalog::Definitions;
 use crate::database::Settings;
-use crate::dialect::Kind;
+use crate::dialect::{Kind, quoted};
 use crate::functions::{BUSINESS_TIME, BusinessTime, Missing, TIER_THRESHOLD, TierThreshold, most_similar};
 use crate::ops::{self, OpsSource};
 use crate::privilege::{On, Privilege, Rights};
@@ -79,8 +79,19 @@ pub(crate) struct Lowering<'a> {
     pub(crate) role: Option<&'a Arc<str>>,
     /// What it may do.
     pub(crate) rights: Rights,
-    /// How deep in definitions a name is looked up: what these read is read with all rights.
-    pub(crate) inside: Cell<usize>,
+    /// Who looks a name up.
+    pub(crate) reader: Cell<Reader>,
+}
+
+/// Who looks a name up while a statement is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reader {
+    /// The statement: the right to read it is checked.
+    Statement,
+    /// A view or a function of ours. Who may ask it needs no other right, and sees the rows that he may see.
+    BuiltIn,
+    /// A definition: it reads with all rights.
+    Definition,
 }
 
 impl Lowering<'_> {
@@ -132,18 +143,49 @@ impl Lowering<'_> {
     /// # Errors
     /// [`Error::Denied`].
     pub(crate) fn check_may_read(&self, on: &On) -> Result<()> {
-        match self.inside.get() {
-            0 => self.rights.check(Privilege::Select, on),
-            _ => Ok(()),
+        match self.reader.get() {
+            Reader::Statement => self.rights.check(Privilege::Select, on),
+            Reader::BuiltIn | Reader::Definition => Ok(()),
         }
     }
 
-    /// Looks names up for a definition, with all rights.
-    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.inside.set(self.inside.get() + 1);
+    /// As [`Lowering::check_may_read`], for all of its rows.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(crate) fn check_may_read_whole(&self, on: &On) -> Result<()> {
+        match self.reader.get() {
+            Reader::Statement => self.rights.check_whole(on),
+            Reader::BuiltIn | Reader::Definition => Ok(()),
+        }
+    }
+
+    /// Looks names up for something that a statement reads.
+    pub(crate) fn within<T>(&self, reader: Reader, work: impl FnOnce() -> T) -> T {
+        let before = self.reader.get();
+        self.reader.set(before.max(reader));
         let done = work();
-        self.inside.set(self.inside.get() - 1);
+        self.reader.set(before);
         done
+    }
+
+    /// The rows of a relation that policies let its reader see; `None` when these are all.
+    fn seen(&self, name: &TableReference) -> Option<Result<Arc<dyn TableSource>>> {
+        if self.reader.get() == Reader::Definition {
+            return None;
+        }
+        let schema = name.schema().unwrap_or(PUBLIC);
+        let rows_of = match schema {
+            ops::WITH_ID => ops::SCHEMA,
+            // These are rows that the table was to have.
+            quality::QUARANTINE => PUBLIC,
+            schema => schema,
+        };
+        let condition = self.rights.rows(&On::named(rows_of, name.table()))?;
+        let text = format!("SELECT * FROM {}.{} WHERE {condition}", quoted(schema), quoted(name.table()));
+        let query = crate::dialect::Query { text: text.clone(), offset: 0 };
+        let planned = self.within(Reader::Definition, || relation::plan_text(&query, self));
+        Some(planned.map(|(plan, _)| provider_as_source(Arc::new(ViewTable::new(plan, Some(text))))))
     }
 
     /// Resolves types and coercions, so that the plan's schema is final.
@@ -236,6 +278,14 @@ impl ContextProvider for Lowering<'_> {
         let external = |e| DataFusionError::External(Box::new(e));
         let time_zone = &self.settings.time_zone;
         let may_read = |schema: &str| self.check_may_read(&On::named(schema, name.table())).map_err(external);
+        if let Some(seen) = self.seen(&name) {
+            may_read(match name.schema().unwrap_or(PUBLIC) {
+                ops::WITH_ID => ops::SCHEMA,
+                quality::QUARANTINE => PUBLIC,
+                schema => schema,
+            })?;
+            return seen.map_err(external);
+        }
         if let Some(table) = name.schema().and_then(|schema| system::find(schema, name.table())) {
             may_read(name.schema().unwrap_or_default())?;
             return Ok(provider_as_source(Arc::new(SystemSource::new(table, self.database, time_zone))));
@@ -247,7 +297,7 @@ impl ContextProvider for Lowering<'_> {
             return Ok(provider_as_source(Arc::new(OpsSource::new(table, with_id, self.database, time_zone))));
         }
         if name.schema() == Some(ops::SCHEMA)
-            && let Some(view) = self.within(|| crate::report::source(name.table(), self))
+            && let Some(view) = self.within(Reader::BuiltIn, || crate::report::source(name.table(), self))
         {
             may_read(ops::SCHEMA)?;
             return view.map(provider_as_source).map_err(external);
@@ -259,7 +309,7 @@ impl ContextProvider for Lowering<'_> {
         }
         if let Some(kind) = name.schema().and_then(Kind::of_schema) {
             may_read(kind.word())?;
-            return self.within(|| relation::source(self, kind, name.table())).map_err(external);
+            return self.within(Reader::Definition, || relation::source(self, kind, name.table())).map_err(external);
         }
         let view =
             || self.definitions.views.get(name.table()).filter(|_| matches!(name.schema(), None | Some("public")));
@@ -270,7 +320,7 @@ impl ContextProvider for Lowering<'_> {
             }
             (Err(_), Some(view)) => {
                 may_read(PUBLIC)?;
-                let plan = self.within(|| view.plan(self)).map_err(external)?;
+                let plan = self.within(Reader::Definition, || view.plan(self)).map_err(external)?;
                 Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
             }
             (Err(error), None) => Err(external(error)),
@@ -301,7 +351,7 @@ impl ContextProvider for Lowering<'_> {
         relation::check_may_ask(name, &args, self).map_err(|e| DataFusionError::External(Box::new(e)))?;
         let function_answer = match relation::reads_as_asked(name) {
             true => relation::function(name, &args, self),
-            false => self.within(|| relation::function(name, &args, self)),
+            false => self.within(relation::reader_of(name), || relation::function(name, &args, self)),
         };
         if let Some(answer) = function_answer {
             return answer.map(provider_as_source).map_err(|e| DataFusionError::External(Box::new(e)));

@@ -23,7 +23,7 @@ use crate::delete::Delete;
 use crate::dialect;
 use crate::direct::{Direct, Means};
 use crate::insert::{self, Insert};
-use crate::lower::{HIDDEN, Lowering, PUBLIC, Parameters, bind, output_names, rewrite, tables_of};
+use crate::lower::{HIDDEN, Lowering, PUBLIC, Parameters, Reader, bind, output_names, rewrite, tables_of};
 use crate::ops;
 use crate::options::ChangedOptions;
 use crate::privilege::{On, Privilege, Rights, schema_of};
@@ -351,7 +351,7 @@ impl Plan {
             // Its query of incidents is that of whoever asks.
             dialect::Statement::Backtest(backtest) => Some(crate::alert::backtest(backtest, lowering)),
             dialect::Statement::ExplainAlert { name, at } => {
-                Some(lowering.within(|| crate::alert::explain(name, at, lowering)))
+                Some(lowering.within(Reader::Definition, || crate::alert::explain(name, at, lowering)))
             }
             _ => None,
         };

@@ -6,14 +6,14 @@
 //! What a view or a definition reads is read with all rights: who reads the view needs the right to the view alone. Whoever makes
 //! it needs the rights to what it reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Reference;
 use crate::dialect::{Kind, quoted};
-use crate::roles::Roles;
+use crate::roles::{ADMIN, Roles};
 use crate::{Error, Result};
 
 /// Something that one may be allowed.
@@ -140,6 +140,15 @@ impl Privilege {
     }
 }
 
+/// Which rows of a relation the roles see that it is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct RowPolicy {
+    pub(crate) name: String,
+    pub(crate) on: On,
+    /// A condition of SQL over the columns of the relation.
+    pub(crate) condition: String,
+}
+
 /// What is done beside SQL, and takes a right as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
@@ -244,26 +253,53 @@ fn add_shipped(name: &str, all: &mut BTreeSet<Grant>) {
     all.extend(shipped.also.iter().map(|privilege| Grant { privilege: *privilege, on: On::Everything }));
 }
 
+/// True for a shipped role that has all of some grants.
+pub(crate) fn is_shipped_with(role: &str, grants: &[Grant]) -> bool {
+    let mut its = BTreeSet::new();
+    add_shipped(role, &mut its);
+    let has = |grant: &Grant| its.iter().any(|its| its.privilege == grant.privilege && its.on.covers(&grant.on));
+    role == ADMIN || (!grants.is_empty() && grants.iter().all(has))
+}
+
 /// What somebody may do.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rights {
     /// `None` for all rights.
     grants: Option<BTreeSet<Grant>>,
+    /// Relations of which only some rows are seen, with the conditions of which one has to hold for a row.
+    rows: BTreeMap<On, Vec<String>>,
 }
 
 impl Rights {
     /// All rights.
-    pub(crate) const ALL: Rights = Rights { grants: None };
+    pub(crate) const ALL: Rights = Rights { grants: None, rows: BTreeMap::new() };
 
     /// The rights of a role; all rights for nobody in particular, and for everybody while there is no role.
     pub(crate) fn of(roles: &Roles, role: Option<&str>) -> Rights {
         let Some(role) = role.filter(|role| !roles.is_superuser(role)) else { return Rights::ALL };
         let mut grants = BTreeSet::new();
+        // What has a policy for anybody has none of its rows for those that none is for.
+        let mut rows: BTreeMap<On, Vec<String>> = BTreeMap::new();
+        for policy in roles.all().flat_map(|role| &role.policies) {
+            rows.entry(policy.on.clone()).or_default();
+        }
         for name in roles.closure_of(role) {
             add_shipped(&name, &mut grants);
-            grants.extend(roles.find(&name).into_iter().flat_map(|role| role.grants.iter().cloned()));
+            let Some(role) = roles.find(&name) else { continue };
+            grants.extend(role.grants.iter().cloned());
+            for policy in &role.policies {
+                rows.entry(policy.on.clone()).or_default().push(policy.condition.clone());
+            }
         }
-        Rights { grants: Some(grants) }
+        Rights { grants: Some(grants), rows }
+    }
+
+    /// The condition that the rows of a relation have to satisfy to be seen; `None` when all are.
+    pub(crate) fn rows(&self, on: &On) -> Option<String> {
+        let conditions = self.rows.get(on)?;
+        // A condition may end with a comment.
+        let each: Vec<String> = conditions.iter().map(|condition| format!("({condition}\n)")).collect();
+        Some(if each.is_empty() { "false".to_owned() } else { each.join(" OR ") })
     }
 
     pub(crate) fn allow(&self, privilege: Privilege, on: &On) -> bool {
@@ -274,7 +310,25 @@ impl Rights {
     /// # Errors
     /// [`Error::Denied`].
     pub(crate) fn check_errand(&self, errand: Errand) -> Result<()> {
-        errand.takes().iter().try_for_each(|(privilege, on)| self.check(*privilege, on))
+        errand.takes().iter().try_for_each(|(privilege, on)| self.check(*privilege, on))?;
+        // What everybody is told at once cannot be told row by row.
+        let told = ["incident", "incident_event", "alert", "alert_event"].map(|table| On::named("ops", table));
+        match told.iter().find(|on| errand == Errand::FollowEvents && self.rows(on).is_some()) {
+            Some(on) => Err(some_rows(on)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks the right to read all of something.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(crate) fn check_whole(&self, on: &On) -> Result<()> {
+        self.check(Privilege::Select, on)?;
+        match self.rows(on) {
+            Some(_) => Err(some_rows(on)),
+            None => Ok(()),
+        }
     }
 
     /// # Errors
@@ -285,6 +339,14 @@ impl Rights {
             false => Err(Error::Denied { what: denied(privilege, on) }),
         }
     }
+}
+
+fn some_rows(on: &On) -> Error {
+    let of = match on {
+        On::Named { schema, name } => Called(schema, name).to_string(),
+        _ => String::new(),
+    };
+    Error::Denied { what: format!("permission denied: a policy lets you see some rows of {of} only") }
 }
 
 /// PostgreSQL's words.
@@ -421,5 +483,25 @@ mod tests {
         assert!(Rights::of(&Roles::default(), Some("anybody")).allow(Privilege::Delete, &cpu));
         let error = Rights::of(&all, Some("u")).check(Privilege::Delete, &cpu).unwrap_err();
         assert_eq!(error.to_string(), "permission denied for table cpu");
+    }
+
+    #[test]
+    fn a_policy_leaves_rows_to_those_that_it_is_for() {
+        let all = roles(&[
+            "CREATE USER root SUPERUSER",
+            "CREATE ROLE eu",
+            "CREATE ROLE us",
+            "CREATE USER a",
+            "CREATE USER b",
+            "GRANT eu, us TO a",
+            "CREATE POLICY of_eu ON kpi.latency TO eu USING (region = 'eu')",
+            "CREATE POLICY of_us ON kpi.latency FOR SELECT TO us USING (region = 'us')",
+        ]);
+        let (latency, other) = (On::named("kpi", "latency"), On::named("kpi", "other"));
+        let rows = |role: &str, on: &On| Rights::of(&all, Some(role)).rows(on);
+        assert_eq!(rows("us", &latency).as_deref(), Some("(region = 'us'\n)"));
+        assert_eq!(rows("a", &latency).as_deref(), Some("(region = 'eu'\n) OR (region = 'us'\n)"));
+        assert_eq!(rows("b", &latency).as_deref(), Some("false"));
+        assert_eq!((rows("b", &other), rows("root", &latency)), (None, None));
     }
 }

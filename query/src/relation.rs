@@ -28,8 +28,10 @@ mod slot;
 mod step;
 
 pub(crate) use baseline::{Course, FIELDS as VERDICT, Models, Scoring, in_order, settings as baseline_settings};
-pub(crate) use computed::{Computed, external, narrowed};
-pub(crate) use functions::{SCALARS, asks_of, check_may_ask, evaluation, function, is_function, reads_as_asked};
+pub(crate) use computed::{Computed, external, narrowed, session_state};
+pub(crate) use functions::{
+    SCALARS, asks_of, check_may_ask, evaluation, function, is_function, reader_of, reads_as_asked,
+};
 pub(crate) use kpi::{Measure, Shape, TIME, dimensions, known, share};
 pub(crate) use promise::{calendar_of, check_slo, zone_of};
 pub(crate) use sla::{due as sealing, period_start};

@@ -18,7 +18,7 @@ pub(crate) use verifier::Proved;
 pub use verifier::Verifier;
 
 use crate::dialect::{Attributes, RoleStatement, Secret};
-use crate::privilege::{Grant, Privilege};
+use crate::privilege::{self, Grant, Privilege, RowPolicy};
 use crate::{Error, Result};
 
 /// The shipped roles: they are there without being made, nobody logs in as one of them, and users are made members of them.
@@ -45,6 +45,8 @@ pub(crate) struct Role {
     pub(crate) member_of: BTreeSet<String>,
     /// What it may do beside that.
     pub(crate) grants: BTreeSet<Grant>,
+    /// Which rows it sees of relations of which not everybody sees all.
+    pub(crate) policies: BTreeSet<RowPolicy>,
 }
 
 /// A role as the store keeps it.
@@ -56,6 +58,8 @@ struct Stored {
     member_of: BTreeSet<String>,
     #[serde(default)]
     grants: BTreeSet<Grant>,
+    #[serde(default)]
+    policies: BTreeSet<RowPolicy>,
 }
 
 impl Role {
@@ -66,6 +70,7 @@ impl Role {
             password: self.verifier.as_ref().map(Verifier::to_stored),
             member_of: self.member_of.clone(),
             grants: self.grants.clone(),
+            policies: self.policies.clone(),
         };
         serde_json::to_string(&stored).expect("a role is plain data")
     }
@@ -74,7 +79,7 @@ impl Role {
     /// [`Error::Internal`] for a text that no version of ours has written.
     pub(crate) fn from_stored(name: &str, text: &str) -> Result<Role> {
         let damaged = |what: &str| Error::Internal(format!("stored role \"{name}\": {what}"));
-        let Stored { login, superuser, password, member_of, grants } =
+        let Stored { login, superuser, password, member_of, grants, policies } =
             serde_json::from_str(text).map_err(|e| damaged(&e.to_string()))?;
         let verifier = match password {
             None => None,
@@ -82,7 +87,7 @@ impl Role {
                 Some(Verifier::parse(&text).ok_or_else(|| damaged("what is kept of its password is damaged"))?)
             }
         };
-        Ok(Role { name: name.to_owned(), login, superuser, verifier, member_of, grants })
+        Ok(Role { name: name.to_owned(), login, superuser, verifier, member_of, grants, policies })
     }
 }
 
@@ -218,6 +223,7 @@ impl Roles {
                     verifier: None,
                     member_of: BTreeSet::new(),
                     grants: BTreeSet::new(),
+                    policies: BTreeSet::new(),
                 };
                 Ok((vec![with(role, attributes)?], Vec::new()))
             }
@@ -227,7 +233,7 @@ impl Roles {
             }
             RoleStatement::Drop { names, if_exists } => {
                 let gone = names.iter().filter(|name| !*if_exists || self.find(name).is_some());
-                let gone = gone.map(|name| self.made(name).map(|role| role.name)).collect::<Result<Vec<_>>>()?;
+                let gone = gone.map(|name| self.unbound(name)).collect::<Result<Vec<_>>>()?;
                 let left = self.all().filter(|role| role.member_of.iter().any(|of| gone.contains(of)));
                 let without = left.filter(|role| !gone.contains(&role.name)).map(|role| {
                     let mut role = (**role).clone();
@@ -250,7 +256,34 @@ impl Roles {
                 roles.iter().filter(|role| !is_shipped(role)).try_for_each(|role| self.get(role).map(|_| ()))?;
                 self.each(from, |role| role.member_of.retain(|of| !roles.contains(of)))
             }
-            RoleStatement::Grant { privileges, to } => self.each(to, |role| role.grants.extend(privileges.grants())),
+            RoleStatement::Grant { privileges, to } => {
+                let grants = privileges.grants();
+                // What a shipped role has need not be granted to it.
+                let to: Vec<String> =
+                    to.iter().filter(|name| !privilege::is_shipped_with(name, &grants)).cloned().collect();
+                self.each(&to, |role| role.grants.extend(grants.iter().cloned()))
+            }
+            RoleStatement::CreatePolicy { policy, to } => {
+                let is_it = |known: &RowPolicy| known.name == policy.name && known.on == policy.on;
+                if self.all().any(|role| role.policies.iter().any(is_it)) {
+                    return Err(Error::DuplicateObject { kind: "policy", name: policy.name.clone() });
+                }
+                self.each(to, |role| role.policies.extend([policy.clone()]))
+            }
+            RoleStatement::DropPolicy { name, on, if_exists } => {
+                let is_it = |known: &RowPolicy| known.name == *name && known.on == *on;
+                let with = self.all().filter(|role| role.policies.iter().any(is_it));
+                let names: Vec<String> = with.map(|role| role.name.clone()).collect();
+                if names.is_empty() && !if_exists {
+                    return Err(Error::UndefinedObject {
+                        kind: "policy",
+                        name: name.clone(),
+                        position: None,
+                        hint: None,
+                    });
+                }
+                self.each(&names, |role| role.policies.retain(|known| !is_it(known)))
+            }
             RoleStatement::Revoke { privileges, from } => {
                 let gone = privileges.grants();
                 self.each(from, |role| role.grants.retain(|grant| !gone.contains(grant)))
@@ -265,6 +298,19 @@ impl Roles {
             Ok(role)
         });
         Ok((changed.collect::<Result<_>>()?, Vec::new()))
+    }
+
+    /// The name of a role that can be dropped: not one with a policy, without which others might see more than before.
+    fn unbound(&self, name: &str) -> Result<String> {
+        let role = self.made(name)?;
+        match role.policies.first() {
+            None => Ok(role.name),
+            Some(RowPolicy { name: policy, on, .. }) => {
+                let message = format!("role \"{name}\" cannot be dropped: a policy is for it");
+                let hint = Some(format!("DROP POLICY {}{on}", crate::dialect::quoted(policy)));
+                Err(Error::InvalidOption { message, position: None, hint })
+            }
+        }
     }
 
     /// A role that was made, to be changed.

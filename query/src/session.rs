@@ -19,7 +19,7 @@ use plimsoll_engine::{Engine, Options, Snapshot};
 use crate::catalog::Definitions;
 use crate::database::Settings;
 use crate::direct::Means;
-use crate::lower::{Lowering, PUBLIC, declared_types, locate};
+use crate::lower::{Lowering, PUBLIC, Reader, declared_types, locate};
 use crate::ops::audit::{self, Deed};
 use crate::plan::Plan;
 use crate::privilege::{On, Privilege, Rights};
@@ -151,7 +151,7 @@ impl Session {
             actor: &self.user,
             role: self.role.as_ref(),
             rights: self.rights(definitions),
-            inside: Cell::new(0),
+            reader: Cell::new(Reader::Statement),
         })
     }
 
@@ -200,8 +200,13 @@ impl Session {
         match Plan::direct(statement, &snapshot, &self.settings.time_zone, parameter_types) {
             Some((plan, columns, parameters)) => {
                 let read = plan.table_read_directly().map(|table| On::named(PUBLIC, table));
-                read.map_or(Ok(()), |read| self.rights(&definitions).check(Privilege::Select, &read))?;
-                Ok(self.prepared(statement, plan, columns, parameters, definitions))
+                let rights = self.rights(&definitions);
+                read.as_ref().map_or(Ok(()), |read| rights.check(Privilege::Select, read))?;
+                match read.and_then(|read| rights.rows(&read)) {
+                    // Which rows are seen only the long way knows.
+                    Some(_) => self.prepare_the_long_way(statement, parameter_types, &snapshot, now_ns),
+                    None => Ok(self.prepared(statement, plan, columns, parameters, definitions)),
+                }
             }
             None => self.prepare_the_long_way(statement, parameter_types, &snapshot, now_ns),
         }

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// A clock that the test sets.
 #[derive(Debug)]
@@ -336,6 +336,108 @@ async fn rights_come_and_go_in_open_sessions_and_with_prepared_statements() {
     assert_eq!(code(&root, "GRANT SELECT ON KPI nothing TO writer").await, "42704");
     assert_eq!(code(&root, "GRANT ack ON cpu TO writer").await, "42601");
     assert_eq!(running.refused("user=stranger").await.0, "28000");
+}
+
+/// What a query gives a user, cells by `|`, rows by `;`, or the SQLSTATE.
+async fn seen(client: &Client, sql: &str) -> String {
+    let rows = match client.simple_query(sql).await {
+        Ok(rows) => rows,
+        Err(error) => return said(&error).0,
+    };
+    let cells = |row: &tokio_postgres::SimpleQueryRow| {
+        (0..row.len()).map(|at| row.get(at).unwrap_or("-").to_owned()).collect::<Vec<_>>().join("|")
+    };
+    let rows = rows.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(cells(row)),
+        _ => None,
+    });
+    rows.collect::<Vec<_>>().join(";")
+}
+
+const POLICIES: &str = "CREATE ROLE team_a;
+    CREATE ROLE team_b;
+    CREATE BASELINE b ON KPI load SEASON (hour_of_day);
+    CREATE USER ann;
+    GRANT viewer, responder, team_a TO ann;
+    CREATE USER ben;
+    GRANT viewer, team_b TO ben;
+    CREATE USER eve;
+    GRANT viewer TO eve;
+    INSERT INTO cpu VALUES ('2024-01-01T00:00:00Z', 'b', 0.75), ('2024-01-01T00:01:00Z', 'b', 1);
+    CREATE KPI by_host AS SELECT time_bucket('1 minute', time) AS time, host, avg(usage) AS value FROM cpu GROUP BY 1, 2;
+    INSERT INTO ops.incident (service, key, title) VALUES ('a', 'a', 'of a'), ('b', 'b', 'of b');
+    GRANT DELETE ON cpu TO ann;
+    GRANT OVERRIDE ON BASELINE b TO sre_lead;
+    CREATE POLICY rows_of_a ON cpu TO team_a USING (host = 'a');
+    CREATE POLICY rows_of_b ON cpu TO team_b USING (host = 'b');
+    CREATE POLICY kpi_of_a ON kpi.by_host FOR SELECT TO team_a USING (host IN (SELECT 'a'));
+    CREATE POLICY tickets_of_a ON ops.incident TO team_a USING (service = 'a')";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_leave_rows_to_those_they_are_for() {
+    let running = start(|_| {}).await;
+    running.connect("user=postgres").await.batch_execute(DATA).await.expect("made");
+    let root = running.connect("user=root").await;
+    root.batch_execute(POLICIES).await.expect("made");
+    let (ann, ben, eve) =
+        (running.connect("user=ann").await, running.connect("user=ben").await, running.connect("user=eve").await);
+    let hosts = "SELECT DISTINCT host FROM cpu ORDER BY 1";
+    for (client, wanted) in [(&root, "a;b"), (&ann, "a"), (&ben, "b"), (&eve, "")] {
+        assert_eq!(seen(client, hosts).await, wanted);
+    }
+    for (sql, wanted) in [
+        ("SELECT count(*), max(usage) FROM cpu", "2|1"),
+        ("SELECT host, last(usage, time) FROM cpu GROUP BY host", "b|1"),
+        ("SELECT c.host FROM cpu AS c WHERE c.host = 'a'", ""),
+        ("SELECT DISTINCT ON (host) host, usage FROM cpu ORDER BY host, time DESC", "b|1"),
+        ("WITH x AS (SELECT * FROM public.cpu) SELECT count(*) FROM x WHERE usage > 0.8", "1"),
+        // What a definition reads it reads whole, unless there is a policy on itself.
+        ("SELECT value FROM kpi.load ORDER BY time", "0.625;1"),
+        ("SELECT count(*) FROM kpi.by_host", "0"),
+        ("SELECT count(*) FROM ops.incident", "0"),
+    ] {
+        assert_eq!(seen(&ben, sql).await, wanted, "{sql}");
+    }
+    for (sql, wanted) in [
+        ("SELECT host, value FROM kpi.by_host", "a|0.5"),
+        ("SELECT service, title FROM ops.incident", "a|of a"),
+        // A view of ours shows what its reader may see.
+        ("SELECT service FROM ops.v_frontline", "a"),
+        ("SELECT count(*) FROM incident_report(2) WHERE section = 'incident'", "0"),
+        // What tells of all rows at once does not tell somebody of some.
+        ("SELECT * FROM match_known_errors(1)", "42501"),
+        ("SELECT * FROM coverage('by_host', '2024-01-01', '2024-01-02')", "42501"),
+        ("LISTEN incident", "42501"),
+    ] {
+        assert_eq!(seen(&ann, sql).await, wanted, "{sql}");
+    }
+    // Rows that are not seen are not changed either.
+    ann.batch_execute("UPDATE ops.incident SET title = 'mine'").await.expect("allowed");
+    assert_eq!(seen(&root, "SELECT title FROM ops.incident ORDER BY id").await, "mine;of b");
+    ann.batch_execute("DELETE FROM cpu").await.expect("allowed");
+    assert_eq!(seen(&root, "SELECT DISTINCT host FROM cpu").await, "b");
+    // A prepared statement follows.
+    let prepared = ben.prepare("SELECT host FROM cpu").await.expect("allowed");
+    assert_eq!(ben.query(&prepared, &[]).await.expect("allowed").len(), 2);
+    root.batch_execute("DROP POLICY rows_of_b ON cpu").await.expect("dropped");
+    assert_eq!(ben.query(&prepared, &[]).await.expect("allowed").len(), 0);
+    for (sql, wanted) in [
+        ("DROP ROLE team_a", "22023"),
+        ("CREATE POLICY rows_of_a ON cpu TO team_b USING (host = 'a')", "42710"),
+        ("CREATE POLICY p ON cpu TO team_b USING (nothing = 'a')", "22023"),
+        ("CREATE POLICY p ON nothing TO team_b USING (true)", "42P01"),
+        ("CREATE POLICY p ON cpu TO nobody USING (true)", "42704"),
+        ("CREATE POLICY p ON cpu TO team_b USING host", "42601"),
+        ("DROP POLICY rows_of_b ON cpu", "42704"),
+        ("DROP POLICY IF EXISTS rows_of_b ON cpu", "ok"),
+    ] {
+        assert_eq!(code(&root, sql).await, wanted, "{sql}");
+    }
+    assert_eq!(code(&ann, "CREATE POLICY p ON cpu TO team_b USING (true)").await, "42501");
+    assert_eq!(
+        seen(&root, "SELECT policy, relation, role, condition FROM sys.row_policy WHERE policy = 'rows_of_a'").await,
+        "rows_of_a|cpu|team_a|host = 'a'"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::cursor::Cursor;
+use super::expression::take_until;
 use super::lexer::TokenKind;
 use super::{SyntaxError, joined, quoted};
-use crate::privilege::{Grant, On, Privilege, SCHEMAS};
+use crate::privilege::{Grant, On, Privilege, RowPolicy, SCHEMAS};
 
 type Result<T, E = SyntaxError> = std::result::Result<T, E>;
 
@@ -26,6 +27,10 @@ pub(crate) enum RoleStatement {
     Grant { privileges: Privileges, to: Vec<String> },
     /// `REVOKE privilege, ... [ON ...] FROM role, ...`
     Revoke { privileges: Privileges, from: Vec<String> },
+    /// `CREATE POLICY name ON relation [FOR SELECT] TO role, ... USING (condition)`
+    CreatePolicy { policy: RowPolicy, to: Vec<String> },
+    /// `DROP POLICY [IF EXISTS] name ON relation`
+    DropPolicy { name: String, on: On, if_exists: bool },
 }
 
 /// Privileges on things.
@@ -68,6 +73,8 @@ impl RoleStatement {
             RoleStatement::RevokeRoles { .. } => "REVOKE ROLE",
             RoleStatement::Grant { .. } => "GRANT",
             RoleStatement::Revoke { .. } => "REVOKE",
+            RoleStatement::CreatePolicy { .. } => "CREATE POLICY",
+            RoleStatement::DropPolicy { .. } => "DROP POLICY",
         }
     }
 
@@ -76,6 +83,8 @@ impl RoleStatement {
         match self {
             RoleStatement::Create { name, .. } | RoleStatement::Alter { name, .. } => std::slice::from_ref(name),
             RoleStatement::Drop { names, .. } => names,
+            RoleStatement::CreatePolicy { to, .. } => to,
+            RoleStatement::DropPolicy { name, .. } => std::slice::from_ref(name),
             RoleStatement::GrantRoles { to, .. } | RoleStatement::Grant { to, .. } => to,
             RoleStatement::RevokeRoles { from, .. } | RoleStatement::Revoke { from, .. } => from,
         }
@@ -83,6 +92,9 @@ impl RoleStatement {
 
     /// What follows `CREATE`, `ALTER` or `DROP`, if it is about a role.
     pub(super) fn after_verb(verb: &str, cursor: &mut Cursor<'_>) -> Option<Result<RoleStatement>> {
+        if verb != "alter" && cursor.eat("policy") {
+            return Some(if verb == "create" { create_policy(cursor) } else { drop_policy(cursor) });
+        }
         let is_user = cursor.is_word("user");
         if !is_user && !cursor.is_word("role") {
             return None;
@@ -145,6 +157,36 @@ fn drop_roles(cursor: &mut Cursor<'_>) -> Result<RoleStatement> {
     let names = role_names(cursor)?;
     cursor.expect_end(&[])?;
     Ok(RoleStatement::Drop { names, if_exists })
+}
+
+/// What follows `CREATE POLICY`.
+fn create_policy(cursor: &mut Cursor<'_>) -> Result<RoleStatement> {
+    let name = cursor.name("the name of a policy")?;
+    cursor.expect("on")?;
+    cursor.eat("table");
+    let on = table(cursor)?;
+    if cursor.eat("for") {
+        cursor.expect("select")?;
+    }
+    cursor.expect("to")?;
+    let to = role_names(cursor)?;
+    cursor.expect("using")?;
+    cursor.expect_sign('(')?;
+    let condition = take_until(cursor, "a condition over the columns", |_, _| false)?.text;
+    cursor.expect_sign(')')?;
+    cursor.expect_end(&[])?;
+    Ok(RoleStatement::CreatePolicy { policy: RowPolicy { name, on, condition }, to })
+}
+
+/// What follows `DROP POLICY`.
+fn drop_policy(cursor: &mut Cursor<'_>) -> Result<RoleStatement> {
+    let if_exists = cursor.eat_all(&["if", "exists"]);
+    let name = cursor.name("the name of a policy")?;
+    cursor.expect("on")?;
+    cursor.eat("table");
+    let on = table(cursor)?;
+    cursor.expect_end(&[])?;
+    Ok(RoleStatement::DropPolicy { name, on, if_exists })
 }
 
 /// What grants on definitions name them by.
@@ -343,6 +385,18 @@ impl fmt::Display for Attributes {
     }
 }
 
+/// What a policy is on, as a query names it.
+struct Relation<'a>(&'a On);
+
+impl fmt::Display for Relation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            On::Named { schema, name } => write!(f, "{schema}.{}", quoted(name)),
+            On::Schema(_) | On::Everything => Ok(()),
+        }
+    }
+}
+
 /// As it may be shown: without its secrets.
 impl fmt::Display for RoleStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -354,6 +408,13 @@ impl fmt::Display for RoleStatement {
             RoleStatement::Alter { name, attributes } => write!(f, "ALTER ROLE {}{attributes}", quoted(name)),
             RoleStatement::Drop { names: gone, if_exists } => {
                 write!(f, "DROP ROLE {}{}", if *if_exists { "IF EXISTS " } else { "" }, names(gone))
+            }
+            RoleStatement::CreatePolicy { policy: RowPolicy { name, on, condition }, to } => {
+                write!(f, "CREATE POLICY {} ON {} TO {} USING ({condition})", quoted(name), Relation(on), names(to))
+            }
+            RoleStatement::DropPolicy { name, on, if_exists } => {
+                let if_exists = if *if_exists { "IF EXISTS " } else { "" };
+                write!(f, "DROP POLICY {if_exists}{} ON {}", quoted(name), Relation(on))
             }
             RoleStatement::GrantRoles { roles, to } => write!(f, "GRANT {} TO {}", names(roles), names(to)),
             RoleStatement::RevokeRoles { roles, from } => write!(f, "REVOKE {} FROM {}", names(roles), names(from)),

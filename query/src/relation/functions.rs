@@ -19,7 +19,7 @@ use crate::analysis::duration::Span;
 use crate::analysis::period::Period;
 use crate::analysis::sli::{Tallies, WHOLE, number_of};
 use crate::dialect::{self, Definition, Kind, quoted, text_literal};
-use crate::lower::Lowering;
+use crate::lower::{Lowering, Reader};
 use crate::ops::audit;
 use crate::ops::incident::of_system;
 use crate::privilege::On;
@@ -89,6 +89,11 @@ pub(crate) fn reads_as_asked(function: &str) -> bool {
     function == "backtest_alert"
 }
 
+/// Who reads what a function reads: what is SQL in other words shows the rows that whoever asks may see.
+pub(crate) fn reader_of(function: &str) -> Reader {
+    if REPORTS.contains(&function) { Reader::BuiltIn } else { Reader::Definition }
+}
+
 /// Checks the right to ask a function of what its first argument names.
 ///
 /// # Errors
@@ -110,7 +115,10 @@ pub(crate) fn check_may_ask(function: &str, arguments: &[Expr], lowering: &Lower
         // The others look at all KPIs.
         (None, _) => On::Schema(Kind::Kpi.word().to_owned()),
     };
-    lowering.check_may_read(&on)
+    match reader_of(function) {
+        Reader::Definition => lowering.check_may_read_whole(&on),
+        _ => lowering.check_may_read(&on),
+    }
 }
 
 /// The answer of a function; `None` when it is none of these.

@@ -3,6 +3,7 @@
 use super::{Cell, Kind, Row, SystemColumn, SystemTable};
 use crate::catalog::Object;
 use crate::dialect::{Definition, Kind as DialectKind};
+use crate::privilege::{On, RowPolicy};
 use crate::{Database, Result};
 
 pub(super) const TABLES: &[SystemTable] = &[
@@ -50,7 +51,32 @@ pub(super) const TABLES: &[SystemTable] = &[
         ],
         rows: expectations,
     },
+    SystemTable {
+        schema: super::SCHEMA,
+        name: "row_policy",
+        about: "a policy for the rows that a role sees of a relation",
+        columns: &[
+            SystemColumn::new("policy", Kind::Text, "its name"),
+            SystemColumn::new("schema_name", Kind::Text, "the schema of the relation"),
+            SystemColumn::new("relation", Kind::Text, "the relation"),
+            SystemColumn::new("role", Kind::Text, "who sees its rows by it"),
+            SystemColumn::new("condition", Kind::Text, "what holds for these rows"),
+        ],
+        rows: row_policies,
+    },
 ];
+
+fn row_policies(database: &Database) -> Result<Vec<Row>> {
+    let definitions = database.catalog().definitions();
+    let mut rows = Vec::new();
+    for role in definitions.roles.all() {
+        for RowPolicy { name, on, condition } in &role.policies {
+            let On::Named { schema, name: relation } = on else { continue };
+            rows.push([name, schema, relation, &role.name, condition].map(Cell::text).into());
+        }
+    }
+    Ok(rows)
+}
 
 fn expectations(database: &Database) -> Result<Vec<Row>> {
     let row = |expected: crate::quality::Expected| {
