@@ -110,6 +110,11 @@ async fn listeners_hear_what_others_send_and_what_alerts_do() {
     assert_eq!(soon(nothing.recv()).await.channel(), "elsewhere");
     listener.batch_execute("NOTIFY jobs, 'to myself'").await.expect("it is sent");
     assert_eq!(soon(heard.recv()).await.payload(), "to myself");
+    other.batch_execute("SELECT pg_notify('jobs', 'by a function')").await.expect("it is sent");
+    assert_eq!(soon(heard.recv()).await.payload(), "by a function");
+    let channels = listener.query("SELECT pg_listening_channels()", &[]).await.expect("channels");
+    let channels: Vec<String> = channels.iter().map(|row| row.get(0)).collect();
+    assert_eq!(channels, ["alert", "incident", "jobs"]);
     let long = "x".repeat(8000);
     let refused = other.batch_execute(&format!("NOTIFY jobs, '{long}'")).await.expect_err("too long");
     assert_eq!(refused.code(), Some(&tokio_postgres::error::SqlState::INVALID_PARAMETER_VALUE));

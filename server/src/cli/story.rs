@@ -53,7 +53,8 @@ use Part::{Chapter, Leap, Pass, Sql};
 
 const STORY: &[Part] = &[
     Chapter("1. A shop, what is measured, and what is normal"),
-    Sql("CREATE TABLE http_requests (time timestamptz NOT NULL, app text, region text, duration_ms double precision);
+    Sql("CREATE TABLE http_requests (time timestamptz NOT NULL, app text, region text, duration_ms double precision,
+  CONSTRAINT sane EXPECT (duration_ms BETWEEN 0 AND 600000) ON VIOLATION QUARANTINE);
 CREATE SINK pager WITH (url = 'http://127.0.0.1:{port}/pager', secret = 'whsec_cGxpbXNvbGwtbGluZQ==', allow_private = true);
 CREATE SINK manager WITH (url = 'http://127.0.0.1:{port}/manager', secret = 'whsec_cGxpbXNvbGwtbGluZQ==', allow_private = true);
 CREATE ESCALATION POLICY oncall (
@@ -75,10 +76,14 @@ CREATE BASELINE checkout_p95_b ON KPI checkout_p95 SEASON (hour_of_day) WITH (hi
     Chapter("Eight weeks of requests have come in; twice the shop was slow, and there are tickets of that."),
     Sql("SELECT count(*) AS rows, min(time), max(time) FROM http_requests;
 SELECT time, region, value, expected, upper, score, band FROM kpi.checkout_p95 WHERE score > 4 ORDER BY time LIMIT 5"),
-    Chapter("2. What is promised, and what burns it"),
-    Sql("CREATE SLO checkout_avail ON SERVICE checkout OBJECTIVE 99.5% OVER ROLLING '28 days' AS
+    Chapter("A clock was wrong on one host: what it sent is kept apart"),
+    Sql("INSERT INTO http_requests VALUES ('2026-04-26 23:59:30+00', 'checkout', 'eu', -17);
+SELECT rule, duration_ms FROM quarantine.http_requests"),
+    Chapter("2. What could be kept, what is promised, and what burns it"),
+    Sql("SELECT target, met, periods, recommended FROM suggest_target('checkout_requests');
+CREATE SLO checkout_avail ON SERVICE checkout OBJECTIVE 99.5% OVER ROLLING '28 days' AS
   SELECT time, good, total FROM kpi.checkout_requests;
-CREATE SLA acme_gold FOR CUSTOMER 'acme' PERIOD '1 week' (checkout_avail >= 99.5%);
+CREATE SLA acme_gold FOR CUSTOMER 'acme' PERIOD '1 week' (checkout_avail >= 99.5%) WITH (seal_after = '2 hours');
 SELECT sli, objective, budget_remaining, status FROM ops.v_slo"),
     Chapter("3. An alert that is not armed yet, beside what had happened"),
     Sql("CREATE ALERT checkout_slow ON SERVICE checkout AS
@@ -127,11 +132,24 @@ SELECT item, value FROM cab_packet(1)"),
     Leap { steps: 7 * 144 },
     Sql("SELECT period_end, target, attained, status, consecutive FROM kpi_breaches('checkout_requests') ORDER BY period_end DESC LIMIT 4;
 SELECT service, kpi, owner, due_at, state FROM ops.action_plan"),
-    Chapter("10. What is asked afterwards"),
+    Chapter("10. The week is sealed: a row that comes late restates the measure, and not what was kept of the promise"),
+    Sql("SELECT period_start, target, attained, status, sealed_at FROM sla.acme_gold ORDER BY period_start DESC LIMIT 2;
+INSERT INTO http_requests VALUES ('2026-04-30 12:00:05+00', 'checkout', 'eu', 4000)"),
+    Pass { steps: 1, app: "", times: 1 },
+    Sql("SELECT object, bucket, old, new FROM sys.restatement WHERE object = 'checkout_requests';
+SELECT period_start, attained, status, sealed_at FROM sla.acme_gold WHERE sealed_at IS NOT NULL"),
+    Chapter("11. What the change did; after another one there is another normal"),
+    Sql("SELECT * FROM change_impact('CHG-88');
+INSERT INTO ops.change (id, service, kind, risk, description) VALUES ('CHG-92', 'checkout', 'deployment', 'low', 'larger pictures');
+CALL rebaseline('checkout_p95_b', mode => 'shift', change => 'CHG-92', reason => 'larger pictures are here to stay');
+SELECT baseline, mode, at, reason FROM ops.rebaseline"),
+    Chapter("12. What is asked afterwards"),
     Sql("SELECT section, at, item, value FROM incident_report(3);
 SELECT service, slos, slos_met, least_budget, incidents_30d, mtta_30d, mttr_30d, open_plans FROM ops.v_manager;
 SELECT service, minutes_down, cost, currency, trend, sla_breaches FROM ops.v_exec;
-SHOW LINEAGE FOR ALERT checkout_slow"),
+SHOW LINEAGE FOR ALERT checkout_slow;
+SELECT action, object, reason FROM sys.audit WHERE reason IS NOT NULL ORDER BY seq DESC LIMIT 3;
+SELECT * FROM audit_verify()"),
 ];
 
 /// A clock that goes on when it is told to.

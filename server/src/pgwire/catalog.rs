@@ -84,6 +84,8 @@ pub struct Context<'a> {
     pub user: &'a str,
     /// The number by which the session can be cancelled.
     pub backend_pid: i32,
+    /// The channels that it listens on.
+    pub listening: &'a [String],
     /// A setting's value by its lower-case name, `search_path` and `timezone` among them.
     pub settings: &'a dyn Fn(&str) -> Option<String>,
     /// Names and values of all settings, for `pg_settings`.
@@ -112,6 +114,8 @@ pub struct Answer {
     pub rows: Vec<Vec<Datum>>,
     /// Settings that `set_config` asked to change, in order: for the session to apply.
     pub settings: Vec<(String, String)>,
+    /// Channels and payloads that `pg_notify` asked to tell of, in order: for the session to tell.
+    pub notifications: Vec<(String, String)>,
 }
 
 /// Whether the statement is answered here: all its relations are system relations, or it has none and asks for
@@ -158,7 +162,8 @@ pub fn execute(
         .collect::<Result<Vec<_>, _>>()?;
     let runtime = run::Runtime::new(context, &parameters);
     let rows = runtime.run(&bound.query)?.iter().map(|row| row.to_vec()).collect();
-    Ok(Answer { columns: columns(&bound.query), rows, settings: runtime.settings.take() })
+    let (settings, notifications) = (runtime.settings.take(), runtime.notifications.take());
+    Ok(Answer { columns: columns(&bound.query), rows, settings, notifications })
 }
 
 fn columns(query: &plan::Query) -> Vec<(String, u32)> {

@@ -253,7 +253,16 @@ impl Session {
         }
     }
 
-    fn notify(&self, channel: &str, payload: &str) -> Result<Reply, SqlError> {
+    /// The channels that it listens on.
+    pub(super) fn listening(&self) -> Vec<String> {
+        self.listening.iter().cloned().collect()
+    }
+
+    /// Tells whoever listens on a channel.
+    ///
+    /// # Errors
+    /// 22023 for a payload that is too long.
+    pub(super) fn notify(&self, channel: &str, payload: &str) -> Result<Reply, SqlError> {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(SqlError::new(code::INVALID_PARAMETER_VALUE, "payload string too long"));
         }
@@ -336,6 +345,7 @@ impl Session {
             columns: vec![(shown_name.to_owned(), oid::TEXT)],
             rows: vec![vec![Datum::from(value)]],
             settings: Vec::new(),
+            notifications: Vec::new(),
         };
         Ok(Reply { tag: "SHOW".to_owned(), answer: Some(answer) })
     }
@@ -346,7 +356,12 @@ impl Session {
             let value = self.settings.get(definition.name).unwrap_or_default();
             vec![Datum::from(definition.name), Datum::from(value), Datum::from(definition.description)]
         };
-        let answer = Answer { columns, rows: DEFINITIONS.iter().map(row).collect(), settings: Vec::new() };
+        let answer = Answer {
+            columns,
+            rows: DEFINITIONS.iter().map(row).collect(),
+            settings: Vec::new(),
+            notifications: Vec::new(),
+        };
         Reply { tag: "SHOW".to_owned(), answer: Some(answer) }
     }
 

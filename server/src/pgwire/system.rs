@@ -77,6 +77,9 @@ pub(crate) fn execute(
     for (name, value) in &answer.settings {
         session.set(name, &[value], Scope::Session)?;
     }
+    for (channel, payload) in &answer.notifications {
+        session.notify(channel, payload)?;
+    }
     Ok(answer)
 }
 
@@ -97,7 +100,7 @@ pub(crate) fn read(bytes: Option<&[u8]>, format: Format, type_oid: u32) -> Resul
 }
 
 fn in_context<T>(session: &Session, times: Times, ask: impl FnOnce(&Context<'_>) -> T) -> T {
-    let tables = relations(session);
+    let (tables, listening) = (relations(session), session.listening());
     let setting = |name: &str| session.settings.get(name).map(str::to_owned);
     let all_settings: Vec<(String, String)> = DEFINITIONS
         .iter()
@@ -108,6 +111,7 @@ fn in_context<T>(session: &Session, times: Times, ask: impl FnOnce(&Context<'_>)
         database: &session.database_name,
         user: &session.user,
         backend_pid: session.pid,
+        listening: &listening,
         settings: &setting,
         all_settings: &all_settings,
         now_ns: times.now_ns,

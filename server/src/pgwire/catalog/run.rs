@@ -43,6 +43,8 @@ pub(crate) struct Runtime<'a> {
     weight: Cell<usize>,
     /// What `set_config` asked for.
     pub settings: RefCell<Vec<(String, String)>>,
+    /// What `pg_notify` asked for.
+    pub notifications: RefCell<Vec<(String, String)>>,
 }
 
 /// The rows in reach of an expression: this level's, and the one around it.
@@ -63,6 +65,7 @@ impl<'a> Runtime<'a> {
             steps: Cell::new(0),
             weight: Cell::new(0),
             settings: RefCell::default(),
+            notifications: RefCell::default(),
         }
     }
 

@@ -57,6 +57,7 @@ fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
         database: "postgres",
         user: "postgres",
         backend_pid: 42,
+        listening: &["jobs".to_owned()],
         settings: &settings,
         all_settings: &[("work_mem".to_owned(), "4096".to_owned()), ("max_index_keys".to_owned(), "32".to_owned())],
         now_ns: 1_704_067_200_000_000_000,

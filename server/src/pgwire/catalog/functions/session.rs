@@ -56,8 +56,19 @@ pub(super) static FUNCTIONS: &[Function] = &[
     f("inet_client_port", &[], INT4, |_| Ok(Datum::Null)),
     f("txid_current", &[], INT8, |_| Ok(Datum::Int(TRANSACTION))),
     f("pg_current_xact_id", &[], INT8, |_| Ok(Datum::Int(TRANSACTION))),
-    f("pg_notify", &[TEXT, TEXT], VOID, |_| Ok(Datum::from(""))),
+    f("pg_notify", &[TEXT, TEXT], VOID, notify),
 ];
+
+/// # Errors
+/// 22023 without a channel.
+fn notify(call: &Call<'_>) -> Result<Datum> {
+    let (channel, payload) = (call.text(0).to_owned(), call.text(1).to_owned());
+    if channel.is_empty() {
+        return Err(CatalogError::new("22023", "channel name cannot be empty"));
+    }
+    call.runtime.notifications.borrow_mut().push((channel, payload));
+    Ok(Datum::from(""))
+}
 
 /// PostgreSQL's number of the one encoding there is.
 pub(crate) const UTF8: i64 = 6;
@@ -85,7 +96,9 @@ pub(super) static SETS: &[SetFunction] = &[
     ]),
     set("pg_options_to_table", &[TEXT_ARRAY], RECORD, options)
         .columns(&[("option_name", TEXT), ("option_value", TEXT)]),
-    set("pg_listening_channels", &[], TEXT, |_| Ok(Vec::new())),
+    set("pg_listening_channels", &[], TEXT, |call| {
+        Ok(call.runtime.context.listening.iter().map(|channel| Datum::from(channel.as_str())).collect())
+    }),
     set("pg_partition_ancestors", &[REGCLASS], REGCLASS, |call| Ok(call.values.to_vec())),
     set("pg_partition_tree", &[REGCLASS], RECORD, |_| Ok(Vec::new())).columns(&[
         ("relid", REGCLASS),
