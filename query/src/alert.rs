@@ -131,6 +131,9 @@ impl Watch {
             let object = definitions.find(Kind::Kpi, kpi.as_deref()?)?;
             object.definition.option_text(name).map(str::to_owned)
         };
+        let on_missing = alert.option_text("on_missing").map(str::to_owned).or_else(|| kpi_option("on_missing"));
+        let idle_ns =
+            kpi_option("idle_after").map_or(Ok((2 * step_ns).max(MINUTE_NS)), |t| span_ns("idle_after", &t))?;
         let lateness_ns = kpi_option("lateness").map_or(Ok(0), |text| span_ns("lateness", &text))?;
         let service = alert.service.as_deref().and_then(|name| definitions.find(Kind::Service, name));
         let tier = service.map_or(crate::dialect::TIER_MAX, |object| match &object.definition {
@@ -151,7 +154,7 @@ impl Watch {
                 clear_hold_ns: clause("FOR", &clear_hold)?,
                 keep_firing_ns: clause("KEEP FIRING FOR", &alert.keep_firing)?,
                 flap_max,
-                on_missing: match alert.option_text("on_missing") {
+                on_missing: match on_missing.as_deref() {
                     Some("hold") => Missing::Hold,
                     Some("bad") => Missing::Bad,
                     Some("good") => Missing::Good,
@@ -167,7 +170,7 @@ impl Watch {
             },
             every_ns,
             lateness_ns,
-            idle_ns: (2 * step_ns).max(MINUTE_NS),
+            idle_ns,
             group_wait_ns: span("group_wait", "0 s")?,
             group_interval_ns: span("group_interval", "5 min")?,
             repeat_ns: span("repeat", "4 hours")?,

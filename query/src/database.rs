@@ -16,12 +16,14 @@ use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 use plimsoll_engine::{Engine, Shortcuts};
 
+use datafusion::logical_expr::planner::ExprPlanner;
+
 use crate::alert::Alerts;
 use crate::catalog::{Catalog, View};
 use crate::cooperative::CooperativeJoins;
 use crate::functions::{
-    CheckedIntegers, ExactAverages, ExactSums, Functions, IntegersByRounding, IntervalsByLength, OrderedFloats,
-    TextAsPostgres,
+    CheckedIntegers, ExactAverages, ExactSums, Functions, IntegersByRounding, IntervalOperators, IntervalsByLength,
+    OrderedFloats, TextAsPostgres,
 };
 use crate::maintained::Maintained;
 use crate::ops::Ops;
@@ -261,10 +263,12 @@ impl Settings {
         let time_zone: Arc<str> = time_zone.into();
         let config = config(options, &time_zone);
         let functions = Functions::new(config.options(), &time_zone);
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(IntervalOperators::new())];
+        expr_planners.extend(SessionStateDefaults::default_expr_planners());
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime.clone())
-            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_expr_planners(expr_planners)
             // The optimizer looks this one up by name; queries find functions in `functions`.
             .with_aggregate_functions(vec![first_value_udaf()])
             .with_optimizer_rules(crate::times_of_buckets::rules())

@@ -28,6 +28,8 @@ mod percentile;
 mod period_detect;
 mod process;
 mod round;
+mod scaled;
+mod series;
 mod similar;
 mod states;
 mod sum;
@@ -54,6 +56,7 @@ pub(crate) use missing::{Missing, no_such_function};
 pub(crate) use named::argument_names;
 pub(crate) use percentile::ApproxPercentile;
 pub(crate) use round::IntegersByRounding;
+pub(crate) use scaled::IntervalOperators;
 pub(crate) use similar::{distance, most_similar};
 pub(crate) use sum::{ExactSums, SUM_OF_INTEGERS};
 pub(crate) use text::TextAsPostgres;
@@ -113,6 +116,7 @@ impl Functions {
         }
         functions.add_scalar(Arc::new(ScalarUDF::from(TimeBucket::new())));
         functions.add_scalar(Arc::new(ScalarUDF::from(DateBin::new())));
+        series::scalars().for_each(|scalar| functions.add_scalar(Arc::new(scalar)));
         for gap in Gap::ALL {
             functions.add_scalar(Arc::new(ScalarUDF::from(GapFunction::new(gap))));
         }

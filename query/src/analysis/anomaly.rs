@@ -462,7 +462,6 @@ impl Model {
 }
 
 /// What is said of each point of a series, in the order of time.
-#[cfg(test)]
 pub(crate) fn score_series(times_ns: &[i64], values: &[f64], settings: &Settings) -> Vec<Verdict> {
     let mut model = Model::new(settings);
     times_ns.iter().zip(values).map(|(time, value)| model.observe(*time, *value, true)).collect()

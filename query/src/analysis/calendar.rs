@@ -27,6 +27,9 @@ struct Window {
     to: NaiveTime,
 }
 
+/// The window that is all of the week, and the name of a calendar that nobody has to define.
+pub(crate) const ALWAYS: &str = "24x7";
+
 const DAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
 
 /// Most days that a question may span: over two hundred years.
@@ -63,6 +66,13 @@ impl Calendar {
         Intervals::new(open.map(|(from, to)| (from.max(start_ns), to.min(end_ns))))
     }
 
+    /// Its holidays, each from midnight to midnight.
+    pub(crate) fn holidays(&self) -> Intervals {
+        let midnight = |day: NaiveDate| instant(day.and_time(NaiveTime::MIN), self.zone);
+        let days = self.holidays.iter().filter_map(|day| Some((midnight(*day)?, midnight(day.succ_opt()?)?)));
+        Intervals::new(days)
+    }
+
     /// Nanoseconds of working time in `[start, end)` that are in none of the pauses.
     pub(crate) fn business_time_ns(&self, start_ns: i64, end_ns: i64, pauses: &Intervals) -> i64 {
         self.open_between(start_ns, end_ns).subtract(pauses).length_ns()
@@ -73,7 +83,7 @@ impl Window {
     fn parse(text: &str) -> Result<Window, String> {
         let wrong = |why: &str| format!("'{text}' is no window such as 'MO-FR 08:00-18:00' or '24x7': {why}");
         let upper = text.trim().to_ascii_uppercase();
-        if upper == "24X7" {
+        if upper.eq_ignore_ascii_case(ALWAYS) {
             return Ok(Window { days: [true; 7], from: NaiveTime::MIN, to: NaiveTime::MIN });
         }
         let (days, hours) = upper.split_once(' ').ok_or_else(|| wrong("it has no hours"))?;

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast;
 use serde::{Deserialize, Serialize};
 
 use super::{Reference, relations};
+use crate::analysis::calendar::ALWAYS;
 use crate::dialect::{self, Definition, Kind};
 use crate::{Error, Result};
 
@@ -139,11 +140,17 @@ fn reads(definition: &Definition) -> Result<BTreeSet<Reference>> {
         Definition::Slo(slo) => reads.extend(slo.service.iter().map(|name| object(Kind::Service, name))),
         Definition::Sla(sla) => {
             reads.extend(sla.targets.iter().map(|target| object(Kind::Slo, &target.slo)));
-            reads.extend(sla.calendar.iter().map(|name| object(Kind::Calendar, name)));
+            let calendar = sla.calendar.iter().filter(|name| *name != ALWAYS);
+            reads.extend(calendar.map(|name| object(Kind::Calendar, name)));
         }
     }
+    if let Definition::Baseline(_) = definition
+        && let Some(calendar) = definition.option_text("holidays")
+    {
+        reads.insert(Reference::Object(Kind::Calendar, calendar.to_owned()));
+    }
     if let Definition::Kpi(_) | Definition::Slo(_) | Definition::Policy(_) = definition
-        && let Some(calendar) = definition.option_text("calendar")
+        && let Some(calendar) = definition.option_text("calendar").filter(|name| *name != ALWAYS)
     {
         reads.insert(Reference::Object(Kind::Calendar, calendar.to_owned()));
     }

@@ -1,7 +1,8 @@
 //! Names of arguments, for functions that can be called with `name => value`.
 
 /// The arguments of functions when all are given, in order. An argument may have a second name.
-const ARGUMENTS: [(&str, &[&[&str]]); 8] = [
+const ARGUMENTS: [(&str, &[&[&str]]); 9] = [
+    ("business_time", &[&["t0", "start"], &["t1", "finish"], &["calendar"], &["pause"]]),
     ("time_bucket", &[WIDTH, TIME, &["timezone"], &["origin"], &["offset"]]),
     ("time_bucket_gapfill", &[WIDTH, TIME, &["start"], &["finish"], &["timezone"], &["origin"], &["offset"]]),
     ("locf", &[&["value"], &["prev"], &["treat_null_as_missing"]]),

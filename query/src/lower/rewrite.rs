@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::asof::{nest_asof_joins, nest_asof_joins_in};
 use super::names::{body_names, folded, item_name, last_part};
-use crate::functions::{Asked, Functions, argument_names, most_similar, parse_interval, step_name};
+use crate::functions::{Asked, BUSINESS_TIME, Functions, argument_names, most_similar, parse_interval, step_name};
 use crate::relation::{SCALARS, is_function};
 use crate::statement::query as written_query;
 use crate::{Error, Result};
@@ -367,6 +367,8 @@ fn function_call(function: &mut Function, functions: &Functions) -> Result<Optio
     }
     match name.as_str() {
         "date_trunc" => Ok(date_trunc_in_zone(arguments)),
+        "mtta" | "mttr" if arguments.args.len() == 3 => in_business_time(arguments),
+        "mtta_p" | "mttr_p" if arguments.args.len() == 4 => in_business_time(arguments),
         _ => Ok(None),
     }
 }
@@ -477,6 +479,25 @@ fn no_such_argument(function: &str, name: &str, names: &[&[&str]]) -> Error {
         None => takes,
     };
     Error::UndefinedFunction { signature: format!("{function}({name} => unknown)"), position: None, hint: Some(hint) }
+}
+
+/// `mttr(start, end, calendar)` is that of ends as if all time were working hours: `mttr(start, start + business_time(...))`.
+fn in_business_time(arguments: &mut FunctionArgumentList) -> Result<Option<Expr>> {
+    let expr = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    if let [.., start, end, calendar] = arguments.args.as_slice()
+        && let (Some(start), Some(end), Some(calendar)) = (expr(start), expr(end), expr(calendar))
+    {
+        let spent = call(BUSINESS_TIME, vec![start.clone(), end, calendar]);
+        let end = Expr::BinaryOp { left: Box::new(start), op: BinaryOperator::Plus, right: Box::new(spent) };
+        arguments.args.pop();
+        if let Some(last) = arguments.args.last_mut() {
+            *last = FunctionArg::Unnamed(FunctionArgExpr::Expr(end));
+        }
+    }
+    Ok(None)
 }
 
 /// `date_trunc(field, time, zone)` cuts what the zone's clocks show.

@@ -106,6 +106,9 @@ fn changed(
             }
             set.extend([("resolved_at", None), ("closed_at", None), ("acknowledged_at", None)]);
         }
+        if let Some(paused) = paused(new.text("paused"), &was, &is, transaction.now_ns()) {
+            set.push(("paused", Some(Value::Text(paused))));
+        }
         transaction.set(tables.incident, number, &set)?;
         if !is_open(&is) {
             stop_escalation(transaction, tables, id)?;
@@ -124,6 +127,26 @@ fn changed(
         }
     }
     Ok(())
+}
+
+/// True while the clock of a promise stands still: others have to act.
+fn pauses(state: &str) -> bool {
+    matches!(state, "awaiting_user" | "awaiting_vendor")
+}
+
+/// The pauses of an incident after a change of its state; `None` when they stay as they are.
+fn paused(before: Option<&str>, was: &str, is: &str, now_ns: i64) -> Option<String> {
+    let now = rfc3339(now_ns);
+    let before = before.unwrap_or("{}");
+    match (pauses(was), pauses(is)) {
+        (false, true) => {
+            let ranges = before.strip_suffix('}')?;
+            let comma = if ranges.ends_with('{') { "" } else { "," };
+            Some(format!("{ranges}{comma}[{now},)}}"))
+        }
+        (true, false) => Some(format!("{}{now})}}", before.strip_suffix(")}")?)),
+        _ => None,
+    }
 }
 
 /// A time that is not before the incident's beginning: the clock of a service desk may be ahead of ours.

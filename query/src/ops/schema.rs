@@ -310,6 +310,7 @@ pub(crate) const TABLES: &[Table] = &[
                 Check::Any,
                 "the least share that is left of an error budget of the service",
             ),
+            text("paused", "while the user or a vendor was waited for, as a tstzmultirange"),
         ],
         unique: &[&["id"], &["external_id"]],
         first: &[],

@@ -125,6 +125,8 @@ pub(crate) struct Course {
     pub(crate) settings: Settings,
     /// The service whose maintenance is not learned.
     unlearned: Option<(Database, String)>,
+    /// Days that are not learned.
+    holidays: Intervals,
     /// When something else became normal, in the order of time.
     rebased: Vec<(i64, Rebase)>,
 }
@@ -139,7 +141,11 @@ impl Course {
         let learns = baseline.option_text("learn_in_maintenance") == Some("true");
         let unlearned = kpi.service.clone().filter(|_| !learns).map(|service| (lowering.database.clone(), service));
         let rebased = crate::ops::rebased(lowering.database, &baseline.name);
-        Ok(Course { settings: settings(baseline, lowering)?, unlearned, rebased })
+        let holidays = match baseline.option_text("holidays") {
+            Some(name) => super::calendar_of(name, lowering.definitions, lowering.database)?.holidays(),
+            None => Intervals::default(),
+        };
+        Ok(Course { settings: settings(baseline, lowering)?, unlearned, holidays, rebased })
     }
 
     /// What a model says of a row before it learns it.
@@ -150,12 +156,13 @@ impl Course {
         model.observe(time_ns, value, !maintenance.contains(time_ns))
     }
 
-    /// When the service is worked on, as far as that matters to rows from `first_ns` to `last_ns`.
+    /// When nothing is learned, as far as that matters to rows from `first_ns` to `last_ns`: on holidays, and while the service is
+    /// worked on.
     pub(crate) fn maintenance(&self, first_ns: i64, last_ns: i64) -> Intervals {
-        let Some((database, service)) = &self.unlearned else { return Intervals::default() };
+        let Some((database, service)) = &self.unlearned else { return self.holidays.clone() };
         let windows = crate::ops::maintenance(database, service, "baseline");
         let windows = windows.iter().filter_map(|window| window.between(first_ns, last_ns.saturating_add(1)).ok());
-        windows.fold(Intervals::default(), |all, window| all.union(&window))
+        windows.fold(self.holidays.clone(), |all, window| all.union(&window))
     }
 }
 

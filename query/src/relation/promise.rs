@@ -9,7 +9,7 @@ use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
-use crate::analysis::calendar::Calendar;
+use crate::analysis::calendar::{ALWAYS, Calendar};
 use crate::analysis::duration::Span;
 use crate::analysis::intervals::Intervals;
 use crate::analysis::period::Period;
@@ -97,7 +97,11 @@ pub(super) fn settings(object: &Object, slo: &Slo, lowering: &Lowering<'_>) -> R
         Some("ratio_timeslices") => Budgeting::RatioTimeslices { slice_ns },
         _ => Budgeting::Occurrences,
     };
-    let missing = match option("on_missing") {
+    let of_kpi = |name: &str| {
+        let kpi = lowering.definitions.find(Kind::Kpi, &super::kpi_of(&slo.query.text)?)?;
+        kpi.definition.option_text(name).map(str::to_owned)
+    };
+    let missing = match option("on_missing").map(str::to_owned).or_else(|| of_kpi("on_missing")).as_deref() {
         Some("bad") => Missing::Bad,
         Some("good") => Missing::Good,
         _ => Missing::Unknown,
@@ -153,13 +157,16 @@ fn step_of(object: &Object, lowering: &Lowering<'_>) -> Option<i64> {
 /// # Errors
 /// [`Error::UndefinedObject`].
 pub(crate) fn calendar_of(name: &str, definitions: &Definitions, database: &Database) -> Result<Calendar> {
+    let refused = |why| Error::definition("KP003", why);
+    if name == ALWAYS {
+        return Calendar::parse("UTC", &[ALWAYS.to_owned()], Vec::new()).map_err(refused);
+    }
     let object = definitions.get(Kind::Calendar, name)?;
     let Definition::Calendar(calendar) = &object.definition else {
         return Err(Error::Internal("a calendar that is none".to_owned()));
     };
     let holidays = holidays(database, calendar.options.text("holidays").unwrap_or(name));
-    let parsed = Calendar::parse(&calendar.zone, &calendar.windows, holidays);
-    parsed.map_err(|why| Error::definition("KP003", why))
+    Calendar::parse(&calendar.zone, &calendar.windows, holidays).map_err(refused)
 }
 
 pub(super) fn calendar(name: &str, lowering: &Lowering<'_>) -> Result<Calendar> {
