@@ -516,7 +516,9 @@ async fn bring_up(
     let touches = engine.take_touches(table, before.map_or(0, |kept| kept.record)).map_err(Error::Engine)?;
     let snapshot = engine.snapshot();
     let tables = std::slice::from_ref(table);
-    let complete_ns = watermarks.of(tables, &snapshot, fit.lateness_ns, fit.idle_ns).await?;
+    let rules = &session.database().catalog().definitions().rules;
+    let lateness_ns = fit.lateness_ns.max(crate::quality::lateness_ns(tables, rules));
+    let complete_ns = watermarks.of(tables, &snapshot, lateness_ns, fit.idle_ns).await?;
     let whole_ns = complete_ns.saturating_sub(complete_ns.rem_euclid(fit.step_ns));
     let until_ns = Kept::until_ns(whole_ns, fit.span_ns());
     let fresh = Kept {

@@ -346,7 +346,7 @@ impl Plan {
             let columns = columns(&query, &reading.plan);
             return Ok((Plan::Rows(reading), columns));
         }
-        check_dialect(dialect, &lowering.rights)?;
+        check_dialect(dialect, lowering)?;
         let computed = match &**dialect {
             // Its query of incidents is that of whoever asks.
             dialect::Statement::Backtest(backtest) => Some(crate::alert::backtest(backtest, lowering)),
@@ -559,15 +559,29 @@ async fn insert_rows(
 ///
 /// # Errors
 /// [`Error::Denied`].
-fn check_dialect(statement: &dialect::Statement, rights: &Rights) -> Result<()> {
+fn check_dialect(statement: &dialect::Statement, lowering: &Lowering<'_>) -> Result<()> {
     use dialect::{Shown, Statement};
+    let rights = &lowering.rights;
+    let is_stewarded = |kind: dialect::Kind, name: &str| {
+        let object = lowering.definitions.find(kind, name);
+        let steward = object.as_ref().and_then(|object| object.definition.option_text("steward"));
+        steward.map_or(Ok(()), |steward| rights.check_steward(&On::object(kind, name), steward))
+    };
     let makes = |kind| rights.check(Privilege::Create, &On::Schema(schema_of(kind).to_owned()));
     let sees = |on| rights.check(Privilege::Select, &on);
     match statement {
-        Statement::Create { object, .. } => makes(object.kind()),
-        Statement::AlterSet { kind, .. } | Statement::Comment { kind, .. } => makes(*kind),
-        Statement::Drop { kind, cascade, .. } => {
+        Statement::Create { object, or_replace, .. } => {
+            makes(object.kind())?;
+            if *or_replace { is_stewarded(object.kind(), object.name()) } else { Ok(()) }
+        }
+        Statement::AlterSet { kind, name, .. } => {
             makes(*kind)?;
+            is_stewarded(*kind, name)
+        }
+        Statement::Comment { kind, .. } => makes(*kind),
+        Statement::Drop { kind, cascade, names, .. } => {
+            makes(*kind)?;
+            names.iter().try_for_each(|name| is_stewarded(*kind, name))?;
             // What depends on it may be of any kind.
             let mut others = dialect::Kind::all().filter(|_| *cascade);
             others.try_for_each(makes)

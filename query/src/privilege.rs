@@ -266,13 +266,15 @@ pub(crate) fn is_shipped_with(role: &str, grants: &[Grant]) -> bool {
 pub(crate) struct Rights {
     /// `None` for all rights.
     grants: Option<BTreeSet<Grant>>,
+    /// Itself and the roles that it is a member of.
+    names: BTreeSet<String>,
     /// Relations of which only some rows are seen, with the conditions of which one has to hold for a row.
     rows: BTreeMap<On, Vec<String>>,
 }
 
 impl Rights {
     /// All rights.
-    pub(crate) const ALL: Rights = Rights { grants: None, rows: BTreeMap::new() };
+    pub(crate) const ALL: Rights = Rights { grants: None, names: BTreeSet::new(), rows: BTreeMap::new() };
 
     /// The rights of a role; all rights for nobody in particular, and for everybody while there is no role.
     pub(crate) fn of(roles: &Roles, role: Option<&str>) -> Rights {
@@ -283,15 +285,16 @@ impl Rights {
         for policy in roles.all().flat_map(|role| &role.policies) {
             rows.entry(policy.on.clone()).or_default();
         }
-        for name in roles.closure_of(role) {
-            add_shipped(&name, &mut grants);
-            let Some(role) = roles.find(&name) else { continue };
+        let names = roles.closure_of(role);
+        for name in &names {
+            add_shipped(name, &mut grants);
+            let Some(role) = roles.find(name) else { continue };
             grants.extend(role.grants.iter().cloned());
             for policy in &role.policies {
                 rows.entry(policy.on.clone()).or_default().push(policy.condition.clone());
             }
         }
-        Rights { grants: Some(grants), rows }
+        Rights { grants: Some(grants), names, rows }
     }
 
     /// The condition that the rows of a relation have to satisfy to be seen; `None` when all are.
@@ -305,6 +308,22 @@ impl Rights {
     pub(crate) fn allow(&self, privilege: Privilege, on: &On) -> bool {
         let allows = |grant: &Grant| grant.privilege == privilege && grant.on.covers(on);
         self.grants.as_ref().is_none_or(|grants| grants.iter().any(allows))
+    }
+
+    /// Checks the right to change what somebody answers for: a role that has it, or a group of them.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(crate) fn check_steward(&self, on: &On, steward: &str) -> Result<()> {
+        if self.allow(Privilege::Approve, &On::Everything) || self.names.contains(steward) {
+            return Ok(());
+        }
+        let what = match on {
+            On::Named { schema, name } => Called(schema, name).to_string(),
+            _ => "this".to_owned(),
+        };
+        let what = format!("permission denied: {what} is changed by its steward {steward}, or with the right APPROVE");
+        Err(Error::Denied { what })
     }
 
     /// # Errors

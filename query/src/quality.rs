@@ -26,12 +26,14 @@ mod kept;
 mod rules;
 mod tainted;
 mod tally;
+mod whole;
 
 pub(crate) use ddl::{ChangedRules, NewRules, forget_tables};
 pub(crate) use kept::{SCHEMA as QUARANTINE, delete_target, quarantine};
-pub(crate) use rules::{Action, Rules, TableRules};
+pub(crate) use rules::{Action, Rules, TableRules, lateness_ns};
 pub(crate) use tainted::marked;
 pub(crate) use tally::Expected;
+pub(crate) use whole::look;
 
 use crate::catalog::Definitions;
 use crate::lower::Lowering;
@@ -45,6 +47,8 @@ pub(crate) struct Quality {
     /// Planned expectations, one entry for each table.
     compiled: Mutex<Vec<Arc<Compiled>>>,
     tallies: Tallies,
+    /// When tables were last looked at as a whole.
+    looked_ns: Mutex<i64>,
     /// Held to read while rows go into quarantine, and to write while they are moved out of it.
     moving: RwLock<()>,
 }
@@ -55,7 +59,8 @@ impl Quality {
     /// # Errors
     /// Those of the engine.
     pub(crate) fn open(engine: &Engine) -> Result<Quality> {
-        Ok(Quality { compiled: Mutex::default(), tallies: Tallies::open(engine)?, moving: RwLock::default() })
+        let (compiled, looked_ns) = (Mutex::default(), Mutex::new(i64::MIN));
+        Ok(Quality { compiled, tallies: Tallies::open(engine)?, looked_ns, moving: RwLock::default() })
     }
 
     fn compiled(
@@ -144,7 +149,7 @@ impl Guard {
 
     /// True for a table whose points have to be shown to [`Guard::admit`].
     pub fn watches(&self, table: &str) -> bool {
-        !self.definitions.rules.is_empty() && self.definitions.rules.contains_key(table)
+        !self.definitions.rules.is_empty() && self.definitions.rules.get(table).is_some_and(|rules| rules.judge_rows())
     }
 
     /// True for a table that may refuse points.

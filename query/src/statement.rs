@@ -99,6 +99,7 @@ impl Statement {
 pub fn parse(text: &str) -> Result<Vec<Statement>> {
     let mut tokens = tokenize(text)?;
     check_bounds(&tokens, text)?;
+    expect::take_watermark(&mut tokens);
     let actions = Arc::new(expect::take(&mut tokens, text)?);
     on_deep_stack(|| parse_tokens(tokens, text, &actions))
 }

@@ -317,6 +317,29 @@ ok: DROP KPI busy
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kpi_is_changed_by_its_steward() {
+    let running = start(|_| {}).await;
+    running.connect("user=postgres").await.batch_execute(DATA).await.expect("made");
+    let users = "CREATE ROLE desk; CREATE USER ann; CREATE USER ben; CREATE USER kim; GRANT desk TO ann;
+        GRANT CREATE ON SCHEMA kpi TO ann, ben; GRANT SELECT ON TABLE cpu TO ann, ben; GRANT steward TO kim;
+        ALTER KPI load SET (steward = 'desk')";
+    running.connect("user=root").await.batch_execute(users).await.expect("made");
+    let replaced = "CREATE OR REPLACE KPI load AS SELECT time_bucket('1 minute', time) AS time, max(usage) AS value FROM cpu \
+                    GROUP BY 1 WITH (steward = 'desk')";
+    let (ann, ben, kim) =
+        (running.connect("user=ann").await, running.connect("user=ben").await, running.connect("user=kim").await);
+    for statement in [replaced, "ALTER KPI load SET (unit = 'share')", "DROP KPI load"] {
+        let refused = ben.batch_execute(statement).await.expect_err("he is no steward of it");
+        let why = "permission denied: KPI load is changed by its steward desk, or with the right APPROVE";
+        assert_eq!(said(&refused), ("42501".to_owned(), why.to_owned()), "{statement}");
+    }
+    assert_eq!(code(&ann, replaced).await, "ok");
+    assert_eq!(code(&kim, "ALTER KPI load SET (unit = 'share')").await, "ok");
+    assert_eq!(code(&ben, "CREATE KPI other AS SELECT time, usage AS value FROM cpu").await, "ok");
+    assert_eq!(code(&ann, "DROP KPI load").await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rights_come_and_go_in_open_sessions_and_with_prepared_statements() {
     let running = start(|_| {}).await;
     running.connect("user=postgres").await.batch_execute(DATA).await.expect("made");

@@ -82,6 +82,7 @@ impl Database {
     pub async fn tick(&self, now_ns: i64) -> Result<Tick> {
         // Alerts are looked at also where KPIs cannot be brought up to date: their queries answer then.
         let refreshed = crate::maintained::refresh(self, now_ns).await;
+        let looked = crate::quality::look(&session(self), now_ns).await;
         let mut live = self.alerts().live.lock().await;
         let session = session(self);
         let definitions = self.catalog().definitions();
@@ -123,7 +124,7 @@ impl Database {
             transaction.keep_newest(incident::built_in("alert_event")?, EVENTS_MAX);
             forget_settled(transaction)
         })?;
-        refreshed?;
+        refreshed.and(looked)?;
         Ok(tick)
     }
 
@@ -241,7 +242,8 @@ async fn look(
     let database = session.database();
     let watch = &one.watch;
     let snapshot = database.engine().snapshot();
-    let complete_ns = watermarks.of(&one.tables, &snapshot, watch.lateness_ns, watch.idle_ns).await?;
+    let lateness_ns = watch.lateness_ns.max(crate::quality::lateness_ns(&one.tables, &definitions.rules));
+    let complete_ns = watermarks.of(&one.tables, &snapshot, lateness_ns, watch.idle_ns).await?;
     let step_ns = watch.rule.step_ns.max(1);
     let until_ns = complete_ns.saturating_sub(complete_ns.rem_euclid(step_ns));
     let mut instances = one.instances.clone();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, AlterTable, AlterTableOperation, CheckConstraint, TableConstraint};
 use plimsoll_engine::{Engine, TableSchema};
 
-use super::rules::{Action, Rule, TableRules};
-use super::{judge, kept};
+use super::rules::{About, Action, Rule, TableRules};
+use super::{judge, kept, whole};
 use crate::ddl::table_name;
 use crate::lower::{Lowering, folded};
 use crate::session::blocking;
@@ -26,7 +26,7 @@ impl NewRules {
     /// [`Error::DuplicateObject`].
     pub(crate) fn take(&mut self, constraint: &TableConstraint, statement: &Statement) -> Result<bool> {
         let TableConstraint::Check(check) = constraint else { return Ok(false) };
-        let Some(rule) = read(check, statement) else { return Ok(false) };
+        let Some(rule) = read(check, statement)? else { return Ok(false) };
         if self.rules.iter().any(|(other, _)| other.name == rule.0.name) {
             return Err(Error::DuplicateObject { kind: "constraint", name: rule.0.name });
         }
@@ -43,7 +43,11 @@ impl NewRules {
     /// # Errors
     /// Whatever is wrong with them.
     pub(crate) fn check(&self, table: &Arc<TableSchema>, lowering: &Lowering<'_>) -> Result<()> {
-        self.rules.iter().try_for_each(|(_, condition)| judge::condition(condition, table, lowering).map(|_| ()))
+        self.rules.iter().try_for_each(|(rule, condition)| match rule.about {
+            About::Row => judge::condition(condition, table, lowering).map(|_| ()),
+            About::Table => whole::check(condition, lowering),
+            About::Watermark { .. } => Ok(()),
+        })
     }
 
     /// Puts them in force, then does something that makes the table.
@@ -58,11 +62,15 @@ impl NewRules {
 }
 
 /// An expectation and its condition; `None` for a constraint of another kind.
-fn read(check: &CheckConstraint, statement: &Statement) -> Option<(Rule, ast::Expr)> {
-    let name = check.name.as_ref()?;
-    let action = statement.action_of(name)?;
-    let rule = Rule { name: folded(name), expression: check.expr.to_string(), action };
-    Some((rule, (*check.expr).clone()))
+///
+/// # Errors
+/// [`Error::Unsupported`].
+fn read(check: &CheckConstraint, statement: &Statement) -> Result<Option<(Rule, ast::Expr)>> {
+    let named = check.name.as_ref().and_then(|name| Some((folded(name), statement.action_of(name)?)));
+    let Some((name, action)) = named else { return Ok(None) };
+    let about = whole::about(&name, &check.expr, action)?;
+    let rule = Rule { name, expression: check.expr.to_string(), action, about };
+    Ok(Some((rule, (*check.expr).clone())))
 }
 
 fn make_room(table: &str, rules: &[Rule], engine: &Engine) -> Result<()> {

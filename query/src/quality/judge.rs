@@ -15,7 +15,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 use plimsoll_engine::{ColumnKind, FieldType, Point, TableSchema, Value};
 
-use super::rules::TableRules;
+use super::rules::{About, TableRules};
 use crate::lower::Lowering;
 use crate::statement::query;
 use crate::{Error, Result};
@@ -97,7 +97,12 @@ impl Compiled {
         let mut columns = Vec::new();
         let mut whole = None;
         for rule in &rules.rules {
-            let (test, schema) = condition(&parsed(&rule.expression)?, table, lowering)?;
+            let expression = match rule.about {
+                About::Row => parsed(&rule.expression)?,
+                // No row violates it.
+                About::Table | About::Watermark { .. } => parsed("true")?,
+            };
+            let (test, schema) = condition(&expression, table, lowering)?;
             for column in test.column_refs() {
                 columns.extend(table.position(&column.name).filter(|at| !columns.contains(at)));
             }
@@ -138,7 +143,7 @@ impl Compiled {
 }
 
 /// The parsed form of an expression that is kept as text.
-fn parsed(expression: &str) -> Result<ast::Expr> {
+pub(super) fn parsed(expression: &str) -> Result<ast::Expr> {
     let kept = query(&format!("SELECT ({expression})"))?;
     match *kept.body {
         ast::SetExpr::Select(select) => match select.projection.into_iter().next() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use plimsoll_engine::TableSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::quoted;
@@ -38,13 +39,31 @@ impl Action {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rule {
     pub(crate) name: String,
-    /// A condition over the columns of one row, as text.
+    /// A condition over the columns of one row or over the table, or a time, as text.
     pub(crate) expression: String,
     pub(crate) action: Action,
+    #[serde(default)]
+    pub(crate) about: About,
+}
+
+/// What an expectation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum About {
+    /// Each row, when it comes in.
+    #[default]
+    Row,
+    /// The table as a whole, looked at each minute.
+    Table,
+    /// None: it tells how late rows come.
+    Watermark { lateness_ns: i64 },
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let About::Watermark { .. } = self.about {
+            return write!(f, "WATERMARK FOR {} AS {}", TableSchema::TIME, self.expression);
+        }
         let (name, action) = (quoted(&self.name), self.action.text());
         write!(f, "CONSTRAINT {name} EXPECT ({}) ON VIOLATION {action}", self.expression)
     }
@@ -64,7 +83,26 @@ impl TableRules {
     pub(crate) fn has(&self, action: Action) -> bool {
         self.rules.iter().any(|rule| rule.action == action)
     }
+
+    /// True when rows are judged on their way in.
+    pub(crate) fn judge_rows(&self) -> bool {
+        self.rules.iter().any(|rule| rule.about == About::Row)
+    }
+
+    /// How late rows come, in nanoseconds.
+    fn lateness_ns(&self) -> i64 {
+        let late = self.rules.iter().filter_map(|rule| match rule.about {
+            About::Watermark { lateness_ns } => Some(lateness_ns),
+            _ => None,
+        });
+        late.max().unwrap_or(0)
+    }
 }
 
 /// Those of all tables that have some, by the name of the table.
 pub(crate) type Rules = BTreeMap<String, Arc<TableRules>>;
+
+/// How late rows of some tables come, in nanoseconds: the watermarks of the tables say so.
+pub(crate) fn lateness_ns<'a>(tables: impl IntoIterator<Item = &'a String>, rules: &Rules) -> i64 {
+    tables.into_iter().filter_map(|table| rules.get(table)).map(|rules| rules.lateness_ns()).max().unwrap_or(0)
+}

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use plimsoll_engine::{Engine, Point, ScanRequest, TableSchema, TagMatcher, TagTest, TimeRange, Value};
 
 use super::Judged;
-use super::rules::Action;
+use super::rules::{About, Action};
 use crate::{Database, Error, Result};
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -123,6 +123,9 @@ impl Tallies {
         let of_table = all.entry(table.to_owned()).or_default();
         let mut changed = Vec::new();
         for (rule, rows) in judged.rules.rules.iter().zip(&judged.violated) {
+            if rule.about != About::Row {
+                continue;
+            }
             let tally = of_table.entry(rule.name.clone()).or_default();
             tally.checked += points.len() as u64;
             let mut minutes: BTreeMap<i64, i64> = BTreeMap::new();
@@ -141,6 +144,22 @@ impl Tallies {
             }
         }
         changed
+    }
+
+    /// Counts a look at a whole table; gives the count that has to be kept, if it is not as it should be.
+    pub(super) fn look(&self, table: &str, rule: &str, is_violated: bool, now_ns: i64) -> Option<Violation> {
+        let mut all = self.lock();
+        let tally = all.entry(table.to_owned()).or_default().entry(rule.to_owned()).or_default();
+        tally.checked += 1;
+        if !is_violated {
+            return None;
+        }
+        tally.violated += 1;
+        tally.last_ns = Some(now_ns);
+        let minute_ns = minute_of(now_ns);
+        let rows = tally.minutes.entry(minute_ns).or_default();
+        *rows += 1;
+        Some(Violation { rule: rule.to_owned(), minute_ns, rows: *rows, last_ns: now_ns })
     }
 
     /// True when rows of a table with a time in `[start, end)` have violated something that lets them in or leaves them out.
@@ -213,6 +232,7 @@ impl Database {
                 last_ns: tally.and_then(|tally| tally.last_ns),
             }
         };
-        rules.map(expected).collect()
+        let expects = |(_, rule): &(&String, &super::rules::Rule)| !matches!(rule.about, About::Watermark { .. });
+        rules.filter(expects).map(expected).collect()
     }
 }

@@ -207,6 +207,35 @@ pub(crate) const VIEWS: &[BuiltInView] = &[
         },
     },
     BuiltInView {
+        name: "service_health",
+        about: "all there is to weigh of a service: whether it keeps its promises, what breaks, what that costs",
+        columns: &[
+            ("service", Text),
+            ("tier", Integer),
+            ("owner", Text),
+            ("slos", Integer),
+            ("slos_met", Integer),
+            ("least_budget", Float),
+            ("sla_breaches", Integer),
+            ("incidents_30d", Integer),
+            ("minutes_down", Float),
+            ("cost", Float),
+            ("currency", Text),
+            ("trend", Text),
+            ("open_plans", Integer),
+            ("open_problems", Integer),
+            ("dependents", Integer),
+        ],
+        text: |_| {
+            "SELECT m.service, m.tier, m.owner, m.slos, m.slos_met, m.least_budget, e.sla_breaches, m.incidents_30d, e.minutes_down, \
+             e.cost, e.currency, e.trend, m.open_plans, m.open_problems, COALESCE(d.dependents, 0) AS dependents \
+             FROM ops.v_manager AS m JOIN ops.v_exec AS e ON e.service = m.service \
+             LEFT JOIN (SELECT depends_on, count(*) AS dependents FROM ops.service_edge GROUP BY depends_on) AS d \
+               ON d.depends_on = m.service ORDER BY m.tier, m.service"
+                .to_owned()
+        },
+    },
+    BuiltInView {
         name: "remediation_rank",
         about: "what is best mended first: what comes again and again and costs most",
         columns: &[

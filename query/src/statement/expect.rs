@@ -2,6 +2,7 @@
 //!
 //! The parser library knows no such clause. It has one of the same shape, `CONSTRAINT name CHECK (condition) ENFORCED`: the
 //! tokens are turned into these, each in its place, and the actions are kept beside the parsed statement.
+//! `WATERMARK FOR time AS time - INTERVAL '2 min'` becomes an expectation of that name.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
@@ -11,6 +12,49 @@ use crate::{Error, Result};
 
 /// The actions of a text's expectations, by the position of the name of each.
 pub(super) type Actions = Vec<(usize, Action)>;
+
+/// The name of the expectation that a watermark becomes.
+const WATERMARK: &str = "watermark";
+
+/// Turns `WATERMARK FOR time AS expression` into `CONSTRAINT watermark EXPECT (expression) ON VIOLATION WARN`, where it stands after
+/// a comma in parentheses.
+pub(super) fn take_watermark(tokens: &mut Vec<TokenWithSpan>) {
+    let is = |token: &TokenWithSpan, word: &str| {
+        matches!(&token.token, Token::Word(found)
+            if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
+    };
+    let dark: Vec<usize> = (0..tokens.len()).filter(|at| !is_space(&tokens[*at])).collect();
+    let begins = (1..dark.len()).find(|nth| {
+        let at = |ahead: usize| dark.get(nth + ahead).map(|at| &tokens[*at]);
+        tokens[dark[nth - 1]].token == Token::Comma
+            && at(0).is_some_and(|token| is(token, WATERMARK))
+            && at(1).is_some_and(|token| is(token, "for"))
+            && at(3).is_some_and(|token| is(token, "as"))
+    });
+    let Some(nth) = begins else { return };
+    let mut depth = 0_usize;
+    let end = dark[nth + 4..].iter().copied().find(|at| {
+        match tokens[*at].token {
+            Token::LParen => depth += 1,
+            Token::RParen | Token::Comma | Token::EOF if depth == 0 => return true,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        false
+    });
+    let Some(end) = end else { return };
+    let span = tokens[dark[nth]].span;
+    let word = |word: &str| TokenWithSpan::new(Token::make_word(word, None), span);
+    let keyword = |word: &str| TokenWithSpan::new(Token::make_keyword(word), span);
+    let space = || TokenWithSpan::new(Token::Whitespace(Whitespace::Space), span);
+    let expression: Vec<TokenWithSpan> = tokens[dark[nth + 3] + 1..end].to_vec();
+    let mut instead = vec![keyword("CONSTRAINT"), space(), word(WATERMARK), space(), word("EXPECT")];
+    instead.push(TokenWithSpan::new(Token::LParen, span));
+    instead.extend(expression);
+    instead.push(TokenWithSpan::new(Token::RParen, span));
+    instead.extend(["ON", "VIOLATION", "WARN"].into_iter().flat_map(|said| [space(), word(said)]));
+    tokens.splice(dark[nth]..end, instead);
+}
 
 /// Takes the expectations out of tokens.
 ///
