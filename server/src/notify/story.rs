@@ -301,8 +301,8 @@ pub(super) mod tests {
         let story = Story::new(&event);
         expect!["Report monthly, 2026-05-01T00:00:00Z to 2026-06-01T00:00:00Z"].assert_eq(&story.title());
         expect![[r#"
-            service: checkout, cost: 1200.5
-            service: payments, cost: -
+            cost: 1200.5, service: checkout
+            cost: -, service: payments
             and 1 rows more: SELECT body FROM sys.report_snapshot"#]]
         .assert_eq(&story.lines().join("\n"));
         assert_eq!(story.correlation(), "plimsoll-report-monthly");
