@@ -5,10 +5,12 @@
 //! - `upkeep`: held by the one thread that does a step of upkeep.
 //! - `flushing`: held by the one flush.
 //! - `publishing`: held while a manifest is made and published, so that none is lost. Never while rows are read or written.
+//! - `archiving`: held while closed log files are copied to the archive.
 //! - the group's queue, then `log`: held by the leader of a group commit while it appends and syncs.
 //! - `state`: tables and counters; held for moments, never over input or output.
 //! - a table's schema and index (see `TableCore`).
 
+mod backup;
 mod census;
 mod delete;
 mod estimate;
@@ -41,7 +43,7 @@ pub use census::ColumnEncoding;
 use delete::Deletion;
 pub use estimate::TierEstimate;
 pub use options::{
-    Durability, Maintained, Options, Recovery, Rejected, RollupStats, SegmentInfo, Stats, TableStats, Written,
+    ArchiveOptions, Durability, Maintained, Options, Recovery, Rejected, RollupStats, SegmentInfo, Stats, TableStats, Written,
 };
 pub(crate) use publish::manifest_files;
 pub(crate) use recover::lock;
@@ -60,6 +62,8 @@ pub struct Engine {
     flushing: Mutex<()>,
     /// Files that no manifest names any more once the next one is published.
     publishing: Mutex<Vec<PathBuf>>,
+    /// Held while log files are archived.
+    archiving: Mutex<()>,
     group: Group<Change>,
     log: Mutex<Log>,
     state: RwLock<State>,

@@ -62,6 +62,14 @@ pub enum Error {
         /// The newest version this program reads.
         supported: u32,
     },
+    /// Name another directory, or mend this one: it is not what it was taken for.
+    #[error("{}: {why}", path.display())]
+    Directory {
+        /// The directory, or the file in it that tells.
+        path: PathBuf,
+        /// What it should be, or what is wrong with it.
+        why: String,
+    },
     /// Stop the other process, or use it: the data directory is open elsewhere.
     #[error("data directory {} is in use by another process{}", path.display(), holder.map(|p| format!(" (pid {p})")).unwrap_or_default())]
     Locked {
@@ -202,6 +210,11 @@ impl Error {
         Error::Corrupt { path: path.into(), offset, what: what.into() }
     }
 
+    /// A directory that is not what it was taken for.
+    pub(crate) fn directory(path: impl Into<PathBuf>, why: impl Into<String>) -> Error {
+        Error::Directory { path: path.into(), why: why.into() }
+    }
+
     /// The same error once more, for the next caller that meets the same cause.
     pub(crate) fn again(&self) -> Error {
         match self {
@@ -216,6 +229,7 @@ impl Error {
             Error::Version { path, found, supported } => {
                 Error::Version { path: path.clone(), found: *found, supported: *supported }
             }
+            Error::Directory { path, why } => Error::directory(path, why),
             Error::Locked { path, holder } => Error::Locked { path: path.clone(), holder: *holder },
             Error::Poisoned { cause } => Error::Poisoned { cause: cause.clone() },
             Error::Io { action, path, source } => {

@@ -8,6 +8,7 @@
 //! timer: [`Engine::maintain`] does one bounded step and says whether more waits. It meets the world through
 //! [`env::FileSystem`] and [`env::Clock`], whose simulated twins ship in [`env::sim`].
 
+mod backup;
 mod batch;
 #[doc(hidden)]
 pub mod benching;
@@ -40,8 +41,11 @@ mod touched;
 mod verify;
 mod wal;
 
+pub use backup::{
+    Backup, BackupPoint, BackupReport, Checked, RestoreReport, RestoreRequest, is_archive, is_backup, verify_archive,
+};
 pub use engine::{
-    ColumnEncoding, Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SegmentInfo,
+    ArchiveOptions, ColumnEncoding, Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SegmentInfo,
     SeriesRef, Stats, TableStats, TierEstimate, Touches, Write, Written,
 };
 pub use error::{Error, Result, SchemaError};

@@ -132,6 +132,23 @@ impl TableEntry {
         series.chain(segments).chain(self.tombstones.map(|t| t.file))
     }
 
+    /// Its files by their path in a data directory, each with what tells it from any other of that name.
+    pub(crate) fn identities(&self) -> Vec<(String, String)> {
+        let named = |path: PathBuf| path.to_string_lossy().into_owned();
+        let none = Path::new("");
+        let series = self.series_files.iter().map(|f| {
+            (named(files::series_path(none, f.file)), format!("{} {} {}", self.id.0, f.series_end, f.checksum))
+        });
+        let segments = self.segments.iter().chain(self.tiers.segments()).map(|s| {
+            let said = format!("{} {} {} {} {} {}", self.id.0, s.rows, s.bytes, s.min_ns, s.max_ns, s.checksum);
+            (named(files::segment_path(none, s.file)), said)
+        });
+        let tombstones = self.tombstones.iter().map(|t| {
+            (named(files::tombstone_path(none, t.file)), format!("{} {} {}", self.id.0, t.lsn, t.checksum))
+        });
+        series.chain(segments).chain(tombstones).collect()
+    }
+
     /// Its files in a data directory.
     pub(crate) fn files(&self, dir: &Path) -> Vec<PathBuf> {
         let series = self.series_files.iter().map(|f| files::series_path(dir, f.file));
@@ -149,11 +166,16 @@ pub(crate) fn load(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Manifest>> 
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io("read", path, e)),
     };
-    let body = frame::decode(&path, &file, MANIFEST_MAGIC, MANIFEST_VERSION)?;
+    decode(&path, &file).map(Some)
+}
+
+/// The manifest that is in a file.
+pub(crate) fn decode(path: &Path, file: &[u8]) -> Result<Manifest> {
+    let body = frame::decode(path, file, MANIFEST_MAGIC, MANIFEST_VERSION)?;
     let malformed = |e: serde_json::Error| {
-        Error::corrupt(&path, frame::FRAME_HEADER_BYTES as u64, format!("malformed manifest: {e}"))
+        Error::corrupt(path, frame::FRAME_HEADER_BYTES as u64, format!("malformed manifest: {e}"))
     };
-    serde_json::from_slice(body).map(Some).map_err(malformed)
+    serde_json::from_slice(body).map_err(malformed)
 }
 
 /// Replaces the manifest.

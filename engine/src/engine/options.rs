@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Error;
-use crate::env::{FileSystem, RealFileSystem};
+use crate::env::{Clock, FileSystem, RealFileSystem};
 use crate::model::{TableOptions, TimeRange};
 use crate::wal::TornTail;
 
@@ -32,6 +32,19 @@ pub struct Options {
     pub memtable_limit_bytes: u64,
     /// Size at which a log file is closed and the next one begun.
     pub wal_file_bytes: u64,
+    /// Tells when records are written to the log. Without it, an archive of the log cannot be replayed up to an instant.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Where files of the log are kept after they are done with.
+    pub archive: Option<ArchiveOptions>,
+}
+
+/// Where files of the log are kept, and how soon they come there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveOptions {
+    /// The directory; made if missing. For the log of one database alone.
+    pub dir: PathBuf,
+    /// A log file is closed and archived after this time, however small it is.
+    pub interval_ns: i64,
 }
 
 impl Default for Options {
@@ -42,6 +55,8 @@ impl Default for Options {
             memtable_flush_bytes: 64 << 20,
             memtable_limit_bytes: 256 << 20,
             wal_file_bytes: 64 << 20,
+            clock: None,
+            archive: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::delete::Deletion;
 use super::{Engine, Options, Recovery, State, manifest_files};
 use crate::env::{FileLock, FileSystem, LockAttempt};
 use crate::error::{Error, Result, WriteError};
+use crate::backup;
 use crate::files;
 use crate::index::{self, TagIndex};
 use crate::manifest::{self, FileNumber, MANIFEST_NAME, MANIFEST_TMP_NAME, Manifest, SegmentEntry, TableEntry};
@@ -23,7 +24,7 @@ use crate::tombstone::{self, Tombstones};
 use crate::touched::{Ranges, Touched};
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
-use crate::wal::{self, Log, Lsn};
+use crate::wal::{self, Log, LogOptions, Lsn};
 
 pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
     let fs = options.fs.clone();
@@ -49,8 +50,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
         upkeep: Mutex::default(),
         flushing: Mutex::default(),
         publishing: Mutex::default(),
+        archiving: Mutex::default(),
         group: Group::default(),
-        log: Mutex::new(Log::new(fs, &wal_dir, options.wal_file_bytes, &replayed)),
+        log: Mutex::new(Log::new(fs, &wal_dir, log_options(&options), &replayed)),
         state: RwLock::new(state),
         next_file: AtomicU64::new(manifest.next_file),
         has_unsynced: AtomicBool::new(false),
@@ -63,8 +65,17 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
     })
 }
 
+fn log_options(options: &Options) -> LogOptions {
+    LogOptions {
+        file_bytes_max: options.wal_file_bytes,
+        clock: options.clock.clone(),
+        is_archived: options.archive.is_some(),
+    }
+}
+
 /// Makes the directories and takes the lock.
 fn prepare(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn FileLock>> {
+    backup::refuse(fs, dir)?;
     fs.create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
     for above in dir.ancestors().skip(1) {
         match fs.sync_dir(named(above)) {
@@ -233,6 +244,7 @@ impl State {
                 }
                 self.count_memtables();
             }
+            Record::Time { .. } => {}
         }
         Ok(())
     }

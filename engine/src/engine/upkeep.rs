@@ -67,12 +67,19 @@ impl Upkeep {
 }
 
 impl Engine {
-    /// Does one bounded step of upkeep (sync of the log, flush, a day rolled up, an expiry, compaction) and says whether more waits.
+    /// Does one bounded step of upkeep (sync of the log, files of it archived, flush, a day rolled up, an expiry, compaction) and says whether more waits.
     ///
     /// # Errors
     /// As [`Engine::write`]; what failed for want of space is tried again by a later call. [`Error::Corrupt`] when a segment
     /// that was to be compacted is damaged: it is left as it is from then on.
     pub fn maintain(&self, now_ns: i64) -> Result<Maintained> {
+        // An archive that cannot be written to must not keep the rest from being done.
+        let archived = self.archive_old(now_ns);
+        let done = self.maintain_once(now_ns)?;
+        archived.map(|()| done)
+    }
+
+    fn maintain_once(&self, now_ns: i64) -> Result<Maintained> {
         self.now_ns.store(now_ns, Ordering::Relaxed);
         if self.has_unsynced.swap(false, Ordering::AcqRel) {
             let synced = self.log().sync();
@@ -194,7 +201,8 @@ impl Engine {
     }
 
     fn situation(&self, upkeep: &mut Upkeep, now_ns: i64) -> Situation {
-        let log_is_long = self.log().bytes() > LOG_FILES_MAX * self.options.wal_file_bytes;
+        let flushed_lsn = self.state().flushed_lsn;
+        let log_is_long = self.log().bytes_after(flushed_lsn) > LOG_FILES_MAX * self.options.wal_file_bytes;
         let state = self.state();
         let calm_ns = upkeep.calm_ns(state.applied_lsn, now_ns);
         let segment = |live: &Arc<LiveSegment>| SegmentFacts {

@@ -26,10 +26,12 @@ pub trait FileSystem: Send + Sync + Debug {
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
     /// The bytes of a finished file.
     fn read(&self, path: &Path) -> io::Result<FileBytes>;
-    /// Gives a file another name, replacing what had it.
+    /// Gives a file another name, replacing what had it; or a directory the name of none or of an empty one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// Shortens a file to `len` bytes and syncs it.
     fn truncate(&self, path: &Path, len: u64) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
@@ -121,6 +123,10 @@ impl FileSystem for RealFileSystem {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
     }
 
     fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {

@@ -10,8 +10,8 @@ use super::Lsn;
 /// First bytes of a log file.
 pub(super) const WAL_MAGIC: &[u8; 8] = b"PLIMSWAL";
 
-/// Version of log files that this program writes.
-pub(super) const WAL_VERSION: u32 = 1;
+/// Version of log files that this program writes. Since 2 there are records that tell the time.
+pub(super) const WAL_VERSION: u32 = 2;
 
 /// Size of a file's header: magic, version, first record number, checksum.
 pub(super) const WAL_HEADER_BYTES: usize = 24;

@@ -1,4 +1,4 @@
-//! What a log record says: rows of some tables, a table created, changed or dropped, points deleted.
+//! What a log record says: rows of some tables, a table created, changed or dropped, points deleted, or what time it is.
 //!
 //! A record names tables, columns and tags by name, so that it can be replayed on any state at or before it, any number of
 //! times. It begins with a byte for the kind.
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::batch::{Batch, FieldValues};
-use crate::bytes::{Cursor, Short, put_text, put_varint};
+use crate::bytes::{Cursor, Short, put_text, put_varint, put_zigzag};
 use crate::model::{Column, ColumnKind, FieldType, SeriesId, TableOptions};
 use delete::LoggedDelete;
 
@@ -29,6 +29,7 @@ const KIND_CREATE: u8 = 2;
 const KIND_DROP: u8 = 3;
 const KIND_DELETE: u8 = 4;
 const KIND_OPTIONS: u8 = 5;
+const KIND_TIME: u8 = 6;
 
 /// A record, read back.
 #[derive(Debug, PartialEq)]
@@ -51,6 +52,10 @@ pub(crate) enum Record {
     Delete {
         table: String,
         deleted: LoggedDelete,
+    },
+    /// The records after it were written at this time, or soon after.
+    Time {
+        now_ns: i64,
     },
 }
 
@@ -168,6 +173,21 @@ pub(crate) fn drop_table(name: &str) -> Vec<u8> {
     out
 }
 
+/// The payload that tells the time.
+pub(crate) fn time(now_ns: i64) -> Vec<u8> {
+    let mut out = vec![KIND_TIME];
+    put_zigzag(&mut out, now_ns);
+    out
+}
+
+/// The time that a payload tells, if it tells the time.
+pub(crate) fn time_in(payload: &[u8]) -> Option<i64> {
+    match payload.first() {
+        Some(&KIND_TIME) => Cursor::new(&payload[1..]).zigzag().ok(),
+        _ => None,
+    }
+}
+
 /// Reads a payload back.
 pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
     let mut cursor = Cursor::new(payload);
@@ -188,6 +208,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, Short> {
         KIND_DELETE => delete::take(&mut cursor)?,
         KIND_DROP => Record::DropTable { name: cursor.text()?.to_owned() },
         KIND_OPTIONS => Record::SetOptions { name: cursor.text()?.to_owned(), options: take_options(&mut cursor)? },
+        KIND_TIME => Record::Time { now_ns: cursor.zigzag()? },
         _ => return Err(Short),
     };
     finished(&cursor)?;

@@ -54,8 +54,7 @@ pub(crate) type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> std::result::Result<(), &'s
 pub(crate) fn replay(fs: &dyn FileSystem, dir: &Path, flushed_lsn: Lsn, visit: &mut Visit<'_>) -> Result<Replayed> {
     let mut replayed = check(fs, dir, flushed_lsn, visit)?;
     // A file without records would stand where the next one is begun.
-    let is_empty = |file: &LogFile| file.bytes <= WAL_HEADER_BYTES as u64;
-    while let Some(file) = replayed.files.pop_if(|file| is_empty(file)) {
+    while let Some(file) = replayed.files.pop_if(|file| file.is_empty()) {
         fs.remove(&file.path).map_err(|e| Error::io("remove", &file.path, e))?;
     }
     if let Some(last) = replayed.files.last() {
@@ -108,7 +107,8 @@ impl File {
         let is_named = |first_lsn: &Lsn| self.path.ends_with(file_name(*first_lsn));
         let Some(first_lsn) = read_file_header(&self.path, &self.bytes)?.filter(is_named) else {
             replayed.torn = Some(self.torn_at(0, 0..Lsn::MAX, 0)?);
-            replayed.files.push(LogFile { path: self.path.clone(), first_lsn: replayed.next_lsn, bytes: 0 });
+            let first_lsn = replayed.next_lsn;
+            replayed.files.push(LogFile { path: self.path.clone(), first_lsn, bytes: 0, is_archived: false });
             return Ok(());
         };
         // Records may be missing between two files if they are in segments: a tail that was never synced, but flushed.
@@ -137,7 +137,7 @@ impl File {
         }
         replayed.end_lsn = Some(expected);
         replayed.next_lsn = replayed.next_lsn.max(expected);
-        replayed.files.push(LogFile { path: self.path.clone(), first_lsn, bytes: at as u64 });
+        replayed.files.push(LogFile { path: self.path.clone(), first_lsn, bytes: at as u64, is_archived: false });
         Ok(())
     }
 

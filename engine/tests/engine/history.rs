@@ -106,6 +106,7 @@ impl Sizes {
             memtable_flush_bytes: self.memtable_flush_bytes,
             memtable_limit_bytes: self.memtable_limit_bytes,
             wal_file_bytes: self.wal_file_bytes,
+            ..Options::default()
         }
     }
 }

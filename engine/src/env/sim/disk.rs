@@ -129,6 +129,9 @@ impl Disk {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.live.get(from) == Some(&Node::Dir) {
+            return self.rename_dir(from, to);
+        }
         let file = self.file(from)?;
         if self.live.get(to) == Some(&Node::Dir) || !self.has_dir(&parent(to)) {
             return Err(io::ErrorKind::NotFound.into());
@@ -139,9 +142,32 @@ impl Disk {
         Ok(())
     }
 
+    /// Renames a directory with all that is in it, in place of an empty one.
+    fn rename_dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.live.contains_key(to) && !self.list(to)?.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        if !self.has_dir(&parent(to)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let inside = self.live.iter().filter_map(|(path, node)| Some((path, path.strip_prefix(from).ok()?, *node)));
+        let new = |rest: &Path| if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+        let edits = inside.flat_map(|(path, rest, node)| [(path.clone(), None), (new(rest), Some(node))]);
+        self.change(&parent(to), edits.collect());
+        Ok(())
+    }
+
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.file(path)?;
         self.change(&parent(path), vec![(path.to_owned(), None)]);
+        Ok(())
+    }
+
+    pub(super) fn remove_dir(&mut self, dir: &Path) -> io::Result<()> {
+        if !self.list(dir)?.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.change(&parent(dir), vec![(dir.to_owned(), None)]);
         Ok(())
     }
 

@@ -24,6 +24,7 @@ pub enum OperationKind {
     Read,
     Rename,
     Remove,
+    RemoveDir,
     Truncate,
     SyncDir,
     Lock,
@@ -305,6 +306,12 @@ impl FileSystem for SimFileSystem {
         let (mut machine, path) = (self.machine(), plain(path));
         machine.begin_whole(OperationKind::Remove, &path)?;
         machine.disk.remove(&path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let (mut machine, dir) = (self.machine(), plain(dir));
+        machine.begin_whole(OperationKind::RemoveDir, &dir)?;
+        machine.disk.remove_dir(&dir)
     }
 
     fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
