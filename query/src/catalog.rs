@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use plimsoll_engine::Snapshot;
 
 mod object;
-mod store;
+pub(crate) mod store;
 mod view;
 
 pub(crate) use object::{Object, Version};
@@ -229,6 +229,12 @@ impl Catalog {
         let objects = objects.into_iter().map(|object| ((object.kind(), object.name.clone()), Arc::new(object)));
         let definitions = Definitions { views, objects: objects.collect(), rules, roles: roles.into_iter().collect() };
         Ok(Catalog { store: Mutex::new(store), definitions: RwLock::new(Arc::new(definitions)) })
+    }
+
+    /// Does something while no definition changes, neither in memory nor in the file.
+    pub(crate) fn at_rest<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _held = self.store();
+        work()
     }
 
     /// What is defined now.

@@ -16,6 +16,7 @@ mod alter;
 mod analysis;
 mod catalog;
 mod cooperative;
+mod backup;
 mod copy;
 mod database;
 mod ddl;
@@ -50,6 +51,7 @@ mod times_of_buckets;
 mod vacuum;
 
 pub use alert::{Delivery, Settled, SinkOptions, Tick};
+pub use backup::{back_up_at_rest, verify_stores};
 pub use catalog::{View, ViewColumn};
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use database::{Database, DatabaseOptions, DefinedRelation};

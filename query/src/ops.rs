@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use chrono::NaiveDate;
 use datafusion::arrow::datatypes::DataType;
@@ -27,7 +27,7 @@ mod itsm;
 mod schema;
 pub(crate) mod seal;
 mod source;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -159,6 +159,21 @@ impl Ops {
         transaction.audit()?;
         transaction.commit()?;
         Ok(answer)
+    }
+
+    /// Does something while no transaction runs; `None` when one runs now.
+    pub(crate) fn at_rest<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let _held = match self.store.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(work())
+    }
+
+    /// Waits until no transaction runs.
+    pub(crate) fn wait(&self) {
+        drop(self.store());
     }
 
     fn publish(&self, changed: Tables) {

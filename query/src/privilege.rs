@@ -158,6 +158,8 @@ pub enum Errand {
     EnterTickets,
     /// Somebody wants to be told of alerts and incidents.
     FollowEvents,
+    /// A copy of everything is made, passwords and secrets included: for superusers alone.
+    BackUp,
 }
 
 impl Errand {
@@ -167,6 +169,7 @@ impl Errand {
             Errand::WritePoints => vec![(Privilege::Insert, On::Schema("public".to_owned()))],
             Errand::EnterTickets => vec![(Privilege::Insert, incident()), (Privilege::Update, incident())],
             Errand::FollowEvents => vec![(Privilege::Subscribe, On::Everything)],
+            Errand::BackUp => Vec::new(),
         }
     }
 }
@@ -329,6 +332,9 @@ impl Rights {
     /// # Errors
     /// [`Error::Denied`].
     pub(crate) fn check_errand(&self, errand: Errand) -> Result<()> {
+        if errand == Errand::BackUp && self.grants.is_some() {
+            return Err(Error::Denied { what: "permission denied: only superusers make backups".to_owned() });
+        }
         errand.takes().iter().try_for_each(|(privilege, on)| self.check(*privilege, on))?;
         // What everybody is told at once cannot be told row by row.
         let told = ["incident", "incident_event", "alert", "alert_event"].map(|table| On::named("ops", table));

@@ -76,17 +76,16 @@ impl BackupPoint {
         let mut decode = |_, payload: &[u8]| record::decode(payload).map(|_| ()).map_err(|_| "malformed record");
         let log = wal::check(fs, &dir.join(files::WAL_DIR), manifest.flushed_lsn, &mut decode)?;
         let log_files = log.files.iter().filter(|file| !file.is_empty());
-        let point = BackupPoint::hold(fs, dir, (bytes, manifest), log_files, log.next_lsn - 1, base, now_ns)?;
+        let mut point = BackupPoint::hold(fs, dir, (bytes, manifest), base, now_ns)?;
+        point.hold_log(fs, dir, log_files, log.next_lsn - 1)?;
         Ok(BackupPoint { _lock: Some(lock), ..point })
     }
 
-    /// Holds the files of a manifest, and log files. Nobody may remove one meanwhile.
-    pub(crate) fn hold<'a>(
+    /// Holds the files of a manifest. Nobody may remove one meanwhile.
+    pub(crate) fn hold(
         fs: &dyn FileSystem,
         dir: &Path,
         (bytes, manifest): (FileBytes, Manifest),
-        log: impl Iterator<Item = &'a LogFile>,
-        lsn: Lsn,
         base: Option<&Backup>,
         now_ns: i64,
     ) -> Result<BackupPoint> {
@@ -95,31 +94,42 @@ impl BackupPoint {
             None => HashMap::new(),
         };
         let base = base.map(|base| BaseEntry { sha256: base.digest().clone(), path: base.dir().to_owned() });
-        let read = |name: &str| {
-            let path = dir.join(name);
-            fs.read(&path).map_err(|e| Error::io("read", path, e))
-        };
         let length = bytes.len();
         let mut held = vec![Held { name: MANIFEST_NAME.to_owned(), source: Source::Bytes(bytes, length) }];
         for (name, said) in identities(&manifest) {
             let source = match known.remove(&name).filter(|(_, known)| *known == said) {
                 Some((entry, _)) => Source::Known(entry),
                 None => {
-                    let bytes = read(&name)?;
+                    let path = dir.join(&name);
+                    let bytes = fs.read(&path).map_err(|e| Error::io("read", path, e))?;
                     let length = bytes.len();
                     Source::Bytes(bytes, length)
                 }
             };
             held.push(Held { name, source });
         }
+        let lsn = manifest.flushed_lsn;
+        Ok(BackupPoint { taken_ns: now_ns, lsn, base, manifest, files: held, _lock: None })
+    }
+
+    /// Holds closed log files, of which `lsn` is the last record.
+    pub(crate) fn hold_log<'a>(
+        &mut self,
+        fs: &dyn FileSystem,
+        dir: &Path,
+        log: impl Iterator<Item = &'a LogFile>,
+        lsn: Lsn,
+    ) -> Result<()> {
         for file in log {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy();
             let name = format!("{}/{name}", files::WAL_DIR);
-            let bytes = read(&name)?;
+            let path = dir.join(&name);
+            let bytes = fs.read(&path).map_err(|e| Error::io("read", path, e))?;
             let length = usize::try_from(file.bytes).unwrap_or(usize::MAX).min(bytes.len());
-            held.push(Held { name, source: Source::Bytes(bytes, length) });
+            self.files.push(Held { name, source: Source::Bytes(bytes, length) });
         }
-        Ok(BackupPoint { taken_ns: now_ns, lsn, base, manifest, files: held, _lock: None })
+        self.lsn = lsn;
+        Ok(())
     }
 
     /// Adds a file that is no part of the engine, by its name in the data directory.

@@ -14,14 +14,16 @@ impl Engine {
     /// As [`Engine::write`], and those of reading the base.
     pub fn backup_point(&self, base: Option<&Backup>, now_ns: i64) -> Result<BackupPoint> {
         self.check_not_poisoned()?;
-        // As long as no manifest is published, none of the files that the last one names goes, nor does one of the log.
-        let _none_is_removed = self.flushing.lock().expect("a flush does not panic");
-        let _nor_replaced = self.publishing();
-        let _nor_archived = self.archiving.lock().expect("a log file is archived without panics");
-        let (sealed, lsn) = self.log().seal().map_err(|e| self.write_error(e))?;
         let fs = &*self.options.fs;
+        // As long as no manifest is published, none of the files goes that the last one names.
+        let _none_is_removed = self.publishing();
         let manifest = crate::backup::read_manifest(fs, &self.dir)?;
-        BackupPoint::hold(fs, &self.dir, manifest, sealed.iter().map(|(file, _)| file), lsn, base, now_ns)
+        let mut point = BackupPoint::hold(fs, &self.dir, manifest, base, now_ns)?;
+        // Nor do log files go that it needs, and as long as the log is held, none at all.
+        let mut log = self.log();
+        let (sealed, lsn) = log.seal().map_err(|e| self.write_error(e))?;
+        point.hold_log(fs, &self.dir, sealed.iter().map(|(file, _)| file), lsn)?;
+        Ok(point)
     }
 
     /// Closes the log file that is written to and archives all that are not yet in the archive; does nothing without one.

@@ -22,6 +22,7 @@ use crate::table::{ColumnSet, LiveSegment, Table, TableCore};
 use crate::tiers::Tiers;
 use crate::tombstone::{self, Tombstones};
 use crate::touched::{Ranges, Touched};
+use crate::wal::archive;
 use crate::wal::group::Group;
 use crate::wal::record::{self, Record};
 use crate::wal::{self, Log, LogOptions, Lsn};
@@ -41,6 +42,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Engine> {
     let wal_dir = dir.join(files::WAL_DIR);
     let replayed = wal::replay(&*fs, &wal_dir, manifest.flushed_lsn, &mut |lsn, payload| state.replay(lsn, payload))?;
     state.applied_lsn = replayed.next_lsn - 1;
+    if let Some(archive) = &options.archive {
+        archive::check_belongs(&*fs, &archive.dir, state.applied_lsn)?;
+    }
     recovery.records_replayed = replayed.records;
     recovery.torn_tail.clone_from(&replayed.torn);
     Ok(Engine {

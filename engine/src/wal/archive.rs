@@ -63,6 +63,22 @@ pub(crate) fn keep(fs: &dyn FileSystem, dir: &Path, (file, last_lsn): &Sealed) -
     fs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
 }
 
+/// Refuses an archive that has later records than the log: those of another database, or of this one before it was restored to
+/// an earlier instant. One that cannot be read now may be there later.
+pub(crate) fn check_belongs(fs: &dyn FileSystem, dir: &Path, last_lsn: Lsn) -> Result<()> {
+    let files = list(fs, dir).unwrap_or_default();
+    match files.iter().map(|file| file.last_lsn).max() {
+        Some(archived) if archived > last_lsn => {
+            let why = format!(
+                "holds records up to {archived}, but the database ends with {last_lsn}: it is the archive of another one, \
+                 or of this one before it was restored; name a new one"
+            );
+            Err(Error::directory(dir, why))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The first bytes of a log file: those of its whole records.
 fn whole(fs: &dyn FileSystem, path: &Path, bytes: u64) -> Result<Vec<u8>> {
     let file = fs.read(path).map_err(|e| Error::io("read", path, e))?;

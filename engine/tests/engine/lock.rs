@@ -37,18 +37,20 @@ fn database() -> SimFileSystem {
     fs
 }
 
-/// Opening after the version at bytes 8 to 11 of a file became 2, and whatever else `mend` changes.
-fn open_newer(name: &str, mend: impl FnOnce(&mut [u8])) {
+/// Opening after the version at bytes 8 to 11 of a file became one more than `known`, and whatever else `mend` changes.
+fn open_newer(name: &str, known: u32, mend: impl FnOnce(&mut [u8])) {
     let fs = database();
     let path = dir().join(name);
     let newer = |bytes: &mut Vec<u8>| {
-        bytes[8..12].copy_from_slice(&2u32.to_le_bytes());
+        bytes[8..12].copy_from_slice(&(known + 1).to_le_bytes());
         mend(bytes);
     };
     fs.damage(&path, newer).unwrap();
     let before = fs.files();
     match Engine::open(dir(), Sizes::large().on(fs.clone())) {
-        Err(Error::Version { path: named, found: 2, supported: 1 }) => assert_eq!(named, path),
+        Err(Error::Version { path: named, found, supported }) => {
+            assert_eq!((named, found, supported), (path, known + 1, known));
+        }
         other => panic!("a newer {name} gives {other:?}"),
     }
     assert_eq!(fs.files(), before, "a newer directory is left alone");
@@ -56,12 +58,12 @@ fn open_newer(name: &str, mend: impl FnOnce(&mut [u8])) {
 
 #[test]
 fn a_newer_manifest_is_refused() {
-    open_newer("MANIFEST", |_| {});
+    open_newer("MANIFEST", 1, |_| {});
 }
 
 #[test]
 fn a_newer_log_is_refused() {
-    open_newer("wal/00000000000000000001.wal", |bytes| {
+    open_newer("wal/00000000000000000001.wal", 2, |bytes| {
         let checksum = crc32fast::hash(&bytes[..20]);
         bytes[20..24].copy_from_slice(&checksum.to_le_bytes());
     });

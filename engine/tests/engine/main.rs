@@ -3,6 +3,7 @@
 //! `SEED=n` runs one seed of each test; `PLIMSOLL_LONG=1` runs fifty times as many. A failure names its seed.
 
 mod aggregates;
+mod backup;
 mod check;
 mod compaction;
 mod concurrency;

@@ -12,7 +12,7 @@ use super::{Row, Table};
 use crate::{Error, Result};
 
 /// Name of the file in the data directory.
-const OPS_NAME: &str = "ops.redb";
+pub(crate) const OPS_NAME: &str = "ops.redb";
 
 /// Rows: table and number to values, as JSON.
 const ROWS: TableDefinition<'_, (&str, u64), &str> = TableDefinition::new("rows");
