@@ -43,7 +43,8 @@ pub use census::ColumnEncoding;
 use delete::Deletion;
 pub use estimate::TierEstimate;
 pub use options::{
-    ArchiveOptions, Durability, Maintained, Options, Recovery, Rejected, RollupStats, SegmentInfo, Stats, TableStats, Written,
+    ArchiveOptions, Durability, Maintained, Options, Recovery, Rejected, RollupStats, SegmentInfo, Stats, TableStats,
+    Written,
 };
 pub(crate) use publish::manifest_files;
 pub(crate) use recover::lock;

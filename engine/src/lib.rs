@@ -45,8 +45,8 @@ pub use backup::{
     Backup, BackupPoint, BackupReport, Checked, RestoreReport, RestoreRequest, is_archive, is_backup, verify_archive,
 };
 pub use engine::{
-    ArchiveOptions, ColumnEncoding, Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row, SegmentInfo,
-    SeriesRef, Stats, TableStats, TierEstimate, Touches, Write, Written,
+    ArchiveOptions, ColumnEncoding, Durability, Engine, Maintained, Options, Recovery, Rejected, RollupStats, Row,
+    SegmentInfo, SeriesRef, Stats, TableStats, TierEstimate, Touches, Write, Written,
 };
 pub use error::{Error, Result, SchemaError};
 pub use model::{

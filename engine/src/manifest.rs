@@ -143,9 +143,10 @@ impl TableEntry {
             let said = format!("{} {} {} {} {} {}", self.id.0, s.rows, s.bytes, s.min_ns, s.max_ns, s.checksum);
             (named(files::segment_path(none, s.file)), said)
         });
-        let tombstones = self.tombstones.iter().map(|t| {
-            (named(files::tombstone_path(none, t.file)), format!("{} {} {}", self.id.0, t.lsn, t.checksum))
-        });
+        let tombstones = self
+            .tombstones
+            .iter()
+            .map(|t| (named(files::tombstone_path(none, t.file)), format!("{} {} {}", self.id.0, t.lsn, t.checksum)));
         series.chain(segments).chain(tombstones).collect()
     }
 

@@ -14,9 +14,9 @@
 mod alert;
 mod alter;
 mod analysis;
+mod backup;
 mod catalog;
 mod cooperative;
-mod backup;
 mod copy;
 mod database;
 mod ddl;

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Result;
 use collect::Collector;
 use retry::Backoff;
+pub(crate) use send::chain;
 use send::{Delivery, Sender};
 use spool::Spool;
 

@@ -1,14 +1,16 @@
-//! HTTP beside line protocol: tickets in, changes out.
+//! HTTP beside line protocol: tickets in, changes out, backups made.
 //!
 //! | endpoint | what it does |
 //! |---|---|
 //! | `POST /api/v1/incidents` | takes a ticket of a service desk, or an array of them, into `ops.incident`; all or none |
 //! | `GET /api/v1/events?channel=` | changes of alerts and incidents as they happen, as server-sent events |
 //! | `GET /api/v1/subscribe?query=&snapshot=&min_interval=` | the rows of a query and how they change, likewise |
+//! | `POST /api/v1/backup` | `{"to": directory, "base": earlier backup}`: writes a backup on the server's machine |
 //!
 //! Errors are `{"error": ..., "hint": ...}`. Streams end when the client leaves or the server stops.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use datafusion::arrow::array::RecordBatch;
 use futures::{Stream, StreamExt as _};
+use plimsoll_engine::Error as EngineError;
 use plimsoll_engine::env::Clock;
 use plimsoll_query::{Database, Outcome};
 use serde_json::{Map, Value, json};
@@ -33,6 +36,9 @@ use crate::gate::Caller;
 
 /// Bytes of a request with tickets.
 const TICKETS_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of a request for a backup.
+const BACKUP_BYTES_MAX: usize = 64 << 10;
 
 /// Streams that are served at one time.
 const STREAMS_MAX: usize = 100;
@@ -52,17 +58,21 @@ struct Shared {
     clock: Arc<dyn Clock>,
     stopping: CancellationToken,
     streams: Arc<Semaphore>,
+    /// One backup at a time.
+    backups: Semaphore,
 }
 
 type App = State<Arc<Shared>>;
 
 /// The endpoints as a router. Its streams end when `stopping` is.
 pub(crate) fn router(database: Database, clock: Arc<dyn Clock>, stopping: CancellationToken) -> Router {
-    let shared = Shared { database, clock, stopping, streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
+    let (streams, backups) = (Arc::new(Semaphore::new(STREAMS_MAX)), Semaphore::new(1));
+    let shared = Shared { database, clock, stopping, streams, backups };
     Router::new()
         .route("/api/v1/incidents", post(incidents))
         .route("/api/v1/events", get(events))
         .route("/api/v1/subscribe", get(subscribe))
+        .route("/api/v1/backup", post(backup))
         .with_state(Arc::new(shared))
 }
 
@@ -80,6 +90,10 @@ impl Refused {
                 tracing::error!(%error, "a request failed in the server");
                 StatusCode::INTERNAL_SERVER_ERROR
             }
+            plimsoll_query::Error::Engine(EngineError::Io { .. } | EngineError::Poisoned { .. }) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            plimsoll_query::Error::Engine(EngineError::DiskFull { .. }) => StatusCode::INSUFFICIENT_STORAGE,
             plimsoll_query::Error::Denied { .. } => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         };
@@ -135,6 +149,49 @@ fn actor(headers: &HeaderMap, caller: Option<&Caller>) -> Result<String, Refused
             Err(Refused::new(StatusCode::BAD_REQUEST, message))
         }
     }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackUp {
+    /// The directory on the server's machine: new, or empty.
+    to: PathBuf,
+    /// An earlier backup there; what it has is not copied again.
+    base: Option<PathBuf>,
+}
+
+/// Makes a backup. A page in a browser cannot ask for it: that cannot send this content type to another server.
+async fn backup(State(shared): App, request: Request) -> Result<Response, Refused> {
+    let (head, body) = request.into_parts();
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json"));
+    }
+    let body = axum::body::to_bytes(body, BACKUP_BYTES_MAX).await.map_err(|_| {
+        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has {BACKUP_BYTES_MAX} bytes at most"))
+    })?;
+    let BackUp { to, base } = serde_json::from_slice(&body).map_err(|error| {
+        Refused::new(StatusCode::BAD_REQUEST, format!("the body is not what is asked for: {error}"))
+    })?;
+    if let Some(path) = [Some(&to), base.as_ref()].into_iter().flatten().find(|path| !path.is_absolute()) {
+        let message = format!("{}: the server wants a path that begins with /", path.display());
+        return Err(Refused::new(StatusCode::BAD_REQUEST, message));
+    }
+    let Ok(_alone) = shared.backups.try_acquire() else {
+        return Err(Refused::new(StatusCode::CONFLICT, "a backup is being made; one is made at a time"));
+    };
+    let (database, now_ns) = (shared.database.clone(), shared.clock.now_ns());
+    let at = to.clone();
+    let work = tokio::task::spawn_blocking(move || database.back_up(&to, base.as_deref(), now_ns, &mut |_| {}));
+    let made = work.await.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    let report = made.map_err(|error| Refused::of(&error))?;
+    tracing::info!(to = %at.display(), bytes = report.copied_bytes, "a backup was made");
+    let damages: Vec<String> = report.damages.iter().map(ToString::to_string).collect();
+    let answer = json!({
+        "files": report.files, "bytes": report.bytes, "copied_files": report.copied_files,
+        "copied_bytes": report.copied_bytes, "last_record": report.lsn, "damages": damages,
+    });
+    Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], answer.to_string()).into_response())
 }
 
 #[derive(serde::Deserialize)]

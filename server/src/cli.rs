@@ -1,8 +1,10 @@
 //! The command line: what can be asked of the binary, and who answers.
 
 mod agent;
+mod backup;
 mod demo;
 mod openslo;
+mod restore;
 mod serve;
 mod signals;
 mod sql;
@@ -32,7 +34,9 @@ Examples:
   plimsoll serve --data ./data                      run the server
   plimsoll agent --to http://127.0.0.1:8086         send this host's metrics to a server
   plimsoll sql --data ./data -c 'SELECT 1'          ask a data directory without a server
-  plimsoll verify ./data                            check every byte of a data directory
+  plimsoll verify ./data                            check every byte of a data directory, or of a backup
+  plimsoll backup --to /backup/monday               copy everything, of a running server
+  plimsoll restore --from /backup/monday --to ./new make a data directory of a backup
   plimsoll openslo import slo.yaml                  take service level objectives from OpenSLO's YAML
 
 `plimsoll COMMAND --help` says more about each."
@@ -52,8 +56,12 @@ enum Command {
     Sql(SqlArgs),
     /// Send this host's metrics as line protocol, with a buffer on disk while the server is away.
     Agent(AgentArgs),
-    /// Read and check every byte of a data directory, and name what is damaged.
+    /// Read and check every byte of a data directory, a backup or an archive, and name what is damaged.
     Verify(VerifyArgs),
+    /// Copy everything into a directory of its own: of a running server, or of a data directory at rest.
+    Backup(BackupArgs),
+    /// Make a data directory of a backup, as it was then or as it was at a later instant.
+    Restore(RestoreArgs),
     /// Take service level objectives from OpenSLO's YAML, or give them as such.
     Openslo(OpensloArgs),
 }
@@ -104,6 +112,9 @@ struct ServeArgs {
     config: ConfigArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    /// Keep the log there after it is done with, to restore a backup to a later instant
+    #[arg(long, value_name = "DIR")]
+    archive: Option<String>,
     /// Print the configuration in effect as TOML with comments, and end
     #[arg(long)]
     print_config: bool,
@@ -186,13 +197,81 @@ struct AgentArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The directory must not be in use by a server. Nothing is changed.
+What the directory is, it shows by itself. Of a backup, all that it is based on are checked too; of an
+archive of the log, also that no file is missing. A data directory must not be in use by a server.
+Nothing is changed.
 
 Exit code: 0 when every byte is as it was written, 1 when something is damaged or cannot be read.")]
 struct VerifyArgs {
-    /// Data directory
+    /// Data directory, backup, or archive of the log
     #[arg(value_name = "DIR", default_value = "./data")]
     data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A running server makes the backup itself, on its own machine, while it goes on; once users have
+passwords, a superuser has to ask for it. With --base, only what that backup has not is copied, and
+both are needed to restore. A directory is a backup when it has a file BACKUP, which is written last.
+
+Examples:
+  plimsoll backup --to /backup/monday
+  plimsoll backup --to /backup/tuesday --base /backup/monday
+  PLIMSOLL_BACKUP_PASSWORD=... plimsoll backup --to /backup/monday --user root
+  plimsoll backup --to /backup/monday --data ./data      no server runs on ./data
+
+Exit code: 0 when the backup is whole, 1 when there is none, or a segment was damaged already, 2 for
+wrong usage.")]
+struct BackupArgs {
+    /// Directory to write: new, or empty
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// An earlier backup; what it has is not copied again
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+    /// A data directory that no server runs on
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "user"])]
+    data: Option<PathBuf>,
+    /// The running server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086", env = "PLIMSOLL_BACKUP_SERVER")]
+    server: String,
+    /// Who asks; the password is taken from PLIMSOLL_BACKUP_PASSWORD
+    #[arg(long, value_name = "NAME", env = "PLIMSOLL_BACKUP_USER")]
+    user: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+All that is needed is read and checked before anything is written; the data directory appears when it
+is whole. With an archive, the log goes on from the backup, to its end or to the instant of --at, by
+the time of the server that wrote it, to a hundredth of a second.
+
+Examples:
+  plimsoll restore --from /backup/tuesday --to ./data
+  plimsoll restore --from /backup/tuesday --to ./data --archive /archive
+  plimsoll restore --from /backup/tuesday --to ./data --archive /archive --at '2026-01-01 00:00:00Z'
+
+Exit code: 0 when the data directory is there, 1 when it is not, 2 for wrong usage.")]
+struct RestoreArgs {
+    /// The backup
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Data directory to make: new, or empty
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// The archive of the log, to go on from the backup
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+    /// The instant to go on to, such as '2026-01-01 00:00:00Z'
+    #[arg(long, value_name = "TIME", requires = "archive", value_parser = instant)]
+    at: Option<i64>,
+}
+
+/// An instant with its zone, in ns since the Unix epoch.
+fn instant(text: &str) -> Result<i64, String> {
+    let parsed = chrono::DateTime::parse_from_rfc3339(&text.trim().replacen(' ', "T", 1)).ok();
+    let wrong = || "write a time with its zone, such as 2026-01-01 00:00:00Z or 2026-01-01 01:00:00+01:00".to_owned();
+    parsed.and_then(|time| time.timestamp_nanos_opt()).ok_or_else(wrong)
 }
 
 #[derive(Debug, Args)]
@@ -296,6 +375,8 @@ fn dispatch(command: Command, environment: Vec<(String, String)>) -> Result<()> 
         Command::Sql(args) => sql::run(args, environment),
         Command::Agent(args) => agent::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Backup(args) => backup::run(&args, &environment),
+        Command::Restore(args) => restore::run(&args),
         Command::Openslo(args) => openslo::run(args),
     }
 }
@@ -360,6 +441,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn an_instant_has_a_zone() {
+        assert_eq!(instant("2026-01-01 00:00:00Z"), Ok(1_767_225_600_000_000_000));
+        assert_eq!(instant("2026-01-01T01:00:00.5+01:00"), Ok(1_767_225_600_500_000_000));
+        for wrong in ["2026-01-01 00:00:00", "yesterday", "2026-01-01", ""] {
+            assert!(instant(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -81,6 +81,10 @@ pub struct StorageConfig {
     pub memtable_limit: Size,
     /// Size at which a log file is closed and the next one begun.
     pub wal_file: Size,
+    /// Where log files are kept after they are done with; nowhere without.
+    pub archive: Option<PathBuf>,
+    /// How soon a log file is closed and archived.
+    pub archive_interval: Duration,
 }
 
 /// What concerns queries.
@@ -131,6 +135,8 @@ impl Default for Config {
                 memtable_flush: Size::Bytes(64 << 20),
                 memtable_limit: Size::Bytes(256 << 20),
                 wal_file: Size::Bytes(64 << 20),
+                archive: None,
+                archive_interval: Duration::from_secs(60),
             },
             query: QueryConfig { memory_limit: Size::Percent(50), spill_limit: Size::Bytes(16 << 30), threads: 0 },
             ingest: IngestConfig {

@@ -6,6 +6,7 @@
 //! | `/api/v1/incidents` | INSERT and UPDATE on `ops.incident` |
 //! | `/api/v1/events` | SUBSCRIBE |
 //! | `/api/v1/subscribe` | SUBSCRIBE, and SELECT on what the query reads: checked by the query layer |
+//! | `/api/v1/backup` | a superuser |
 //! | `/query` | a log-in |
 //! | `/ping`, `/health`, `/metrics` | nothing |
 //!
@@ -61,6 +62,7 @@ fn takes(path: &str) -> Takes {
         "/write" | "/api/v2/write" => Takes::Right(Errand::WritePoints),
         "/api/v1/incidents" => Takes::Right(Errand::EnterTickets),
         "/api/v1/events" => Takes::Right(Errand::FollowEvents),
+        "/api/v1/backup" => Takes::Right(Errand::BackUp),
         "/ping" | "/health" | "/metrics" => Takes::Nothing,
         _ => Takes::LogIn,
     }
@@ -214,5 +216,6 @@ mod tests {
             assert_eq!(takes(path), Takes::LogIn, "{path}");
         }
         assert_eq!(takes("/api/v2/write"), Takes::Right(Errand::WritePoints));
+        assert_eq!(takes("/api/v1/backup"), Takes::Right(Errand::BackUp));
     }
 }

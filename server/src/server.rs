@@ -56,7 +56,7 @@ impl Server {
     /// # Errors
     /// [`Error::InUse`], [`Error::Open`], [`Error::Listen`], [`Error::Io`], [`Error::Query`].
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Server> {
-        let (engine, database) = open(config.clone()).await?;
+        let (engine, database) = open(config.clone(), Arc::clone(&clock)).await?;
         config.check_reach(database.has_passwords())?;
         let security = Security {
             tls: tls::server_config(config)?,
@@ -120,9 +120,9 @@ impl Server {
     }
 }
 
-async fn open(config: Config) -> Result<(Arc<Engine>, Database)> {
+async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<(Arc<Engine>, Database)> {
     let opening = tokio::task::spawn_blocking(move || {
-        let engine = storage::open_engine(&config)?;
+        let engine = storage::open_engine(&config, &clock)?;
         let database = storage::open_database(&config, &engine)?;
         Ok((engine, database))
     });
@@ -131,7 +131,7 @@ async fn open(config: Config) -> Result<(Arc<Engine>, Database)> {
 
 fn close(data: &std::path::Path, engine: Arc<Engine>, maintenance: Maintenance) -> Result<()> {
     maintenance.stop();
-    let flushed = engine.flush();
+    let flushed = storage::settle(&engine);
     storage::clear_listening(data);
     drop(engine);
     Ok(flushed?)

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plimsoll_engine::{Engine, Error as EngineError, Options, Recovery};
+use plimsoll_engine::env::Clock;
+use plimsoll_engine::{ArchiveOptions, Engine, Error as EngineError, Options, Recovery};
 use plimsoll_query::{Database, DatabaseOptions};
 use sysinfo::{MemoryRefreshKind, System};
 
@@ -23,19 +24,38 @@ const LISTENING: &str = "listening";
 ///
 /// # Errors
 /// [`Error::InUse`], [`Error::Open`].
-pub(crate) fn open_engine(config: &Config) -> Result<Arc<Engine>> {
+pub(crate) fn open_engine(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<Engine>> {
     let memory = memory_bytes();
+    let archive = config.storage.archive.as_ref().map(|dir| ArchiveOptions {
+        dir: dir.clone(),
+        interval_ns: i64::try_from(config.storage.archive_interval.as_nanos()).unwrap_or(i64::MAX),
+    });
     let options = Options {
         durability: config.storage.durability,
         memtable_flush_bytes: config.storage.memtable_flush.bytes(memory),
         memtable_limit_bytes: config.storage.memtable_limit.bytes(memory),
         wal_file_bytes: config.storage.wal_file.bytes(memory),
+        // Only an archive is ever asked when a record was written.
+        clock: archive.is_some().then(|| Arc::clone(clock)),
+        archive,
         ..Options::default()
     };
     let dir = &config.data;
     let engine = Engine::open(dir, options).map_err(|source| open_error(dir, source))?;
     say_recovered(engine.recovery());
     Ok(Arc::new(engine))
+}
+
+/// Flushes, so that the next start replays nothing, and archives the log. What cannot be archived stays in the log until it can.
+///
+/// # Errors
+/// Those of the flush.
+pub(crate) fn settle(engine: &Engine) -> Result<(), EngineError> {
+    let flushed = engine.flush();
+    if let Err(error) = engine.archive() {
+        tracing::error!(%error, "the log is not archived; the next start tries again");
+    }
+    flushed
 }
 
 /// Why a data directory cannot be opened; where a server holds it, with the way to ask that.

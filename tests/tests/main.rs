@@ -2,6 +2,7 @@
 //! the fuzz bodies, and the rules of the house.
 
 mod alerts;
+mod backup;
 mod corpus;
 mod demo_cli;
 mod harness;

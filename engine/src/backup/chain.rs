@@ -104,7 +104,8 @@ impl Backup {
     /// What the manifest in it says of each of the immutable files, by number, to tell them from others of that name.
     pub(super) fn known(&self, fs: &dyn FileSystem) -> Result<HashMap<String, (FileEntry, String)>> {
         let found = self.files.iter().find(|(file, _)| file.name == MANIFEST_NAME);
-        let (entry, path) = found.ok_or_else(|| Error::corrupt(self.links[0].dir.join(BACKUP_NAME), 0, "no manifest"))?;
+        let (entry, path) =
+            found.ok_or_else(|| Error::corrupt(self.links[0].dir.join(BACKUP_NAME), 0, "no manifest"))?;
         read(fs, entry, path, &mut |_| {})?;
         let bytes = fs.read(path).map_err(|e| Error::io("read", path, e))?;
         let manifest = manifest::decode(path, &bytes)?;
@@ -139,7 +140,10 @@ impl Link {
             match Link::load(fs, &dir) {
                 Ok(link) if link.digest == base.sha256 => return Some(Ok(link)),
                 Ok(_) => {
-                    let why = format!("is not the backup that {} is based on: it was changed, or is another one", self.dir.display());
+                    let why = format!(
+                        "is not the backup that {} is based on: it was changed, or is another one",
+                        self.dir.display()
+                    );
                     first_error.get_or_insert(Error::directory(dir, why));
                 }
                 Err(error @ (Error::Corrupt { .. } | Error::Version { .. })) => drop(first_error.get_or_insert(error)),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::chain::{Backup, identities};
-use super::format::{self, BaseEntry, BackupManifest, FileEntry};
+use super::format::{self, BackupManifest, BaseEntry, FileEntry};
 use crate::engine;
 use crate::env::{FileBytes, FileLock, FileSystem};
 use crate::manifest::{self, MANIFEST_NAME, Manifest, remove_if_exists};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::chain::Backup;
 use super::point::{copy_checked, make_dirs, sync_dir};
 use crate::env::FileSystem;
-use crate::wal::archive::{self, Part};
 use crate::wal::Lsn;
+use crate::wal::archive::{self, Part};
 use crate::{Engine, Error, Options, Result, files};
 
 /// Bytes of log that are replayed before they are flushed: bounds the memory that it takes.

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::delete::Deletion;
 use super::{Engine, Options, Recovery, State, manifest_files};
+use crate::backup;
 use crate::env::{FileLock, FileSystem, LockAttempt};
 use crate::error::{Error, Result, WriteError};
-use crate::backup;
 use crate::files;
 use crate::index::{self, TagIndex};
 use crate::manifest::{self, FileNumber, MANIFEST_NAME, MANIFEST_TMP_NAME, Manifest, SegmentEntry, TableEntry};

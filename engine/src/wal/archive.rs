@@ -5,9 +5,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::format::{
-    WAL_HEADER_BYTES, WAL_RECORD_HEADER_BYTES, file_header, file_name, read_file_header, read_record,
-};
+use super::format::{WAL_HEADER_BYTES, WAL_RECORD_HEADER_BYTES, file_header, file_name, read_file_header, read_record};
 use super::{Lsn, Sealed, record};
 use crate::env::{FileBytes, FileSystem};
 use crate::manifest::write_file;
@@ -51,7 +49,8 @@ pub(crate) fn keep(fs: &dyn FileSystem, dir: &Path, (file, last_lsn): &Sealed) -
     match fs.read(&path) {
         Ok(found) if found[..] == bytes[..] => return Ok(()),
         Ok(_) => {
-            let why = "holds other records than the log does; an archive is for the log of one database, from one restore on";
+            let why =
+                "holds other records than the log does; an archive is for the log of one database, from one restore on";
             return Err(Error::directory(path, why));
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -140,7 +139,9 @@ pub(crate) fn read(fs: &dyn FileSystem, file: &Archived, from_lsn: Lsn, until_ns
     }
     match expected == file.last_lsn + 1 {
         true => Ok(part),
-        false => Err(Error::corrupt(path, at as u64, format!("the last record is {}, not {}", expected - 1, file.last_lsn))),
+        false => {
+            Err(Error::corrupt(path, at as u64, format!("the last record is {}, not {}", expected - 1, file.last_lsn)))
+        }
     }
 }
 

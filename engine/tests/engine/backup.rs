@@ -8,8 +8,8 @@ use plimsoll_engine::env::sim::{Random, SimClock, SimFileSystem};
 use plimsoll_engine::env::{FileBytes, FileSystem};
 use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{
-    ArchiveOptions, Backup, BackupPoint, BackupReport, Engine, Error, Options, RestoreReport, RestoreRequest,
-    verify, verify_archive,
+    ArchiveOptions, Backup, BackupPoint, BackupReport, Engine, Error, Options, RestoreReport, RestoreRequest, verify,
+    verify_archive,
 };
 
 use crate::check::{Dump, Names};
@@ -48,7 +48,12 @@ fn back_up(engine: &Engine, fs: &SimFileSystem, nth: usize, base: Option<&Backup
     write(fs, engine.backup_point(base, START_NS)?, nth, base)
 }
 
-fn restore(fs: &SimFileSystem, backup: &Backup, until_ns: Option<i64>, archive: Option<&Path>) -> Result<RestoreReport, Error> {
+fn restore(
+    fs: &SimFileSystem,
+    backup: &Backup,
+    until_ns: Option<i64>,
+    archive: Option<&Path>,
+) -> Result<RestoreReport, Error> {
     let fs: Arc<dyn FileSystem> = Arc::new(fs.clone());
     backup.restore(&fs, &RestoreRequest { to: restored(), archive, until_ns }, &mut |_| {})
 }
@@ -190,12 +195,13 @@ fn every_damaged_file_is_named_and_nothing_is_restored() {
     let needed: Vec<PathBuf> = {
         let mut read = Vec::new();
         let backup = open(&disk, &backup_dir(1)).unwrap();
-        backup.restore(
-            &(Arc::new(disk.kill()) as Arc<dyn FileSystem>),
-            &RestoreRequest { to: restored(), archive: None, until_ns: None },
-            &mut |file| read.push(file.to_owned()),
-        )
-        .unwrap();
+        backup
+            .restore(
+                &(Arc::new(disk.kill()) as Arc<dyn FileSystem>),
+                &RestoreRequest { to: restored(), archive: None, until_ns: None },
+                &mut |file| read.push(file.to_owned()),
+            )
+            .unwrap();
         read
     };
     for file in &files {
@@ -212,7 +218,10 @@ fn every_damaged_file_is_named_and_nothing_is_restored() {
             };
             assert!(!is_list, "{what}: {} is not missed", file.display());
             let damages = backup.verify(&fs, &mut |_| {}).damages;
-            assert!(damages.len() == 1 && damages[0].to_string().contains(&*file.to_string_lossy()), "{what}: {damages:?}");
+            assert!(
+                damages.len() == 1 && damages[0].to_string().contains(&*file.to_string_lossy()),
+                "{what}: {damages:?}"
+            );
             let is_needed = needed.contains(file);
             match restore(&fs, &backup, None, None) {
                 Ok(_) => assert!(!is_needed, "{what}: {} was restored", file.display()),

@@ -107,7 +107,7 @@ fn halves(lines: &str) -> Option<(&str, &str)> {
 }
 
 /// An error with its causes: the outermost alone says only "error sending request".
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -9,7 +9,8 @@ use super::{ServeArgs, block_on, load, say};
 use crate::storage::psql_line;
 use crate::{Config, Error, Result, Server, telemetry};
 
-pub(super) fn run(args: ServeArgs, environment: Vec<(String, String)>) -> Result<()> {
+pub(super) fn run(mut args: ServeArgs, environment: Vec<(String, String)>) -> Result<()> {
+    args.config.set.extend(args.archive.map(|dir| format!("storage.archive={dir}")));
     let (config, unknown) = load(Config::default(), args.config, Some(args.listen), environment)?;
     if args.print_config {
         return say(config.to_toml().trim_end());

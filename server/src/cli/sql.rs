@@ -31,11 +31,11 @@ pub(super) fn run(args: SqlArgs, environment: Vec<(String, String)>) -> Result<(
     if !config.data.is_dir() {
         return Err(Error::Usage(format!("there is no data directory {}", config.data.display())));
     }
-    let engine = storage::open_engine(&config)?;
+    let engine = storage::open_engine(&config, &(Arc::new(SystemClock) as Arc<dyn Clock>))?;
     let database = storage::open_database(&config, &engine)?;
     let asked = Asked { runtime: runtime()?, engine, session: database.session(), format: args.format };
     let outcome = answer(&asked, &args.command, args.file.as_deref());
-    if let Err(error) = asked.engine.flush() {
+    if let Err(error) = storage::settle(&asked.engine) {
         tracing::warn!(%error, "what was acknowledged is in the log, but could not be flushed");
     }
     outcome

@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use plimsoll_engine::Engine;
-use plimsoll_engine::env::Clock;
+use plimsoll_engine::env::{Clock, SystemClock};
 use plimsoll_query::{Database, Session};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -196,7 +196,7 @@ fn remove(data: PathBuf) {
 
 async fn tell_into(config: Config) -> Result<()> {
     let opened = tokio::task::spawn_blocking(move || -> Result<(Arc<Engine>, Database)> {
-        let engine = storage::open_engine(&config)?;
+        let engine = storage::open_engine(&config, &(Arc::new(SystemClock) as Arc<dyn Clock>))?;
         let database = storage::open_database(&config, &engine)?;
         Ok((engine, database))
     });

@@ -1,23 +1,66 @@
-//! `plimsoll verify`: reads and checks every byte, and names what is damaged.
+//! `plimsoll verify`: reads and checks every byte of a data directory, a backup or an archive, and names what is damaged.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use plimsoll_engine::env::RealFileSystem;
-use plimsoll_engine::{VerifyReport, verify};
+use plimsoll_engine::{Backup, Checked, VerifyReport, is_archive, is_backup, verify, verify_archive};
 
 use super::{VerifyArgs, say};
 use crate::config::Size;
 use crate::{Error, Result, storage};
 
 pub(super) fn run(args: &VerifyArgs) -> Result<()> {
-    let dir = &args.data;
+    let (fs, dir) = (&RealFileSystem, args.data.as_path());
     let mut progress = Progress::new();
-    let report = verify(&RealFileSystem, dir, &mut |file| progress.show(file));
-    progress.clear();
-    let report = report.map_err(|source| storage::open_error(dir, source))?;
-    say(&text(&report))?;
-    if report.damages.is_empty() { Ok(()) } else { Err(Error::Reported) }
+    let (text, is_whole) = if is_backup(fs, dir)? {
+        let backup = Backup::open(fs, dir);
+        let checked = backup.map(|backup| (backup.verify(fs, &mut |file| progress.show(file)), backup.dirs().count()));
+        progress.clear();
+        match checked {
+            Ok((checked, links)) => (backup_text(&checked, links), checked.damages.is_empty()),
+            Err(error) => (format!("damaged: {error}"), false),
+        }
+    } else if is_archive(fs, dir)? {
+        let checked = verify_archive(fs, dir, &mut |file| progress.show(file));
+        progress.clear();
+        let checked = checked?;
+        (checked_text(&checked, "log files of an archive"), checked.damages.is_empty())
+    } else {
+        let report = verify(fs, dir, &mut |file| progress.show(file));
+        progress.clear();
+        let report = report.map_err(|source| storage::open_error(dir, source))?;
+        let stores = plimsoll_query::verify_stores(dir)?;
+        let lines: Vec<String> = stores.iter().map(|damage| format!("damaged: {damage}")).collect();
+        let text = lines.into_iter().chain([text(&report)]).collect::<Vec<_>>().join("\n");
+        (text, report.damages.is_empty() && stores.is_empty())
+    };
+    say(&text)?;
+    if is_whole { Ok(()) } else { Err(Error::Reported) }
+}
+
+fn backup_text(checked: &Checked, links: usize) -> String {
+    let what = match links {
+        1 => "files of a backup".to_owned(),
+        links => format!("files of a chain of {links} backups"),
+    };
+    checked_text(checked, &what)
+}
+
+/// A line per damage, then the sum.
+fn checked_text(checked: &Checked, what: &str) -> String {
+    let mut lines: Vec<String> = checked.damages.iter().map(|damage| format!("damaged: {damage}")).collect();
+    let (files, size, found) = (checked.files, Size::Bytes(checked.bytes), found(checked.damages.len()));
+    lines.push(format!("{files} {what}, {size} checked: {found}"));
+    lines.join("\n")
+}
+
+fn found(damages: usize) -> String {
+    match damages {
+        0 => "everything is as it was written".to_owned(),
+        1 => "1 damage".to_owned(),
+        many => format!("{many} damages"),
+    }
 }
 
 /// What was found: a line per damage, then the sum.
@@ -31,33 +74,29 @@ fn text(report: &VerifyReport) -> String {
             torn.offset
         ));
     }
-    let found = match report.damages.len() {
-        0 => "everything is as it was written".to_owned(),
-        1 => "1 damage".to_owned(),
-        many => format!("{many} damages"),
-    };
+    let found = found(report.damages.len());
     let (files, rows, size) = (report.files, report.rows, Size::Bytes(report.bytes));
     lines.push(format!("{files} files, {size}, {rows} rows of segments checked: {found}"));
     lines.join("\n")
 }
 
 /// The file being read, on a terminal, always on the same line.
-struct Progress {
+pub(super) struct Progress {
     terminal: bool,
     files: u64,
 }
 
 impl Progress {
-    fn new() -> Progress {
+    pub(super) fn new() -> Progress {
         Progress { terminal: io::stderr().is_terminal(), files: 0 }
     }
 
-    fn show(&mut self, file: &Path) {
+    pub(super) fn show(&mut self, file: &Path) {
         self.files += 1;
         self.put(&format!("{}: {}", self.files, file.display()));
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.put("");
     }
 

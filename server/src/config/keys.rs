@@ -123,6 +123,21 @@ pub(super) const KEYS: &[Key] = &[
         show: |c| text(c.storage.wal_file),
     },
     Key {
+        name: "storage.archive",
+        about: "Where log files are kept after they are done with, to restore a backup to a later instant; empty = nowhere.\n\
+                For the log of this database alone, best on another disk.",
+        allowed: "a directory",
+        set: |c, v| set(&mut c.storage.archive, Some(file(v))),
+        show: |c| path(c.storage.archive.as_deref()),
+    },
+    Key {
+        name: "storage.archive_interval",
+        about: "How soon a log file is closed and archived, however small it is: so much is lost with the disk at most.",
+        allowed: "a duration such as 1m",
+        set: |c, v| set(&mut c.storage.archive_interval, parse_duration(v)),
+        show: |c| text(print_duration(c.storage.archive_interval)),
+    },
+    Key {
         name: "query.memory_limit",
         about: "Memory that all running queries may hold together; beyond it they spill to DATA/tmp, or fail alone.",
         allowed: SIZE,
