@@ -26,8 +26,8 @@ use crate::{Error, Result};
 
 pub use chain::{Backup, Checked};
 use format::BACKUP_NAME;
-pub(crate) use point::read_manifest;
 pub use point::{BackupPoint, BackupReport};
+pub(crate) use point::{read_manifest, sync_dir};
 pub use restore::{RestoreReport, RestoreRequest};
 
 /// True when a directory is a backup.

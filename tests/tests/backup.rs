@@ -123,8 +123,8 @@ async fn what_a_running_server_holds_comes_back() {
     execute(&client, kpi).await;
     execute(&client, "INSERT INTO ops.incident (service, title) VALUES ('shop', 'it is slow')").await;
     execute(&client, &format!("CREATE USER root SUPERUSER PASSWORD '{PASSWORD}'")).await;
-    execute(&client, "CREATE USER eve PASSWORD 'eve'").await;
     let client = server.connect("root", PASSWORD).await;
+    execute(&client, "CREATE USER eve PASSWORD 'eve'").await;
     server.write("requests,app=a duration_ms=1 1767225600000000000\n").await;
 
     // Who may ask.
@@ -187,18 +187,19 @@ async fn what_a_running_server_holds_comes_back() {
     assert_eq!(apps("r3", on(&full, &["--at", &instant])).await, (rows(&["1", "3", "5"]), rows(&["3"]), slow));
     assert_eq!(apps("r4", on(&next, &["--at", &instant])).await, (rows(&["1", "3", "5"]), rows(&["3"]), both.clone()));
     assert_eq!(apps("r5", on(&next, &[])).await, (rows(&["1", "3", "5", "7"]), rows(&["4"]), both));
-    let early = run(&[
+    let unmade = at("r6");
+    let early = [
         "restore",
         "--to",
-        text(&at("r6")),
+        text(&unmade),
         "--from",
         text(&next),
         "--archive",
         text(&archive),
         "--at",
         "2020-01-01 00:00:00Z",
-    ]);
-    assert!(failed(&early.await, 2).contains("an earlier backup is needed"));
+    ];
+    assert!(failed(&run(&early).await, 2).contains("an earlier backup is needed"));
 
     // A chain of which one file is damaged.
     let store = full.join("catalog.redb");

@@ -174,8 +174,8 @@ impl BackupPoint {
         written: &mut Vec<PathBuf>,
         progress: &mut dyn FnMut(&Path),
     ) -> Result<BackupReport> {
-        let in_base: HashMap<&str, &FileEntry> = match base {
-            Some(base) => base.files().iter().map(|(file, _)| (file.name.as_str(), file)).collect(),
+        let in_base: HashMap<&str, &(FileEntry, PathBuf)> = match base {
+            Some(base) => base.files().iter().map(|listed| (listed.0.name.as_str(), listed)).collect(),
             None => HashMap::new(),
         };
         let mut report = BackupReport { lsn: self.lsn, ..BackupReport::default() };
@@ -183,12 +183,15 @@ impl BackupPoint {
         let mut dirs = BTreeSet::new();
         for Held { name, source } in self.files {
             let entry = match source {
-                Source::Known(entry) => entry,
+                Source::Known(entry) => {
+                    in_base.get(entry.name.as_str()).map_or(Ok(()), |(file, path)| check_length(fs, file, path))?;
+                    entry
+                }
                 Source::Bytes(bytes, length) => {
                     let bytes = &bytes[..length];
                     let sha256 = format::digest(bytes);
                     let entry = FileEntry { name, bytes: length as u64, sha256, in_base: false };
-                    match in_base.get(entry.name.as_str()).filter(|known| known.is_same(&entry)) {
+                    match in_base.get(entry.name.as_str()).filter(|(known, _)| known.is_same(&entry)) {
                         Some(_) => FileEntry { in_base: true, ..entry },
                         None => {
                             let path = entry.kept_at(to);
@@ -226,6 +229,19 @@ pub(crate) fn read_manifest(fs: &dyn FileSystem, dir: &Path) -> Result<(FileByte
     Ok((bytes, manifest))
 }
 
+/// Looks whether a file is still in the base, without reading it.
+fn check_length(fs: &dyn FileSystem, file: &FileEntry, path: &Path) -> Result<()> {
+    match fs.read(path) {
+        Ok(bytes) if bytes.len() as u64 == file.bytes => Ok(()),
+        Ok(bytes) => {
+            let what = format!("file of {} bytes in the base, {} were written", bytes.len(), file.bytes);
+            Err(Error::corrupt(path, file.bytes.min(bytes.len() as u64), what))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::corrupt(path, 0, "missing in the base")),
+        Err(e) => Err(Error::io("read", path, e)),
+    }
+}
+
 /// Makes the directories above a file, up to `root`.
 pub(super) fn make_dirs(fs: &dyn FileSystem, root: &Path, file: &Path, made: &mut BTreeSet<PathBuf>) -> Result<()> {
     for dir in file.ancestors().skip(1).take_while(|dir| *dir != root) {
@@ -247,7 +263,7 @@ pub(super) fn write_file(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> Resu
 }
 
 /// Syncs a directory, unless we may not read it: then it was not made by us.
-pub(super) fn sync_dir(fs: &dyn FileSystem, dir: &Path) -> Result<()> {
+pub(crate) fn sync_dir(fs: &dyn FileSystem, dir: &Path) -> Result<()> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     match fs.sync_dir(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::PermissionDenied => Err(Error::io("sync", dir, e)),

@@ -123,7 +123,7 @@ impl Backup {
 
     fn put(&self, fs: &dyn FileSystem, beside: &Path, to: &Path) -> Result<()> {
         fs.rename(beside, to).map_err(|e| Error::io("rename", beside, e))?;
-        to.ancestors().skip(1).take(1).try_for_each(|dir| sync_dir(fs, dir))
+        to.ancestors().skip(1).try_for_each(|dir| sync_dir(fs, dir))
     }
 }
 

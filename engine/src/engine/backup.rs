@@ -57,6 +57,7 @@ impl Engine {
         }
         let fs = &*self.options.fs;
         fs.create_dir_all(&options.dir).map_err(|e| Error::io("create", &options.dir, e))?;
+        options.dir.ancestors().skip(1).try_for_each(|above| crate::backup::sync_dir(fs, above))?;
         for file in &sealed {
             archive::keep(fs, &options.dir, file)?;
             self.log().is_archived(file.0.first_lsn);

@@ -8,8 +8,8 @@ use plimsoll_engine::env::sim::{Random, SimClock, SimFileSystem};
 use plimsoll_engine::env::{FileBytes, FileSystem};
 use plimsoll_engine::naive::Naive;
 use plimsoll_engine::{
-    ArchiveOptions, Backup, BackupPoint, BackupReport, Engine, Error, Options, RestoreReport, RestoreRequest, verify,
-    verify_archive,
+    ArchiveOptions, Backup, BackupPoint, BackupReport, Engine, Error, Options, Point, RestoreReport, RestoreRequest,
+    Value, verify, verify_archive,
 };
 
 use crate::check::{Dump, Names};
@@ -250,6 +250,18 @@ fn another_backup_is_not_taken_for_the_base() {
     assert!(error.contains("/srv/backups/000: is not the backup that /srv/backups/001 is based on"), "{error}");
 }
 
+/// A base of which a file is gone is good for nothing, and who builds on it is told.
+#[test]
+fn a_base_that_lacks_a_file_is_refused() {
+    let (fs, driver, _) = chain();
+    let segment = files_in(&fs, &backup_dir(0).join("segments")).remove(0);
+    fs.remove(&segment).unwrap();
+    let base = open(&fs, &backup_dir(0)).unwrap();
+    let error = back_up(driver.engine(), &fs, 2, Some(&base)).unwrap_err().to_string();
+    assert!(error.contains(&*segment.to_string_lossy()) && error.contains("missing in the base"), "{error}");
+    assert!(files_in(&fs, &backup_dir(2)).is_empty());
+}
+
 /// Backups that were moved together find each other.
 #[test]
 fn a_chain_may_be_moved() {
@@ -416,8 +428,8 @@ fn archived(seed: u64, sizes: Sizes) -> Result<Archived, String> {
             0 => engine.flush().map_err(|e| e.to_string())?,
             1 => drop(engine.maintain(now_ns).map_err(|e| e.to_string())?),
             2 if random.one_in(3) => {
-                // The process is killed, and the next one goes on.
-                fs = fs.kill();
+                // The process is killed, or power fails, and the next one goes on.
+                fs = if random.one_in(2) { fs.kill() } else { fs.crash(random.bits()) };
                 drop(engine);
                 engine = Engine::open(dir(), options(&fs, &clock, sizes)).map_err(|e| e.to_string())?;
             }
@@ -535,12 +547,18 @@ fn a_restored_database_wants_an_archive_of_its_own() {
 fn an_archive_is_that_of_one_database() {
     let (fs, clock) = (SimFileSystem::new(), SimClock::new(START_NS));
     let one = Engine::open(dir(), options(&fs, &clock, Sizes::large())).unwrap();
-    one.write(&points(&mut Random::new(1), World::Tame)).unwrap();
-    one.archive().unwrap();
-    let before = files_in(&fs, archive());
     let other = Engine::open(Path::new("/srv/other"), options(&fs, &clock, Sizes::large())).unwrap();
-    other.write(&points(&mut Random::new(2), World::Bulky)).unwrap();
-    let error = other.archive().map_or_else(|error| error.to_string(), |()| String::new());
-    let same_records = files_in(&fs, archive()) == before;
-    assert!(same_records == error.contains("holds other records"), "{error}");
+    for (engine, value) in [(&one, 1), (&other, 2)] {
+        let fields = vec![("usage".into(), Value::Integer(value))];
+        engine.write(&[Point { table: "cpu".into(), tags: Vec::new(), fields, time_ns: START_NS }]).unwrap();
+    }
+    one.archive().unwrap();
+    let file = files_in(&fs, archive()).remove(0);
+    let before = fs.read_all(&file).unwrap();
+    let error = other.archive().unwrap_err().to_string();
+    assert!(error.contains(&*file.to_string_lossy()) && error.contains("holds other records"), "{error}");
+    assert_eq!(fs.read_all(&file).unwrap(), before);
+    drop(other);
+    let fresh = Engine::open(Path::new("/srv/fresh"), options(&fs, &clock, Sizes::large())).unwrap_err().to_string();
+    assert!(fresh.contains("/srv/archive: holds records up to"), "{fresh}");
 }

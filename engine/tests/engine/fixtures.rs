@@ -1,12 +1,16 @@
-//! A data directory as version 1 writes it is opened for ever, and holds what was written.
+//! A data directory as version 1 wrote it is opened for ever, and holds what was written; so is a backup as version 2 writes it,
+//! with one that is based on it, and an archive of the log, whose files tell the time.
 //!
-//! `PLIMSOLL_WRITE_FIXTURES=1 cargo test -p plimsoll-engine` writes it. It is never written again once a version is
+//! `PLIMSOLL_WRITE_FIXTURES=1 cargo test -p plimsoll-engine` writes that of version 2. None is written again once a version is
 //! released; a new version gets a directory of its own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use plimsoll_engine::env::sim::SimClock;
+use plimsoll_engine::env::{Clock as _, FileSystem, RealFileSystem};
 use plimsoll_engine::naive::Naive;
-use plimsoll_engine::{Engine, Options, Point, Value, verify};
+use plimsoll_engine::{ArchiveOptions, Backup, Engine, Options, Point, RestoreRequest, Value, verify, verify_archive};
 
 use crate::check::Dump;
 
@@ -60,17 +64,38 @@ fn expected() -> Dump {
     Dump::of(&naive)
 }
 
+fn backups() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2")
+}
+
+/// Two backups, the second based on the first, and what came later in an archive.
 #[expect(clippy::disallowed_methods, reason = "fixtures are files beside the sources")]
-fn write_fixture() {
-    let _nothing_there_yet = std::fs::remove_dir_all(directory());
-    std::fs::create_dir_all(directory()).expect("the directory can be made");
-    let engine = Engine::open(&directory(), Options::default()).expect("a new directory opens");
-    fill(
-        |points| assert!(engine.write(points).expect("points are written").rejected.is_empty()),
-        || engine.flush().expect("the flush succeeds"),
-    );
-    drop(engine);
-    let _not_part_of_it = std::fs::remove_file(directory().join("LOCK"));
+fn write_backups() {
+    // Relative to the package, where tests run: a backup remembers where its base was.
+    let dir = PathBuf::from("tests/fixtures/v2");
+    let _nothing_there_yet = std::fs::remove_dir_all(&dir);
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let archive = ArchiveOptions { dir: dir.join("archive"), interval_ns: 60 * SECOND_NS };
+    let clock = Arc::new(SimClock::new(START_NS));
+    let options = Options { clock: Some(clock.clone()), archive: Some(archive), ..Options::default() };
+    let engine = Engine::open(data.path(), options).expect("a new directory opens");
+    let write = |range| {
+        clock.advance(SECOND_NS);
+        assert!(engine.write(&points(range)).expect("points are written").rejected.is_empty());
+    };
+    let back_up = |name: &str, base: Option<&str>| {
+        let fs = RealFileSystem;
+        let base = base.map(|base| Backup::open(&fs, &dir.join(base)).expect("the base is whole"));
+        let point = engine.backup_point(base.as_ref(), clock.now_ns()).expect("the point is held");
+        point.write(&fs, &dir.join(name), base.as_ref(), &mut |_| {}).expect("the backup is written");
+    };
+    (0..FLUSHED).step_by(100).for_each(|first| write(first..first + 100));
+    engine.flush().expect("the flush succeeds");
+    back_up("full", None);
+    write(FLUSHED..FLUSHED + LOGGED / 2);
+    back_up("next", Some("full"));
+    write(FLUSHED + LOGGED / 2..FLUSHED + LOGGED);
+    engine.archive().expect("the log is archived");
 }
 
 /// A copy, because opening a directory writes to it.
@@ -89,9 +114,6 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_data_directory_of_version_1_is_opened() {
-    if std::env::var_os("PLIMSOLL_WRITE_FIXTURES").is_some() {
-        write_fixture();
-    }
     let dir = tempfile::tempdir().expect("a temporary directory");
     copy(&directory(), dir.path());
     for opened in ["at first", "after it was flushed"] {
@@ -103,4 +125,24 @@ fn a_data_directory_of_version_1_is_opened() {
         let report = verify(&*Options::default().fs, dir.path(), &mut |_| {}).expect("it is verified");
         assert!(report.damages.is_empty(), "{opened}: {:?}", report.damages);
     }
+}
+
+#[test]
+fn a_backup_of_version_2_is_restored() {
+    if std::env::var_os("PLIMSOLL_WRITE_FIXTURES").is_some() {
+        write_backups();
+    }
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+    let backup = Backup::open(&*fs, &backups().join("next")).expect("the backup and its base are there");
+    assert!(backup.verify(&*fs, &mut |_| {}).damages.is_empty());
+    let archive = backups().join("archive");
+    assert!(verify_archive(&*fs, &archive, &mut |_| {}).expect("the archive is there").damages.is_empty());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let to = dir.path().join("data");
+    let until_ns = Some(START_NS + 3600 * SECOND_NS);
+    let request = RestoreRequest { to: &to, archive: Some(&archive), until_ns };
+    backup.restore(&fs, &request, &mut |_| {}).expect("it is restored");
+    let engine = Engine::open(&to, Options::default()).expect("what was restored opens");
+    let found = Dump::read(&engine.snapshot()).expect("it is read");
+    assert_eq!(found.differs(&expected()), None);
 }

@@ -40,6 +40,7 @@ fn text(args: &RestoreArgs, taken_ns: i64, report: &RestoreReport) -> String {
     text
 }
 
-fn shown(ns: i64) -> String {
+/// An instant as people write it.
+pub(super) fn shown(ns: i64) -> String {
     DateTime::from_timestamp_nanos(ns).format("%Y-%m-%d %H:%M:%S%.3fZ").to_string()
 }

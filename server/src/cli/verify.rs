@@ -6,6 +6,7 @@ use std::path::Path;
 use plimsoll_engine::env::RealFileSystem;
 use plimsoll_engine::{Backup, Checked, VerifyReport, is_archive, is_backup, verify, verify_archive};
 
+use super::restore::shown;
 use super::{VerifyArgs, say};
 use crate::config::Size;
 use crate::{Error, Result, storage};
@@ -14,11 +15,12 @@ pub(super) fn run(args: &VerifyArgs) -> Result<()> {
     let (fs, dir) = (&RealFileSystem, args.data.as_path());
     let mut progress = Progress::new();
     let (text, is_whole) = if is_backup(fs, dir)? {
-        let backup = Backup::open(fs, dir);
-        let checked = backup.map(|backup| (backup.verify(fs, &mut |file| progress.show(file)), backup.dirs().count()));
-        progress.clear();
-        match checked {
-            Ok((checked, links)) => (backup_text(&checked, links), checked.damages.is_empty()),
+        match Backup::open(fs, dir) {
+            Ok(backup) => {
+                let checked = backup.verify(fs, &mut |file| progress.show(file));
+                progress.clear();
+                (backup_text(&backup, &checked), checked.damages.is_empty())
+            }
             Err(error) => (format!("damaged: {error}"), false),
         }
     } else if is_archive(fs, dir)? {
@@ -39,12 +41,13 @@ pub(super) fn run(args: &VerifyArgs) -> Result<()> {
     if is_whole { Ok(()) } else { Err(Error::Reported) }
 }
 
-fn backup_text(checked: &Checked, links: usize) -> String {
-    let what = match links {
+fn backup_text(backup: &Backup, checked: &Checked) -> String {
+    let what = match backup.dirs().count() {
         1 => "files of a backup".to_owned(),
         links => format!("files of a chain of {links} backups"),
     };
-    checked_text(checked, &what)
+    let (taken, lsn) = (shown(backup.taken_ns()), backup.lsn());
+    format!("taken {taken}, up to record {lsn} of the log\n{}", checked_text(checked, &what))
 }
 
 /// A line per damage, then the sum.
