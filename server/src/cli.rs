@@ -269,7 +269,11 @@ struct RestoreArgs {
 
 /// An instant with its zone, in ns since the Unix epoch.
 fn instant(text: &str) -> Result<i64, String> {
-    let parsed = chrono::DateTime::parse_from_rfc3339(&text.trim().replacen(' ', "T", 1)).ok();
+    let text = text.trim().replacen(' ', "T", 1);
+    // SQL shows a zone without minutes.
+    let parsed = chrono::DateTime::parse_from_rfc3339(&text)
+        .or_else(|_| chrono::DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f%#z"))
+        .ok();
     let wrong = || "write a time with its zone, such as 2026-01-01 00:00:00Z or 2026-01-01 01:00:00+01:00".to_owned();
     parsed.and_then(|time| time.timestamp_nanos_opt()).ok_or_else(wrong)
 }
@@ -445,6 +449,7 @@ mod tests {
     #[test]
     fn an_instant_has_a_zone() {
         assert_eq!(instant("2026-01-01 00:00:00Z"), Ok(1_767_225_600_000_000_000));
+        assert_eq!(instant("2026-01-01 02:00:00+02"), Ok(1_767_225_600_000_000_000));
         assert_eq!(instant("2026-01-01T01:00:00.5+01:00"), Ok(1_767_225_600_500_000_000));
         for wrong in ["2026-01-01 00:00:00", "yesterday", "2026-01-01", ""] {
             assert!(instant(wrong).is_err(), "{wrong}");
