@@ -414,7 +414,7 @@ impl State {
                 let columns = ColumnSet::first(core.shape().schema.columns.len());
                 let mut table = Table::new(*core);
                 table.created_lsn = lsn;
-                table.options = Arc::new(options);
+                table.set_options(options);
                 table.show(&columns);
                 self.tables.insert(table.core.name.clone(), table);
             }
@@ -424,7 +424,7 @@ impl State {
             }
             Change::Options(name, options) => {
                 let table = self.tables.get_mut(&name).expect("no table is dropped while it is altered");
-                table.options = Arc::new(options);
+                table.set_options(options);
             }
             Change::Drop(name) => {
                 self.tables.remove(&name);

@@ -173,6 +173,18 @@ pub enum SchemaError {
         /// The earliest time that is kept.
         from_ns: i64,
     },
+    /// The table has as many series as it may have, and the point is of another one.
+    #[error(
+        "table \"{table}\" has {series} series, and its option max_series is {limit}: a point of a new one is refused"
+    )]
+    SeriesLimit {
+        /// The table.
+        table: String,
+        /// The series that it has.
+        series: u32,
+        /// The most that it may have.
+        limit: u32,
+    },
     /// A tag or field is given twice in one point.
     #[error("column \"{0}\" is given twice")]
     Duplicate(String),

@@ -113,6 +113,12 @@ impl TagIndex {
         }
     }
 
+    /// How many values of a tag came with the newest so many series.
+    pub(crate) fn new_values(&self, tag: TagPosition, newest: u32) -> usize {
+        let first = self.len().saturating_sub(newest);
+        self.postings(tag).map_or(0, |postings| postings.values_since(first))
+    }
+
     fn postings(&self, tag: TagPosition) -> Option<&Postings> {
         self.tags.get(tag as usize)?.as_deref()
     }

@@ -130,8 +130,7 @@ impl<'a> Scratch<'a> {
             let shape = core.grow(&self.new)?;
             self.lay_out(&shape, point)?;
         }
-        let found = core.index().find(&self.tags);
-        let series = found.unwrap_or_else(|| core.index_mut().find_or_add(&self.tags));
+        let series = core.find_or_add_series(&self.tags)?;
         let fields = self.fields.iter().map(|((position, kind), value)| (*position, *kind, *value));
         rows.batch.push(series, point.time_ns, fields);
         Ok(series)

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::TableStats;
 use crate::error::{Error, SchemaError};
-use crate::index::TagIndex;
+use crate::index::{TagIndex, TagPosition};
 use crate::manifest::{FileNumber, SegmentEntry, SeriesFileEntry, TableEntry, TombstoneFileEntry};
 use crate::memtable::{Memtable, MemtableView};
 use crate::model::{
@@ -33,6 +33,8 @@ pub(crate) struct TableCore {
     index: RwLock<TagIndex>,
     /// Points before this are refused: nothing of that age is kept.
     floor_ns: AtomicI64,
+    /// Points of further series are refused when there are so many.
+    series_max: AtomicU32,
     pub(crate) last_points: LastPoints,
     /// Somebody keeps up with what is touched, so a write finds out which times it touches.
     pub(crate) is_watched: AtomicBool,
@@ -77,6 +79,7 @@ impl TableCore {
             shape: RwLock::new(Arc::new(Shape::new(schema))),
             index: RwLock::new(index),
             floor_ns: AtomicI64::new(i64::MIN),
+            series_max: AtomicU32::new(u32::MAX),
             last_points: LastPoints::default(),
             is_watched: AtomicBool::new(false),
         }
@@ -94,6 +97,20 @@ impl TableCore {
             return Ok(());
         }
         Err(SchemaError::Expired { table: self.name.clone(), time_ns, from_ns })
+    }
+
+    /// The series of some tags, made if it is new and there may be another one. Tags are ordered by position, values are not
+    /// empty.
+    pub(crate) fn find_or_add_series(&self, tags: &[(TagPosition, &str)]) -> Result<SeriesId, SchemaError> {
+        if let Some(found) = self.index().find(tags) {
+            return Ok(found);
+        }
+        let mut index = self.index_mut();
+        let (series, limit) = (index.len(), self.series_max.load(Ordering::Relaxed));
+        if series >= limit && index.find(tags).is_none() {
+            return Err(SchemaError::SeriesLimit { table: self.name.clone(), series, limit });
+        }
+        Ok(index.find_or_add(tags))
     }
 
     pub(crate) fn shape(&self) -> Arc<Shape> {
@@ -235,6 +252,12 @@ impl Table {
             tombstone_file: None,
             touched: None,
         }
+    }
+
+    /// Gives the table other options.
+    pub(crate) fn set_options(&mut self, options: TableOptions) {
+        self.core.series_max.store(options.max_series.unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.options = Arc::new(options);
     }
 
     pub(crate) fn tiers(&self) -> &Arc<Tiers> {

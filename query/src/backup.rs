@@ -116,3 +116,90 @@ fn check(bytes: &[u8]) -> Result<(), String> {
     });
     looked.unwrap_or_else(|_| Err("damaged: the library that reads it gives up".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use plimsoll_engine::{Engine, Options, RestoreRequest};
+
+    use super::*;
+    use crate::DatabaseOptions;
+
+    fn open(dir: &Path) -> Database {
+        let engine = Engine::open(dir, Options::default()).unwrap();
+        Database::new(Arc::new(engine), &DatabaseOptions::default()).unwrap()
+    }
+
+    fn texts(database: &Database, query: &str) -> Vec<String> {
+        use datafusion::arrow::array::AsArray;
+        let batches = database.session().execute(query, 0).unwrap();
+        let texts = |batch: &datafusion::arrow::array::RecordBatch| {
+            let column =
+                datafusion::arrow::compute::cast(batch.column(0), &datafusion::arrow::datatypes::DataType::Utf8);
+            column.unwrap().as_string::<i32>().iter().map(|text| text.unwrap_or("").to_owned()).collect::<Vec<_>>()
+        };
+        batches.iter().flat_map(texts).collect()
+    }
+
+    /// Backups are taken while tables, views of them and incidents that name these are made one after the other. In none of them
+    /// is there a later one of these without the one before.
+    #[test]
+    fn what_was_made_later_is_not_there_without_what_was_made_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let database = open(&at("data"));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let (database, stop) = (&database, &stop);
+                scope.spawn(move || {
+                    for n in (thread..).step_by(2).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                        let made = format!(
+                            "CREATE TABLE t{n} (time timestamptz, v bigint); INSERT INTO t{n} VALUES (now(), {n}); \
+                             CREATE VIEW v{n} AS SELECT v FROM t{n}; INSERT INTO ops.incident (title) VALUES ('v{n}')"
+                        );
+                        database.session().execute(&made, 0).unwrap();
+                    }
+                });
+            }
+            for n in 0..6_u32 {
+                let base = n.checked_sub(1).map(|before| at(&format!("b{before}")));
+                database.back_up(&at(&format!("b{n}")), base.as_deref(), i64::from(n), &mut |_| {}).unwrap();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+        let mut views_before = 0;
+        for n in 0..6 {
+            let (from, to) = (at(&format!("b{n}")), at(&format!("r{n}")));
+            let request = RestoreRequest { to: &to, archive: None, until_ns: None };
+            Backup::open(&*fs, &from).unwrap().restore(&fs, &request, &mut |_| {}).unwrap();
+            assert_eq!(verify_stores(&to).unwrap(), Vec::<String>::new());
+            let restored = open(&to);
+            let views: Vec<String> = restored.views().iter().map(|view| view.name.clone()).collect();
+            for view in &views {
+                assert_eq!(texts(&restored, &format!("SELECT v FROM {view}")), [view[1..].to_owned()], "backup {n}");
+            }
+            for title in texts(&restored, "SELECT title FROM ops.incident") {
+                assert!(views.contains(&title), "backup {n} has an incident of {title}, which is not defined");
+            }
+            assert!(views.len() >= views_before, "backup {n} has fewer views than the one before");
+            views_before = views.len();
+        }
+    }
+
+    #[test]
+    fn a_damaged_store_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).session().execute("INSERT INTO ops.incident (title) VALUES ('a')", 0).unwrap();
+        assert_eq!(verify_stores(dir.path()).unwrap(), Vec::<String>::new());
+        let path = dir.path().join(OPS_NAME);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[64..4096].fill(0xff);
+        std::fs::write(&path, bytes).unwrap();
+        let damages = verify_stores(dir.path()).unwrap();
+        assert!(damages.len() == 1 && damages[0].starts_with(&*path.to_string_lossy()), "{damages:?}");
+    }
+}

@@ -17,7 +17,7 @@ use crate::statement::span_position;
 use crate::{Command, Error, Result};
 
 /// The options that there are.
-const NAMES: [&str; 2] = ["legal_hold", "retention"];
+const NAMES: [&str; 3] = ["legal_hold", "max_series", "retention"];
 
 /// A change of a table's options.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,9 @@ pub(crate) fn created_options(options: &CreateTableOptions) -> Result<Option<Tab
 /// Options as they are written in a statement; none for those that are as by default.
 pub(crate) fn shown(options: &TableOptions) -> Vec<(&'static str, String)> {
     let retention = options.retention.as_ref().map(|retention| ("retention", format!("'{retention}'")));
-    retention.into_iter().chain(options.legal_hold.then(|| ("legal_hold", "true".to_owned()))).collect()
+    let legal_hold = options.legal_hold.then(|| ("legal_hold", "true".to_owned()));
+    let max_series = options.max_series.map(|max| ("max_series", max.to_string()));
+    retention.into_iter().chain(legal_hold).chain(max_series).collect()
 }
 
 fn read_options(options: &[SqlOption]) -> Result<OptionsChange> {
@@ -94,6 +96,7 @@ fn read_options(options: &[SqlOption]) -> Result<OptionsChange> {
         }
         match name.as_str() {
             "retention" => change.retention = Some(retention(key, value)?),
+            "max_series" => change.max_series = Some(count(key, value)?),
             "legal_hold" => change.legal_hold = Some(truth(key, value)?),
             _ => return Err(unknown(key, &name)),
         }
@@ -119,6 +122,18 @@ fn retention(key: &Ident, value: &Expr) -> Result<Option<plimsoll_engine::Retent
             Err(invalid("invalid value for option \"retention\"".to_owned(), at(key.span), Some(hint)))
         }
     }
+}
+
+fn count(key: &Ident, value: &Expr) -> Result<Option<u32>> {
+    let number = match literal(value) {
+        Some((Value::Null, _)) => return Ok(None),
+        Some((Value::Number(number, _), _)) => number.parse::<u32>().ok(),
+        _ => None,
+    };
+    number.map(Some).ok_or_else(|| {
+        let hint = Some("It is a whole number such as 100000, or NULL for any number.".to_owned());
+        invalid(format!("invalid value for option \"{}\"", folded(key)), at(key.span), hint)
+    })
 }
 
 fn truth(key: &Ident, value: &Expr) -> Result<bool> {
@@ -150,7 +165,7 @@ fn unknown(key: &Ident, name: &str) -> Error {
     let near = NAMES.iter().min_by_key(|known| distance(name, known)).filter(|known| distance(name, known) <= 3);
     let hint = match near {
         Some(known) => format!("Perhaps you meant \"{known}\"."),
-        None => format!("Options are {}.", NAMES.join(" and ")),
+        None => format!("Options are {}.", NAMES.join(", ")),
     };
     invalid(format!("unrecognized parameter \"{name}\""), at(key.span), Some(hint))
 }

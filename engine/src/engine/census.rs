@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::Result;
-use crate::model::TableSchema;
+use crate::model::{ColumnKind, TableSchema};
 use crate::table::{LiveSegment, Table};
 
 /// The vectors of one column of a segment that are encoded in one way.
@@ -24,7 +24,18 @@ pub struct ColumnEncoding {
     pub bytes: u64,
 }
 
+/// Series of which [`Engine::new_tag_values`] tells what is new.
+const NEWEST_SERIES: u32 = 1000;
+
 impl Engine {
+    /// For each tag of a table how many of its values came with the newest 1,000 series: who makes the number of series grow.
+    pub fn new_tag_values(&self, table: &str) -> Vec<(String, u64)> {
+        let Some(core) = self.find_table(table) else { return Vec::new() };
+        let (shape, index) = (core.shape(), core.index());
+        let tags = (0..).zip(&shape.schema.columns).filter(|(_, column)| column.kind == ColumnKind::Tag);
+        tags.map(|(at, column)| (column.name.clone(), index.new_values(at, NEWEST_SERIES) as u64)).collect()
+    }
+
     /// How the columns of raw rows are encoded, by table, segment and column. Reads every vector; segments that cannot be read
     /// are left out.
     ///

@@ -181,7 +181,7 @@ fn open_table(fs: &dyn FileSystem, dir: &Path, entry: &TableEntry, recovery: &mu
         table.tombstones = tombstones;
         table.tombstone_file = Some(*file);
     }
-    table.options = Arc::new(entry.options.clone());
+    table.set_options(entry.options.clone());
     let mut open = |segment: SegmentEntry| {
         let path = files::segment_path(dir, segment.file);
         let file = Segment::open(fs, &path, &segment.published(entry.id));
@@ -228,11 +228,11 @@ impl State {
                 let mut named = ColumnSet::default();
                 columns.iter().filter_map(|c| grown.column(&c.name, None)).for_each(|(at, _)| named.insert(at));
                 table.show(&named);
-                table.options = Arc::new(options);
+                table.set_options(options);
             }
             Record::SetOptions { name, options } => {
                 if let Some(table) = self.tables.get_mut(&name).filter(|table| table.created_lsn <= lsn) {
-                    table.options = Arc::new(options);
+                    table.set_options(options);
                 }
             }
             Record::Delete { table, deleted } => {

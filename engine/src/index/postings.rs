@@ -36,6 +36,20 @@ enum OfValue {
 }
 
 impl Postings {
+    /// How many values came with a series from `first` on. Codes are in the order in which values came.
+    pub(super) fn values_since(&self, first: u32) -> usize {
+        self.of_values.len() - self.of_values.partition_point(|of_value| self.first_of(*of_value) < first)
+    }
+
+    fn first_of(&self, of_value: OfValue) -> u32 {
+        let first = match of_value {
+            OfValue::One(id) => Some(id),
+            OfValue::Listed(at) => self.lists[at as usize].first().copied(),
+            OfValue::Bitmap(at) => self.bitmaps[at as usize].min(),
+        };
+        first.unwrap_or(0)
+    }
+
     /// Adds a series, whose id is above those before.
     pub(super) fn add(&mut self, code: Code, id: SeriesId) {
         push(&mut self.present, id.0);

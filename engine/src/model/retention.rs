@@ -1,4 +1,4 @@
-//! What a table keeps: tiers, each coarser and kept longer than the one before, and the legal hold.
+//! What a table keeps: tiers, each coarser and kept longer than the one before, the legal hold, and how many series it takes.
 
 use std::fmt;
 
@@ -21,6 +21,9 @@ pub struct TableOptions {
     /// While it is on, nothing of the table expires and nothing can be deleted.
     #[serde(default)]
     pub legal_hold: bool,
+    /// Points of further series are refused when there are so many; `None` takes any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_series: Option<u32>,
 }
 
 impl TableOptions {
@@ -37,6 +40,8 @@ pub struct OptionsChange {
     pub retention: Option<Option<Retention>>,
     /// Whether nothing may expire or be deleted.
     pub legal_hold: Option<bool>,
+    /// `Some(None)` takes the limit away.
+    pub max_series: Option<Option<u32>>,
 }
 
 impl OptionsChange {
@@ -45,6 +50,7 @@ impl OptionsChange {
         TableOptions {
             retention: self.retention.clone().unwrap_or_else(|| options.retention.clone()),
             legal_hold: self.legal_hold.unwrap_or(options.legal_hold),
+            max_series: self.max_series.unwrap_or(options.max_series),
         }
     }
 }

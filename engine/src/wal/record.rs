@@ -429,7 +429,11 @@ mod tests {
             Column { name: "host".into(), kind: ColumnKind::Tag },
             Column { name: "n".into(), kind: ColumnKind::Field(FieldType::Unsigned) },
         ];
-        let options = TableOptions { retention: Some(Retention::raw(86_400_000_000_000).unwrap()), legal_hold: true };
+        let options = TableOptions {
+            retention: Some(Retention::raw(86_400_000_000_000).unwrap()),
+            legal_hold: true,
+            max_series: Some(70_000),
+        };
         let created = decode(&create_table("t", &columns, &options)).unwrap();
         assert_eq!(created, Record::CreateTable { name: "t".into(), columns, options: options.clone() });
         for options in [options, TableOptions::default()] {

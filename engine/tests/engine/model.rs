@@ -1,8 +1,12 @@
 //! Ordinary life: whatever is written, flushed and reopened, the engine reads as its plain twin does.
 
+use std::path::Path;
+
 use plimsoll_engine::env::sim::{Random, SimFileSystem};
 use plimsoll_engine::naive::Naive;
-use plimsoll_engine::{Durability, Error, Point, ScanRequest, TagMatcher, TagTest, Value};
+use plimsoll_engine::{
+    Durability, Engine, Error, OptionsChange, Point, ScanRequest, TableOptions, TagMatcher, TagTest, Value,
+};
 
 use crate::driver::{Driver, Stop};
 use crate::history::{START_NS, Sizes, Step, World, history};
@@ -100,4 +104,33 @@ fn large_writes_are_joined_and_the_later_one_wins() {
         driver.step(&step).map_err(Stop::text).unwrap();
     }
     driver.check(random).unwrap();
+}
+
+/// A limit of series counts those that there are, over flushes and restarts; points of these are stored all the same.
+#[test]
+fn points_of_further_series_are_refused() {
+    let fs = SimFileSystem::new();
+    let open = || Engine::open(Path::new("/srv/limited"), Sizes::large().on(fs.clone())).unwrap();
+    let write = |engine: &Engine, host: &'static str| {
+        let fields = vec![("usage".into(), Value::Float(1.0))];
+        let point = Point { table: "cpu".into(), tags: vec![("host".into(), host.into())], fields, time_ns: START_NS };
+        engine.write(&[point]).unwrap().rejected.into_iter().next().map(|rejected| rejected.error.to_string())
+    };
+    let engine = open();
+    let options = TableOptions { max_series: Some(2), ..TableOptions::default() };
+    engine.create_table_with("cpu", &[], &options).unwrap();
+    assert_eq!((write(&engine, "a"), write(&engine, "b")), (None, None));
+    let wanted = "table \"cpu\" has 2 series, and its option max_series is 2: a point of a new one is refused";
+    assert_eq!(write(&engine, "c").as_deref(), Some(wanted));
+    assert_eq!(write(&engine, "a"), None);
+    drop(engine);
+    for _ in 0..2 {
+        let engine = open();
+        assert_eq!(write(&engine, "c").as_deref(), Some(wanted));
+        engine.flush().unwrap();
+    }
+    let engine = open();
+    engine.alter_table("cpu", &OptionsChange { max_series: Some(None), ..OptionsChange::default() }).unwrap();
+    assert_eq!(write(&engine, "c"), None);
+    assert_eq!(engine.new_tag_values("cpu"), [("host".to_owned(), 3)]);
 }

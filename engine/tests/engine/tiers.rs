@@ -32,7 +32,9 @@ fn create(engine: &Engine, retention: Option<Retention>) {
         Column { name: "host".into(), kind: ColumnKind::Tag },
         Column { name: "usage".into(), kind: ColumnKind::Field(FieldType::Float) },
     ];
-    engine.create_table_with("cpu", &columns, &TableOptions { retention, legal_hold: false }).unwrap();
+    engine
+        .create_table_with("cpu", &columns, &TableOptions { retention, legal_hold: false, ..TableOptions::default() })
+        .unwrap();
 }
 
 fn point(host: &'static str, time_ns: i64, usage: f64) -> Point<'static> {
@@ -98,7 +100,9 @@ fn raw_rows_expire_and_do_not_come_back() {
     );
     // A longer retention shows what is still there of the last day.
     let longer = Some(Some(Retention::raw(20 * DAY_NS).unwrap()));
-    engine.alter_table("cpu", &OptionsChange { retention: longer, legal_hold: None }).unwrap();
+    engine
+        .alter_table("cpu", &OptionsChange { retention: longer, legal_hold: None, ..OptionsChange::default() })
+        .unwrap();
     maintain(&engine, 5 * DAY_NS + 8 * HOUR_NS);
     assert_eq!(raw(&engine).1, 3 * DAY_NS);
     assert_eq!(engine.write(&[point("a", DAY_NS, 1.0)]).unwrap().accepted, 1);
@@ -110,7 +114,9 @@ fn a_legal_hold_refuses_to_drop_and_keeps_all() {
     let fs = SimFileSystem::new();
     let engine = open(&fs);
     create(&engine, Some(Retention::raw(2 * DAY_NS).unwrap()));
-    engine.alter_table("cpu", &OptionsChange { retention: None, legal_hold: Some(true) }).unwrap();
+    engine
+        .alter_table("cpu", &OptionsChange { retention: None, legal_hold: Some(true), ..OptionsChange::default() })
+        .unwrap();
     fill(&engine, 0..5);
     engine.flush().unwrap();
     maintain(&engine, 30 * DAY_NS);
@@ -119,7 +125,9 @@ fn a_legal_hold_refuses_to_drop_and_keeps_all() {
     drop(engine);
     let engine = open(&fs);
     assert!(engine.table_options("cpu").unwrap().legal_hold);
-    engine.alter_table("cpu", &OptionsChange { retention: None, legal_hold: Some(false) }).unwrap();
+    engine
+        .alter_table("cpu", &OptionsChange { retention: None, legal_hold: Some(false), ..OptionsChange::default() })
+        .unwrap();
     maintain(&engine, 30 * DAY_NS);
     assert_eq!((raw(&engine).0, engine.stats().segments), (0, 0));
     engine.drop_table("cpu").unwrap();
@@ -131,7 +139,7 @@ fn options_are_there_after_a_restart_and_a_crash() {
     let engine = open(&fs);
     engine.write(&[point("a", 0, 1.0)]).unwrap();
     assert_eq!(*engine.table_options("cpu").unwrap(), TableOptions::default());
-    let change = OptionsChange { retention: Some(Some(retention())), legal_hold: None };
+    let change = OptionsChange { retention: Some(Some(retention())), legal_hold: None, ..OptionsChange::default() };
     engine.alter_table("cpu", &change).unwrap();
     let found = |engine: &Engine| engine.table_options("cpu").unwrap().retention.as_ref().map(ToString::to_string);
     let expected = Some("raw 2 days, 1 min 5 days, 1 hour forever".to_owned());
@@ -210,7 +218,7 @@ fn lives(seed: u64, crashes: bool) -> Result<(), String> {
     plain.create_table("cpu", &columns).unwrap();
     let mut fs = SimFileSystem::new();
     let mut engine = open(&fs);
-    let options = TableOptions { retention: Some(retention()), legal_hold: false };
+    let options = TableOptions { retention: Some(retention()), legal_hold: false, ..TableOptions::default() };
     engine.create_table_with("cpu", &columns, &options).unwrap();
     let mut used = 0;
     for step in 0..40 {

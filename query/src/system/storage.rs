@@ -23,6 +23,11 @@ pub(super) const TABLES: &[SystemTable] = &[
             SystemColumn::new("retention", Kind::Text, "what is kept for how long; NULL keeps everything"),
             SystemColumn::new("legal_hold", Kind::Boolean, "nothing expires, nothing can be deleted"),
             SystemColumn::new("raw_from", Kind::Time, "raw rows before this have expired"),
+            SystemColumn::new(
+                "max_series",
+                Kind::Integer,
+                "points of further series are refused; NULL takes any number",
+            ),
         ],
         rows: tables,
     },
@@ -63,6 +68,11 @@ pub(super) const TABLES: &[SystemTable] = &[
             SystemColumn::new("table_name", Kind::Text, "its table"),
             SystemColumn::new("tag", Kind::Text, "its name"),
             SystemColumn::new("values", Kind::Integer, "distinct values that rows have; NULL is none"),
+            SystemColumn::new(
+                "new_values",
+                Kind::Integer,
+                "those that came with the newest 1,000 series: it is what grows",
+            ),
         ],
         rows: tags,
     },
@@ -126,6 +136,7 @@ fn tables(database: &Database) -> Result<Vec<Row>> {
             Cell::Text(table.options.retention.as_ref().map(ToString::to_string)),
             Cell::Boolean(table.options.legal_hold),
             Cell::Time(table.raw_from_ns),
+            Cell::Integer(table.options.max_series.map(i64::from)),
         ]
     };
     Ok(database.engine().table_stats().into_iter().map(row).collect())
@@ -173,10 +184,12 @@ fn tags(database: &Database) -> Result<Vec<Row>> {
     let snapshot = database.engine().snapshot();
     let mut rows = Vec::new();
     for table in snapshot.tables() {
+        let new_values = database.engine().new_tag_values(&table.name);
         for column in table.columns.iter().filter(|column| column.kind == ColumnKind::Tag) {
             let values = snapshot.tag_values(&table.name, &[&column.name], &[], None)?;
             let values = values.num_rows() - values.column(0).null_count();
-            rows.push(vec![Cell::text(&table.name), Cell::text(&column.name), Cell::count(values)]);
+            let new = new_values.iter().find(|(tag, _)| *tag == column.name).map_or(0, |(_, new)| *new);
+            rows.push(vec![Cell::text(&table.name), Cell::text(&column.name), Cell::count(values), Cell::count(new)]);
         }
     }
     Ok(rows)

@@ -209,6 +209,7 @@ fn schema_code(error: &SchemaError) -> &'static str {
         SchemaError::Retention { .. } => "22023",
         SchemaError::LegalHold(_) => "55006",
         SchemaError::Expired { .. } => "22008",
+        SchemaError::SeriesLimit { .. } => "54000",
         _ => code::INTERNAL,
     }
 }

@@ -15,7 +15,7 @@ fn tier(width_ns: i64, keep_days: i64) -> Tier {
 /// Raw 2 days, 1 min 5 days, 1 hour forever.
 fn options() -> TableOptions {
     let tiers = vec![tier(0, 2), tier(60 * SECOND_NS, 5), tier(HOUR_NS, 0)];
-    TableOptions { retention: Some(Retention::new(tiers).unwrap()), legal_hold: false }
+    TableOptions { retention: Some(Retention::new(tiers).unwrap()), legal_hold: false, ..TableOptions::default() }
 }
 
 fn day(widths: &[i64]) -> Day {
@@ -113,7 +113,8 @@ fn rows_in_memory_hold_the_horizon_up() {
 
 #[test]
 fn raw_rows_alone_just_expire() {
-    let options = TableOptions { retention: Some(Retention::raw(DAY_NS).unwrap()), legal_hold: false };
+    let options =
+        TableOptions { retention: Some(Retention::raw(DAY_NS).unwrap()), legal_hold: false, ..TableOptions::default() };
     check(
         &options,
         Tiers::default(),
@@ -197,7 +198,7 @@ fn tiers_that_nobody_names_any_more_stay_while_they_are_all_there_is() {
     "#]],
     );
     let other = Retention::new(vec![tier(0, 2), tier(HOUR_NS, 30)]).unwrap();
-    let other = TableOptions { retention: Some(other), legal_hold: false };
+    let other = TableOptions { retention: Some(other), legal_hold: false, ..TableOptions::default() };
     check(
         &other,
         tiers,

@@ -1,4 +1,5 @@
-//! Options of a table in log records: tiers (number, each: width and time kept, both 0 for none), then the legal hold.
+//! Options of a table in log records: tiers (number, each: width and time kept, both 0 for none), then the legal hold, then the most series, if
+//! that is set.
 
 use super::{Cursor, Short, put_varint};
 use crate::model::{Retention, TIERS_MAX, TableOptions, Tier};
@@ -11,6 +12,9 @@ pub(super) fn put_options(out: &mut Vec<u8>, options: &TableOptions) {
         put_varint(out, tier.keep_ns.unwrap_or(0) as u64);
     }
     out.push(u8::from(options.legal_hold));
+    if let Some(max_series) = options.max_series {
+        put_varint(out, u64::from(max_series));
+    }
 }
 
 pub(super) fn take_options(cursor: &mut Cursor<'_>) -> Result<TableOptions, Short> {
@@ -24,7 +28,11 @@ pub(super) fn take_options(cursor: &mut Cursor<'_>) -> Result<TableOptions, Shor
         1 => true,
         _ => return Err(Short),
     };
-    Ok(TableOptions { retention, legal_hold })
+    let max_series = match cursor.remaining() {
+        0 => None,
+        _ => Some(u32::try_from(cursor.varint()?).map_err(|_| Short)?),
+    };
+    Ok(TableOptions { retention, legal_hold, max_series })
 }
 
 /// A duration; 0 stands for none.
