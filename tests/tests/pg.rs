@@ -1,8 +1,10 @@
 //! SQL over PostgreSQL's protocol: byte by byte, through a driver, through psql.
 
+mod clients;
 mod copy;
 mod differential;
 mod driver;
+mod postgres;
 mod protocol;
 mod psql;
 mod raw;

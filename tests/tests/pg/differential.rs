@@ -4,12 +4,10 @@
 //! Without PostgreSQL's server programs the test says so and passes, unless `PLIMSOLL_REQUIRE_CLIENTS=1`.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rand::prelude::*;
-use tokio_postgres::{Client, NoTls};
 
+use super::postgres::Postgres;
 use super::server::{PgServer, text_rows};
 
 /// Queries of one run.
@@ -17,93 +15,6 @@ const QUERIES: usize = 400;
 
 const CREATE: &str =
     "CREATE TABLE m (time timestamptz NOT NULL, host text, region text, f float8, n bigint, ok boolean";
-
-/// A PostgreSQL server of the test's own, reached through a socket in its data directory.
-struct Postgres {
-    bin: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-impl Postgres {
-    /// Starts one; `None` where its programs are not installed.
-    fn start() -> Option<Postgres> {
-        let bin = programs()?;
-        let dir = tempfile::tempdir().unwrap();
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(dir.path()));
-        }
-        let postgres = Postgres { bin, dir };
-        let (data, socket) = (postgres.data(), postgres.dir.path().display().to_string());
-        run(postgres.command("initdb").args([
-            "-D",
-            &data,
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-N",
-        ]));
-        let options =
-            format!("-c listen_addresses='' -c unix_socket_directories='{socket}' -c fsync=off -c timezone=UTC");
-        let log = format!("{socket}/log");
-        run(postgres.command("pg_ctl").args(["-D", &data, "-w", "-l", &log, "-o", &options, "start"]));
-        Some(postgres)
-    }
-
-    async fn connect(&self) -> Client {
-        let text = format!("host={} user=postgres dbname=postgres", self.dir.path().display());
-        let (client, connection) = tokio_postgres::connect(&text, NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-
-    fn data(&self) -> String {
-        self.dir.path().join("data").display().to_string()
-    }
-
-    /// One of its programs. It refuses to run as root.
-    fn command(&self, program: &str) -> Command {
-        let program = self.bin.join(program);
-        if !is_root() {
-            return Command::new(program);
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
-        command
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let data = self.data();
-        let _the_directory_goes_anyway = self.command("pg_ctl").args(["-D", &data, "-m", "immediate", "stop"]).output();
-    }
-}
-
-fn programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let mut found: Vec<PathBuf> = versions.flatten().map(|version| version.path().join("bin")).collect();
-    found.retain(|bin| bin.join("initdb").exists() && bin.join("pg_ctl").exists());
-    found.sort();
-    found.pop()
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|of_self| std::os::unix::fs::MetadataExt::uid(&of_self) == 0)
-}
-
-fn run(command: &mut Command) {
-    // Output would keep a pipe open that the server inherits.
-    let status = command
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .current_dir(Path::new("/"))
-        .status();
-    assert!(status.as_ref().is_ok_and(std::process::ExitStatus::success), "{command:?}: {status:?}");
-}
 
 /// Rows as one INSERT each for both: several hosts, some values missing, times of two days in steps of 10 s.
 fn rows(random: &mut StdRng) -> Vec<String> {
@@ -239,15 +150,7 @@ fn condition(random: &mut StdRng) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_gives_the_same_rows() {
-    let Some(postgres) = tokio::task::spawn_blocking(Postgres::start).await.unwrap() else {
-        let required = std::env::var("PLIMSOLL_REQUIRE_CLIENTS").is_ok_and(|value| value == "1");
-        assert!(!required, "PostgreSQL's server programs are required and not there");
-        #[expect(clippy::print_stdout, reason = "says why nothing was tested")]
-        {
-            println!("skipped: no PostgreSQL server programs under /usr/lib/postgresql");
-        }
-        return;
-    };
+    let Some(postgres) = Postgres::start_or_skip().await else { return };
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
     let mut random = StdRng::seed_from_u64(seed);
     let server = PgServer::start().await;

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// A connection without a driver.
-pub(crate) struct Raw {
-    pub(crate) stream: BufReader<TcpStream>,
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) stream: BufReader<S>,
 }
 
 /// One message of the server: its type and body.
@@ -40,6 +40,17 @@ impl Raw {
     pub(crate) async fn session(addr: SocketAddr) -> Raw {
         let mut raw = Raw::open(addr).await;
         raw.startup(3 << 16, &[("user", "postgres")]).await;
+        let greeting = raw.until_ready().await;
+        assert_eq!(greeting[0].kind, 'R', "{greeting:?}");
+        raw
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// A session over a stream of any kind.
+    pub(crate) async fn session_over(stream: S) -> Raw<S> {
+        let mut raw = Raw { stream: BufReader::with_capacity(1 << 16, stream) };
+        raw.startup(3 << 16, &[("user", "postgres"), ("database", "postgres")]).await;
         let greeting = raw.until_ready().await;
         assert_eq!(greeting[0].kind, 'R', "{greeting:?}");
         raw
