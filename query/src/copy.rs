@@ -1,4 +1,5 @@
-//! `COPY table [(columns)] FROM STDIN`: where rows go and in what form they come. Reading the bytes is the server's.
+//! `COPY table [(columns)] FROM STDIN`: where rows go and in what form they come; `COPY ... TO STDOUT`: the query whose rows
+//! leave. Reading and writing the bytes is the server's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::{
-    CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Ident, Statement,
+    CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Expr, Ident, ObjectName, Query,
+    SelectItem, SetExpr, Statement, TableFactor,
 };
 use plimsoll_engine::{ColumnKind, TableSchema};
 
@@ -79,21 +81,65 @@ impl CopyIn {
     }
 }
 
+/// A COPY out of the database.
+#[derive(Debug, Clone)]
+pub struct CopyOut {
+    /// The query whose rows leave.
+    pub query: crate::Statement,
+    /// How they leave.
+    pub options: CopyOptions,
+}
+
+impl CopyOut {
+    /// What a statement copies out; `None` when it is no COPY to the client.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for COPY to files and options that are not offered, [`Error::InvalidParameter`].
+    pub fn read(statement: &crate::Statement) -> Result<Option<CopyOut>> {
+        let Some(Statement::Copy { source, to: true, target, options, legacy_options, .. }) = statement.ast() else {
+            return Ok(None);
+        };
+        if *target != CopyTarget::Stdout {
+            return Err(unsupported("COPY to files or programs"));
+        }
+        let query = match source {
+            CopySource::Query(query) => query.clone(),
+            CopySource::Table { table_name, columns } => all_of(table_name, columns)?,
+        };
+        Ok(Some(CopyOut { query: statement.with_query(query), options: read_options(options, legacy_options)? }))
+    }
+}
+
+/// `SELECT columns FROM table`, with the names where they stand in the statement.
+fn all_of(table: &ObjectName, columns: &[Ident]) -> Result<Box<Query>> {
+    let mut query = crate::statement::query("SELECT * FROM t")?;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        if let Some(TableFactor::Table { name, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
+            name.clone_from(table);
+        }
+        if !columns.is_empty() {
+            let column = |ident: &Ident| SelectItem::UnnamedExpr(Expr::Identifier(ident.clone()));
+            select.projection = columns.iter().map(column).collect();
+        }
+    }
+    Ok(query)
+}
+
 impl Session {
     /// What a statement copies into; `None` when it is no COPY.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for COPY in other directions and options that are not offered, [`Error::UndefinedTable`],
+    /// [`Error::Unsupported`] for COPY from elsewhere and options that are not offered, [`Error::UndefinedTable`],
     /// [`Error::UndefinedColumn`], [`Error::InvalidParameter`].
     pub fn copy_in(&self, statement: &Statement) -> Result<Option<CopyIn>> {
         let Statement::Copy { source, to, target, options, legacy_options, values } = statement else {
             return Ok(None);
         };
         let CopySource::Table { table_name: name, columns } = source else {
-            return Err(unsupported("COPY of a query"));
+            return Err(unsupported("COPY from a query"));
         };
         if *to || *target != CopyTarget::Stdin {
-            return Err(unsupported(if *to { "COPY ... TO" } else { "COPY from files or programs" }));
+            return Err(unsupported("COPY from files or programs"));
         }
         if !values.is_empty() {
             return Err(unsupported("COPY with rows in the statement"));
@@ -238,6 +284,9 @@ fn one_byte(what: &str, character: char) -> Result<u8> {
 }
 
 fn unsupported(what: &str) -> Error {
-    let hint = Some("COPY table [(columns)] FROM STDIN [WITH (FORMAT text | csv | binary, ...)] is.".to_owned());
+    let hint = Some(
+        "COPY table [(columns)] FROM STDIN and COPY ... TO STDOUT [WITH (FORMAT text | csv | binary, ...)] are."
+            .to_owned(),
+    );
     Error::Unsupported { what: format!("{what} is not supported"), position: None, hint }
 }

@@ -53,7 +53,7 @@ mod vacuum;
 pub use alert::{Delivery, Settled, SinkOptions, Tick};
 pub use backup::{back_up_at_rest, verify_stores};
 pub use catalog::{View, ViewColumn};
-pub use copy::{CopyFormat, CopyIn, CopyOptions};
+pub use copy::{CopyFormat, CopyIn, CopyOptions, CopyOut};
 pub use database::{Database, DatabaseOptions, DefinedRelation};
 pub use dialect::{Over, Parts, parts, quoted, text_literal};
 pub use error::{Error, Result};

@@ -55,6 +55,12 @@ impl Statement {
         }
     }
 
+    /// A query that stands inside of this statement, as a statement of its own; its positions are those in the whole text.
+    #[must_use]
+    pub fn with_query(&self, query: Box<ast::Query>) -> Statement {
+        Statement { form: Form::Sql(Arc::new(ast::Statement::Query(query))), ..self.clone() }
+    }
+
     /// What follows of a violation of the expectation of a name; `None` for a constraint of another kind.
     pub(crate) fn action_of(&self, name: &ast::Ident) -> Option<Action> {
         let position = span_position(name.span)?;

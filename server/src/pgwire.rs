@@ -22,6 +22,7 @@ mod columns;
 mod command;
 mod connection;
 mod copy;
+mod cursor;
 mod extended;
 mod login;
 mod parameters;

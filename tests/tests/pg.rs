@@ -2,6 +2,7 @@
 
 mod clients;
 mod copy;
+mod cursor;
 mod differential;
 mod driver;
 mod postgres;

@@ -1,5 +1,5 @@
-//! PostgreSQL's grammar as the parser library has it, but for two rules: the name of a named argument is an identifier, and
-//! `ALTER TABLE ... RESET (option, ...)` is a statement.
+//! PostgreSQL's grammar as the parser library has it, but for three rules: the name of a named argument is an identifier,
+//! `ALTER TABLE ... RESET (option, ...)` is a statement, and so are `FETCH` and `MOVE` in all their spellings.
 //!
 //! The library would try every function argument as the *expression* before a `=>` first, and again as an argument: twice the
 //! work for each level of nested calls, so that a line of text would keep a core busy for hours.
@@ -7,7 +7,10 @@
 use std::any::TypeId;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
-use datafusion::sql::sqlparser::ast::{AlterTable, AlterTableOperation, Expr, Ident, SqlOption, Statement, Value};
+use datafusion::sql::sqlparser::ast::{
+    AlterTable, AlterTableOperation, Expr, FetchDirection, FetchPosition, Ident, ObjectName, SqlOption, Statement,
+    Value,
+};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -33,7 +36,7 @@ macro_rules! as_postgresql {
             }
 
             fn parse_statement(&self, parser: &mut Parser) -> Option<Result<Statement, ParserError>> {
-                parse_reset(parser)
+                parse_reset(parser).or_else(|| parse_fetch(parser))
             }
 
             $(fn $name(&self $(, $argument: $kind)*) -> $result {
@@ -116,4 +119,65 @@ fn parse_reset(parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>
             end_token: AttachedToken(parser.get_current_token().clone()),
         })
     }))
+}
+
+/// `FETCH [direction] [FROM | IN] cursor`, and `MOVE`, which is read as a FETCH into nothing.
+fn parse_fetch(parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>> {
+    let Token::Word(word) = &parser.peek_token_ref().token else { return None };
+    let moves = word.quote_style.is_none() && word.value.eq_ignore_ascii_case("MOVE");
+    if !moves && word.keyword != Keyword::FETCH {
+        return None;
+    }
+    parser.next_token();
+    let statement = |parser: &mut Parser<'_>| {
+        let direction = fetch_direction(parser)?;
+        let preposition = parser.parse_one_of_keywords(&[Keyword::FROM, Keyword::IN]);
+        let position = if preposition == Some(Keyword::IN) { FetchPosition::In } else { FetchPosition::From };
+        let name = parser.parse_identifier()?;
+        Ok(Statement::Fetch { name, direction, position, into: moves.then(|| ObjectName(Vec::new())) })
+    };
+    Some(statement(parser))
+}
+
+fn fetch_direction(parser: &mut Parser<'_>) -> Result<FetchDirection, ParserError> {
+    const WORDS: [Keyword; 9] = [
+        Keyword::NEXT,
+        Keyword::PRIOR,
+        Keyword::FIRST,
+        Keyword::LAST,
+        Keyword::ALL,
+        Keyword::ABSOLUTE,
+        Keyword::RELATIVE,
+        Keyword::FORWARD,
+        Keyword::BACKWARD,
+    ];
+    if matches!(parser.peek_token_ref().token, Token::Number(..)) {
+        return Ok(FetchDirection::Count { limit: parser.parse_number_value()? });
+    }
+    if parser.consume_token(&Token::Minus) {
+        return Ok(FetchDirection::Backward { limit: Some(parser.parse_number_value()?) });
+    }
+    let count = |parser: &mut Parser<'_>| {
+        let is_there = matches!(parser.peek_token_ref().token, Token::Number(..));
+        if is_there { parser.parse_number_value().map(Some) } else { Ok(None) }
+    };
+    Ok(match parser.parse_one_of_keywords(&WORDS) {
+        Some(Keyword::PRIOR) => FetchDirection::Prior,
+        Some(Keyword::FIRST) => FetchDirection::First,
+        Some(Keyword::LAST) => FetchDirection::Last,
+        Some(Keyword::ALL) => FetchDirection::All,
+        Some(Keyword::ABSOLUTE) => {
+            let _sign = parser.consume_token(&Token::Minus);
+            FetchDirection::Absolute { limit: parser.parse_number_value()? }
+        }
+        Some(Keyword::RELATIVE) => {
+            let _sign = parser.consume_token(&Token::Minus);
+            FetchDirection::Relative { limit: parser.parse_number_value()? }
+        }
+        Some(Keyword::FORWARD) if parser.parse_keyword(Keyword::ALL) => FetchDirection::ForwardAll,
+        Some(Keyword::FORWARD) => FetchDirection::Forward { limit: count(parser)? },
+        Some(Keyword::BACKWARD) if parser.parse_keyword(Keyword::ALL) => FetchDirection::BackwardAll,
+        Some(Keyword::BACKWARD) => FetchDirection::Backward { limit: count(parser)? },
+        _ => FetchDirection::Next,
+    })
 }

@@ -19,9 +19,11 @@ pub(crate) enum Command {
         arguments: Vec<String>,
         scope: Scope,
     },
+    /// `RESET name`, or `SET name TO DEFAULT`.
     Reset {
         name: String,
         scope: Scope,
+        tag: &'static str,
     },
     ResetAll,
     Show {
@@ -82,7 +84,7 @@ impl Command {
             Statement::Reset(reset) => match &reset.reset {
                 Reset::ALL => Command::ResetAll,
                 Reset::ConfigurationParameter(name) => {
-                    Command::Reset { name: object_name(name), scope: Scope::Session }
+                    Command::Reset { name: object_name(name), scope: Scope::Session, tag: "RESET" }
                 }
             },
             Statement::ShowVariable { variable } => show(variable),
@@ -174,7 +176,9 @@ fn set(set: &Set) -> Result<Command, SqlError> {
             arguments: vec![charset_name.value.clone()],
             scope: Scope::Session,
         }),
-        Set::SetNamesDefault {} => Ok(Command::Reset { name: "client_encoding".to_owned(), scope: Scope::Session }),
+        Set::SetNamesDefault {} => {
+            Ok(Command::Reset { name: "client_encoding".to_owned(), scope: Scope::Session, tag: "SET" })
+        }
         Set::SetTransaction { modes, session, snapshot: None } => {
             let scope = if *session { Scope::Session } else { Scope::Transaction };
             Ok(Command::SetTransaction { modes: self::modes(modes), scope })
@@ -194,7 +198,7 @@ fn assignment(name: String, values: &[Expr], scope: Option<ContextModifier>) -> 
         && word.quote_style.is_none()
         && (word.value.eq_ignore_ascii_case("DEFAULT") || is_zone && word.value.eq_ignore_ascii_case("LOCAL"))
     {
-        return Ok(Command::Reset { name, scope });
+        return Ok(Command::Reset { name, scope, tag: "SET" });
     }
     let argument = |value: &Expr| {
         let wrong = || SqlError::new(code::SYNTAX_ERROR, format!("{value} is not a value for parameter \"{name}\""));
@@ -323,10 +327,10 @@ mod tests {
             let got = command(text);
             assert_eq!(got.as_ref().map(folded), Ok(folded(&expected)), "{text}");
         }
-        let reset = |name: &str, scope| Command::Reset { name: name.to_owned(), scope };
-        assert_eq!(command("SET TIME ZONE LOCAL"), Ok(reset("TimeZone", Scope::Session)));
-        assert_eq!(command("SET LOCAL jit TO DEFAULT"), Ok(reset("jit", Scope::Transaction)));
-        assert_eq!(command("RESET jit"), Ok(reset("jit", Scope::Session)));
+        let reset = |name: &str, scope, tag| Command::Reset { name: name.to_owned(), scope, tag };
+        assert_eq!(command("SET TIME ZONE LOCAL"), Ok(reset("TimeZone", Scope::Session, "SET")));
+        assert_eq!(command("SET LOCAL jit TO DEFAULT"), Ok(reset("jit", Scope::Transaction, "SET")));
+        assert_eq!(command("RESET jit"), Ok(reset("jit", Scope::Session, "RESET")));
         assert_eq!(command("RESET ALL"), Ok(Command::ResetAll));
         assert!(command("SET jit = 1 + 1").is_err());
     }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use pgwire::messages::PgWireFrontendMessage;
-use pgwire::messages::copy::CopyInResponse;
+use pgwire::messages::copy::{CopyInResponse, CopyOutResponse};
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
-use plimsoll_query::{CopyFormat, CopyIn, Notification, Outcome};
+use plimsoll_query::{CopyFormat, CopyIn, CopyOptions, Notification, Outcome};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use super::cancel::Cancel;
 use super::columns::Format;
 use super::command::{rows_tag, writes};
-use super::copy::Copying;
-use super::rows::{Rows, SendError, Sending};
-use super::session::{Arguments, Portal, Progress, Session};
+use super::copy::{Copying, out};
+use super::cursor::{Declaration, Fetch, no_cursor};
+use super::rows::{Rows, SendError, Sending, Sent};
+use super::session::{Arguments, Life, Portal, Progress, Session};
 use super::sqlstate::{SqlError, code};
 use super::startup::{Client, greet};
 use super::statement::{Plan, Planned};
@@ -258,6 +259,9 @@ impl Connection {
         };
         self.session.check_not_failed(command)?;
         let deadline = self.session.settings.statement_timeout().map(|timeout| Instant::now() + timeout);
+        if let Plan::Fetch(fetch) = &Arc::clone(&portal.planned).plan {
+            return self.fetch(portal, fetch, rows_max, deadline).await;
+        }
         if matches!(portal.progress, Progress::Bound) {
             // Left so when the start fails: a portal is started once.
             portal.progress = Progress::Finished;
@@ -288,6 +292,14 @@ impl Connection {
                 let rows = self.copy_in(target, deadline).await?;
                 return Ok(Some(format!("COPY {rows}")));
             }
+            (Plan::CopyOut { query, options }, arguments) => {
+                let rows = self.copy_out(query, options, arguments, deadline).await?;
+                return Ok(Some(format!("COPY {rows}")));
+            }
+            (Plan::Declare(declaration), arguments) => {
+                self.declare(declaration, arguments, deadline).await?;
+                return Ok(Some("DECLARE CURSOR".to_owned()));
+            }
             (Plan::Query { statement, prepared }, Arguments::Query(arguments)) => {
                 if let Some(word) = writes(statement) {
                     self.session.check_may_write(word)?;
@@ -310,6 +322,114 @@ impl Connection {
             _ => return Err(SqlError::new(code::INTERNAL, "the portal's parameters are not its statement's").into()),
         }
         Ok(None)
+    }
+
+    /// Starts a statement that gives rows, inside of another one.
+    async fn started(
+        &mut self,
+        query: &Arc<Planned>,
+        arguments: &Arguments,
+        format: Format,
+        life: Life,
+        deadline: Option<Instant>,
+    ) -> Result<Portal, Stop> {
+        let formats = vec![format; query.columns.as_ref().map_or(0, Vec::len)];
+        let (planned, arguments) = (Arc::clone(query), arguments.clone());
+        let mut portal = Portal { planned, arguments, formats, progress: Progress::Finished, life };
+        Box::pin(self.start(&mut portal, deadline)).await?;
+        Ok(portal)
+    }
+
+    /// Makes a cursor. Its query runs from now on, and sees what is there now.
+    async fn declare(
+        &mut self,
+        declaration: &Declaration,
+        arguments: &Arguments,
+        deadline: Option<Instant>,
+    ) -> Result<(), Stop> {
+        let life = self.session.life_of_cursor(declaration.hold)?;
+        let portals_max = self.shared.limits.portals_max;
+        self.session.check_cursor(&declaration.name, portals_max)?;
+        let portal = self.started(&declaration.query, arguments, Format::Text, life, deadline).await?;
+        Ok(self.session.add_cursor(&declaration.name, portal, portals_max)?)
+    }
+
+    /// Takes rows from a cursor, in the formats of the portal that asks. After an error the cursor is gone.
+    async fn fetch(
+        &mut self,
+        portal: &mut Portal,
+        fetch: &Fetch,
+        rows_max: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, Stop> {
+        let (left, taken) = match std::mem::replace(&mut portal.progress, Progress::Finished) {
+            Progress::Bound => (fetch.rows, 0),
+            Progress::Fetching { left, taken } => (left, taken),
+            _ => return Ok(Completion::Done(fetch.tag(0))),
+        };
+        let mut cursor = self.session.portals.remove(&fetch.cursor).ok_or_else(|| no_cursor(&fetch.cursor))?;
+        if !fetch.moves && cursor.planned.columns != portal.planned.columns {
+            return Err(SqlError::unsupported("cached plan must not change result type").into());
+        }
+        if matches!(cursor.progress, Progress::Bound) {
+            cursor.progress = Progress::Finished;
+            Box::pin(self.start(&mut cursor, deadline)).await?;
+        }
+        let count = left.min(rows_max);
+        let sent = match (&mut cursor.progress, fetch.moves) {
+            (Progress::Running(rows), false) => {
+                let Connection { reader, writer, session, cancel, shared, .. } = self;
+                let columns = portal.planned.columns.as_deref().unwrap_or_default();
+                let (formats, zone) = (portal.formats.as_slice(), &session.zone);
+                let how = Sending { columns, formats, zone, rows_max: count, is_eager: false, copy: None };
+                let work = rows.send(&how, writer).map(|sent| sent.map_err(Stop::from));
+                watched(work, reader, cancel, &shared.killed, deadline).await?
+            }
+            (Progress::Running(rows), true) => {
+                let Connection { reader, cancel, shared, .. } = self;
+                let columns = cursor.planned.columns.as_deref().unwrap_or_default();
+                let work = rows.pass(columns, left).map(|sent| sent.map_err(Stop::from));
+                watched(work, reader, cancel, &shared.killed, deadline).await?
+            }
+            _ => Sent { rows: 0, finished: true },
+        };
+        if sent.finished {
+            cursor.progress = Progress::Finished;
+        }
+        self.session.portals.insert(fetch.cursor.clone(), cursor);
+        let taken = taken + sent.rows;
+        if !sent.finished && sent.rows < left && !fetch.moves {
+            portal.progress = Progress::Fetching { left: left - sent.rows, taken };
+            return Ok(Completion::Suspended);
+        }
+        Ok(Completion::Done(fetch.tag(taken)))
+    }
+
+    /// Sends the rows of a query as a COPY; gives their number.
+    async fn copy_out(
+        &mut self,
+        query: &Arc<Planned>,
+        options: &CopyOptions,
+        arguments: &Arguments,
+        deadline: Option<Instant>,
+    ) -> Result<u64, Stop> {
+        let format = if options.format == CopyFormat::Binary { Format::Binary } else { Format::Text };
+        let mut portal = self.started(query, arguments, format, Life::Transaction, deadline).await?;
+        let columns = query.columns.as_deref().unwrap_or_default();
+        let code = i8::from(format == Format::Binary);
+        self.writer.put(&CopyOutResponse::new(code, columns.len() as i16, vec![i16::from(code); columns.len()]));
+        out::put_start(columns.iter().map(|column| column.name.as_str()), options, &mut self.writer.out);
+        let Connection { reader, writer, session, cancel, shared, .. } = self;
+        let (formats, zone) = (portal.formats.as_slice(), &session.zone);
+        let how = Sending { columns, formats, zone, rows_max: u64::MAX, is_eager: false, copy: Some(options) };
+        let Progress::Running(rows) = &mut portal.progress else {
+            return Err(SqlError::new(code::INTERNAL, "a query gave no rows to copy").into());
+        };
+        let work = rows.send(&how, writer).map(|sent| sent.map_err(Stop::from));
+        let sent = watched(work, reader, cancel, &shared.killed, deadline).await?;
+        telemetry::rows(sent.rows);
+        out::put_end(options, &mut self.writer.out);
+        Ok(sent.rows)
     }
 
     /// Takes the rows of a COPY from the client; gives their number.
@@ -373,7 +493,7 @@ impl Connection {
         let Connection { reader, writer, session, cancel, shared, .. } = self;
         let columns = portal.planned.columns.as_deref().unwrap_or_default();
         let is_eager = portal.planned.is_subscription();
-        let how = Sending { columns, formats: &portal.formats, zone: &session.zone, rows_max, is_eager };
+        let how = Sending { columns, formats: &portal.formats, zone: &session.zone, rows_max, is_eager, copy: None };
         let work = rows.send(&how, writer).map(|sent| sent.map_err(Stop::from));
         let sent = watched(work, reader, cancel, &shared.killed, deadline).await?;
         telemetry::rows(sent.rows);
@@ -483,7 +603,7 @@ fn tag_of(planned: &Planned) -> Option<&'static str> {
             None => statement.dialect_tag().filter(|tag| *tag == "SHOW"),
         },
         Plan::Catalog(ast) => rows_tag(ast),
-        Plan::Empty | Plan::Copy(_) => None,
+        Plan::Empty | Plan::Copy(_) | Plan::CopyOut { .. } | Plan::Declare(_) | Plan::Fetch(_) => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `COPY ... FROM STDIN`: the rows of a stream of `CopyData` messages into a table.
+//! `COPY ... FROM STDIN`: the rows of a stream of `CopyData` messages into a table. The other direction is in `out`.
 //!
 //! ```text
 //!  CopyData ─► split: text, csv or binary ─► columns ─► batch ─► the table
@@ -10,6 +10,7 @@
 mod binary;
 mod columns;
 mod lines;
+pub(crate) mod out;
 
 use bytes::Bytes;
 use plimsoll_query::{CopyFormat, CopyIn};

@@ -11,7 +11,7 @@ use super::columns::Format;
 use super::connection::{Connection, Stop, formats};
 use super::parameters::read;
 use super::planning::too_many_statements;
-use super::session::{Arguments, Portal, Progress, no_statement};
+use super::session::{Arguments, Life, Portal, Progress, no_statement};
 use super::sqlstate::{SqlError, code};
 use super::statement::{Plan, Planned, row_description};
 use super::system;
@@ -53,7 +53,9 @@ impl Connection {
         check_room(self.session.portals.len(), self.shared.limits.portals_max, "portals")?;
         let arguments = self.arguments(bind, statement, &planned)?;
         let formats = formats(&bind.result_column_format_codes, planned.columns.as_ref().map_or(0, Vec::len))?;
-        self.session.portals.insert(name, Portal { planned, arguments, formats, progress: Progress::Bound });
+        self.session
+            .portals
+            .insert(name, Portal { planned, arguments, formats, progress: Progress::Bound, life: Life::Transaction });
         self.writer.put(&BindComplete::new());
         Ok(())
     }
@@ -68,7 +70,7 @@ impl Connection {
         }
         let formats = parameter_formats(&bind.parameter_format_codes, given)?;
         let values = bind.parameters.iter().map(|value| value.as_deref()).zip(formats).zip(&planned.parameters);
-        if let Plan::Catalog(_) = planned.plan {
+        if planned.asks_catalog() {
             let values = values.map(|((bytes, format), parameter)| system::read(bytes, format, parameter.type_oid));
             return values.collect::<Result<_, _>>().map(Arguments::Catalog);
         }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::{Declare, Statement};
+use plimsoll_query::CopyOut;
 
 use super::command::Command;
+use super::cursor::{Declaration, Fetch, declared as declared_cursor};
 use super::session::Session;
 use super::sqlstate::{SqlError, code};
 use super::statement::{Column, Parameter, Plan, Planned, query_columns};
@@ -40,6 +43,18 @@ pub(super) fn plan(
                 columns: Some(columns),
             });
         }
+        if let Some(plan) = over_a_query(session, statement, &text, declared, times)? {
+            let parameters = match &plan {
+                Plan::CopyOut { query, .. } | Plan::Declare(Declaration { query, .. }) => query.parameters.clone(),
+                _ => Vec::new(),
+            };
+            return Ok(Planned { text, plan, parameters, columns: None });
+        }
+        if let Some(fetch) = Fetch::of(ast)? {
+            let cursor = session.portals.get(&fetch.cursor).filter(|_| !fetch.moves);
+            let columns = cursor.and_then(|cursor| cursor.planned.columns.clone());
+            return Ok(Planned { text, plan: Plan::Fetch(fetch), parameters: Vec::new(), columns });
+        }
         if let Some(target) = session.query.copy_in(ast)? {
             return Ok(Planned { text, plan: Plan::Copy(Box::new(target)), parameters: Vec::new(), columns: None });
         }
@@ -51,6 +66,32 @@ pub(super) fn plan(
     let parameters = parameters(prepared.parameters(), declared);
     let columns = query_columns(&prepared);
     Ok(Planned { text, plan: Plan::Query { statement: statement.clone(), prepared }, parameters, columns })
+}
+
+/// The plan of a statement that does something with the rows of a query inside of it: COPY to the client, a cursor.
+fn over_a_query(
+    session: &Session,
+    statement: &plimsoll_query::Statement,
+    text: &Arc<str>,
+    declared: &[u32],
+    times: Times,
+) -> Result<Option<Plan>, SqlError> {
+    let inner = |query: &plimsoll_query::Statement| {
+        let planned = plan(session, query, text, declared, times)?;
+        let gives_rows = planned.columns.is_some() && !planned.is_subscription();
+        if gives_rows {
+            Ok(Arc::new(planned))
+        } else {
+            Err(SqlError::unsupported("only the rows of a query are read so"))
+        }
+    };
+    if let Some(CopyOut { query, options }) = CopyOut::read(statement)? {
+        return Ok(Some(Plan::CopyOut { query: inner(&query)?, options }));
+    }
+    let Some(Statement::Declare { stmts }) = statement.ast() else { return Ok(None) };
+    let [Declare { for_query: Some(query), .. }] = stmts.as_slice() else { return Ok(None) };
+    let (name, hold) = declared_cursor(&stmts[0])?;
+    Ok(Some(Plan::Declare(Declaration { name, hold, query: inner(&statement.with_query(query.clone()))? })))
 }
 
 /// What the client declares stays; the rest is told as inferred.

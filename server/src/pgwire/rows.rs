@@ -4,10 +4,12 @@ use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt as _;
+use plimsoll_query::CopyOptions;
 
 use super::Output;
 use super::catalog::{Answer, Datum};
 use super::columns::{Format, RowEncoder, put_null, put_sized, put_value};
+use super::copy::out;
 use super::sqlstate::{SqlError, code};
 use super::statement::Column;
 use super::types::column_oid;
@@ -35,6 +37,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) rows_max: u64,
     /// Rows are sent as they come, not when there are enough of them.
     pub(crate) is_eager: bool,
+    /// Rows are sent as those of a COPY.
+    pub(crate) copy: Option<&'a CopyOptions>,
 }
 
 /// How far the sending went.
@@ -73,6 +77,7 @@ impl Rows {
     /// Sends rows until there are no more or `rows_max` are sent. Dropping it half way leaves whole messages to be sent.
     pub(crate) async fn send(&mut self, how: &Sending<'_>, writer: &mut Writer<Output>) -> Result<Sent, SendError> {
         let mut rows = 0;
+        let mut scratch = BytesMut::new();
         while rows < how.rows_max {
             let put = match self {
                 Rows::Stream { stream, batch } => {
@@ -82,15 +87,50 @@ impl Rows {
                         }
                         *batch = next_batch(stream, how.columns).await?;
                     }
-                    put_batch(batch, how, how.rows_max - rows, &mut writer.out)?
+                    let out = if how.copy.is_some() { &mut scratch } else { &mut writer.out };
+                    put_batch(batch, how, how.rows_max - rows, out)?
                 }
-                Rows::Answer { answer, next } => put_answer(answer, next, how, how.rows_max - rows, &mut writer.out)?,
+                Rows::Answer { answer, next } => {
+                    let out = if how.copy.is_some() { &mut scratch } else { &mut writer.out };
+                    put_answer(answer, next, how, how.rows_max - rows, out)?
+                }
             };
+            if let Some(options) = how.copy {
+                out::put_rows(&scratch, options, &mut writer.out);
+                scratch.clear();
+            }
             if put == 0 {
                 return Ok(Sent { rows, finished: true });
             }
             rows += put;
             writer.flush_if_full().await.map_err(|_| SendError::Closed)?;
+        }
+        Ok(Sent { rows, finished: false })
+    }
+
+    /// Passes over rows until there are no more or `rows_max` are passed.
+    pub(crate) async fn pass(&mut self, columns: &[Column], rows_max: u64) -> Result<Sent, SendError> {
+        let mut rows = 0;
+        while rows < rows_max {
+            let (there, next) = match self {
+                Rows::Stream { stream, batch } => {
+                    if batch.is_none() {
+                        *batch = next_batch(stream, columns).await?;
+                    }
+                    let Some((there, next)) = batch else { return Ok(Sent { rows, finished: true }) };
+                    (there.num_rows(), next)
+                }
+                Rows::Answer { answer, next } if *next < answer.rows.len() => (answer.rows.len(), next),
+                Rows::Answer { .. } => return Ok(Sent { rows, finished: true }),
+            };
+            let passed = ((there - *next) as u64).min(rows_max - rows);
+            *next += passed as usize;
+            rows += passed;
+            if let Rows::Stream { batch, .. } = self
+                && batch.as_ref().is_some_and(|(there, next)| *next == there.num_rows())
+            {
+                *batch = None;
+            }
         }
         Ok(Sent { rows, finished: false })
     }

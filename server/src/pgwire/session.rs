@@ -56,6 +56,18 @@ pub(crate) struct Portal {
     pub(crate) arguments: Arguments,
     pub(crate) formats: Vec<Format>,
     pub(crate) progress: Progress,
+    pub(crate) life: Life,
+}
+
+/// How long a portal stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Until its transaction ends.
+    Transaction,
+    /// Beyond its transaction, should that commit.
+    HeldIfCommitted,
+    /// As long as the session.
+    Session,
 }
 
 /// Values of the parameters, as the one who carries the statement out takes them.
@@ -69,6 +81,11 @@ pub(crate) enum Arguments {
 pub(crate) enum Progress {
     Bound,
     Running(Rows),
+    /// Of a FETCH: how many rows it may still take from its cursor, and how many it took.
+    Fetching {
+        left: u64,
+        taken: u64,
+    },
     Finished,
 }
 
@@ -177,9 +194,9 @@ impl Session {
                 self.set(name, &arguments, *scope)?;
                 Reply::tag("SET")
             }
-            Command::Reset { name, scope } => {
+            Command::Reset { name, scope, tag } => {
                 self.settings.reset(name, *scope)?;
-                Reply::tag("RESET")
+                Reply::tag(tag)
             }
             Command::ResetAll => {
                 self.settings.reset_all();
@@ -294,6 +311,47 @@ impl Session {
         }
     }
 
+    /// Makes a portal that runs already a cursor.
+    ///
+    /// # Errors
+    /// 42P03 when the name is taken, 54000 when there are too many.
+    pub(crate) fn add_cursor(&mut self, name: &str, portal: Portal, portals_max: usize) -> Result<(), SqlError> {
+        self.check_cursor(name, portals_max)?;
+        self.portals.insert(name.to_owned(), portal);
+        Ok(())
+    }
+
+    /// Refuses a cursor that cannot be made.
+    ///
+    /// # Errors
+    /// As [`Session::add_cursor`].
+    pub(crate) fn check_cursor(&self, name: &str, portals_max: usize) -> Result<(), SqlError> {
+        if self.portals.contains_key(name) {
+            return Err(SqlError::new(code::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
+        }
+        if self.portals.len() >= portals_max {
+            let message = format!("too many portals on one connection, limit {portals_max}");
+            return Err(SqlError::new(code::LIMIT_EXCEEDED, message));
+        }
+        Ok(())
+    }
+
+    /// How long a cursor stays that is declared now.
+    ///
+    /// # Errors
+    /// 25P01 outside of a transaction block, unless it is held.
+    pub(crate) fn life_of_cursor(&self, hold: bool) -> Result<Life, SqlError> {
+        match (self.in_block(), hold) {
+            (true, true) => Ok(Life::HeldIfCommitted),
+            (true, false) => Ok(Life::Transaction),
+            (false, true) => Ok(Life::Session),
+            (false, false) => {
+                let message = "DECLARE CURSOR can only be used in transaction blocks";
+                Err(SqlError::new(code::NO_ACTIVE_TRANSACTION, message))
+            }
+        }
+    }
+
     /// Takes the warnings that are still to be sent.
     pub(crate) fn take_notices(&mut self) -> Vec<SqlError> {
         let notices = std::mem::take(&mut self.notices);
@@ -303,7 +361,7 @@ impl Session {
     /// Ends the implicit transaction around a `Sync` or a simple query: portals go, unless a block is open.
     pub(crate) fn end_implicit(&mut self) {
         if !self.in_block() {
-            self.portals.clear();
+            self.portals.retain(|_, portal| portal.life == Life::Session);
         }
     }
 
@@ -395,7 +453,7 @@ impl Session {
         };
         match self.portals.remove(name) {
             Some(_) => Ok(Reply::tag("CLOSE CURSOR")),
-            None => Err(SqlError::new(code::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))),
+            None => Err(super::cursor::no_cursor(name)),
         }
     }
 }

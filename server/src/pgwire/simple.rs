@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::columns::Format;
 use super::connection::{Connection, Stop};
-use super::session::{Arguments, Portal, Progress};
+use super::session::{Arguments, Life, Portal, Progress};
 use super::sqlstate::{SqlError, code};
-use super::statement::{Plan, Planned, row_description};
+use super::statement::{Planned, row_description};
 
 impl Connection {
     /// Answers a text of statements. The first error stops the rest; the statements before it have taken effect. The unnamed
@@ -32,12 +32,16 @@ impl Connection {
 
     async fn run(&mut self, planned: Planned) -> Result<(), Stop> {
         let formats = vec![Format::Text; planned.columns.as_ref().map_or(0, Vec::len)];
-        let arguments = match planned.plan {
-            Plan::Catalog(_) => Arguments::Catalog(Vec::new()),
-            _ => Arguments::Query(Vec::new()),
-        };
+        let arguments =
+            if planned.asks_catalog() { Arguments::Catalog(Vec::new()) } else { Arguments::Query(Vec::new()) };
         let description = planned.columns.as_ref().map(|columns| row_description(columns, &formats));
-        let mut portal = Portal { planned: Arc::new(planned), arguments, formats, progress: Progress::Bound };
+        let mut portal = Portal {
+            planned: Arc::new(planned),
+            arguments,
+            formats,
+            progress: Progress::Bound,
+            life: Life::Transaction,
+        };
         if let Some(description) = description {
             self.writer.put(&description);
         }

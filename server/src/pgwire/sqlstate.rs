@@ -33,6 +33,7 @@ pub(crate) mod code {
     pub(crate) const DUPLICATE_STATEMENT: &str = "42P05";
     pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
     pub(crate) const LIMIT_EXCEEDED: &str = "54000";
+    pub(crate) const OBJECT_NOT_IN_STATE: &str = "55000";
     pub(crate) const CANT_CHANGE_PARAMETER: &str = "55P02";
     pub(crate) const QUERY_CANCELED: &str = "57014";
     pub(crate) const ADMIN_SHUTDOWN: &str = "57P01";

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast;
 use pgwire::messages::data::{FieldDescription, RowDescription};
-use plimsoll_query::{CopyIn, Prepared, Statement};
+use plimsoll_query::{CopyIn, CopyOptions, Prepared, Statement};
 
 use super::columns::Format;
 use super::command::Command;
+use super::cursor::{Declaration, Fetch};
 use super::types::{column_oid, size_bytes};
 
 /// A statement that was parsed and planned, good for any number of runs.
@@ -33,6 +34,12 @@ pub(crate) enum Plan {
     Catalog(Box<ast::Statement>),
     /// COPY: rows from the client into a table.
     Copy(Box<CopyIn>),
+    /// COPY: the rows of another statement to the client.
+    CopyOut { query: Arc<Planned>, options: CopyOptions },
+    /// A cursor over another statement's rows.
+    Declare(Declaration),
+    /// Rows of a cursor.
+    Fetch(Fetch),
     /// The query layer.
     Query { statement: Statement, prepared: Prepared },
 }
@@ -57,6 +64,15 @@ impl Planned {
         Planned { text: "".into(), plan: Plan::Empty, parameters: Vec::new(), columns: None }
     }
 
+    /// True when its parameters go to the catalogue's interpreter.
+    pub(crate) fn asks_catalog(&self) -> bool {
+        match &self.plan {
+            Plan::Catalog(_) => true,
+            Plan::CopyOut { query, .. } | Plan::Declare(Declaration { query, .. }) => query.asks_catalog(),
+            _ => false,
+        }
+    }
+
     /// True for rows that come as something happens, and are sent as they come.
     pub(crate) fn is_subscription(&self) -> bool {
         matches!(&self.plan, Plan::Query { statement, .. } if statement.dialect_tag() == Some("SUBSCRIBE"))
@@ -68,7 +84,8 @@ impl Planned {
             Plan::Empty => "empty",
             Plan::Command(command) => command.kind(),
             Plan::Catalog(_) => "catalog",
-            Plan::Copy(_) => "copy",
+            Plan::Copy(_) | Plan::CopyOut { .. } => "copy",
+            Plan::Declare(_) | Plan::Fetch(_) => "cursor",
             Plan::Query { statement, .. } => match statement.ast() {
                 None if !matches!(statement.dialect_tag(), Some("SHOW" | "SELECT" | "SUBSCRIBE")) => "ddl",
                 Some(ast::Statement::Query(_)) => "select",

@@ -30,11 +30,12 @@ impl Postgres {
             "trust",
             "-E",
             "UTF8",
-            "--locale=C",
+            "--locale=C.UTF-8",
             "-N",
         ]));
-        let options =
-            format!("-c listen_addresses='' -c unix_socket_directories='{socket}' -c fsync=off -c timezone=UTC");
+        let options = format!(
+            "-c listen_addresses='' -c unix_socket_directories='{socket}' -c fsync=off -c allow_system_table_mods=on -c timezone=UTC"
+        );
         let log = format!("{socket}/log");
         run(postgres.command("pg_ctl").args(["-D", &data, "-w", "-l", &log, "-o", &options, "start"]));
         Some(postgres)

@@ -15,6 +15,7 @@ use super::{
 };
 use std::{collections::HashMap, sync::LazyLock};
 
+pub(crate) use self::object::SCHEMA_DESCRIPTIONS;
 pub(crate) use self::vocabulary::{collation_name, collation_oid};
 
 /// A relation of `pg_catalog` or `information_schema`.

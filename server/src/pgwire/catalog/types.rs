@@ -28,6 +28,7 @@ pub(crate) mod oid {
     pub(crate) const NAME_ARRAY: u32 = 1003;
     pub(crate) const INT2_ARRAY: u32 = 1005;
     pub(crate) const OID_ARRAY: u32 = 1028;
+    pub(crate) const ACLITEM: u32 = 1033;
     pub(crate) const ACLITEM_ARRAY: u32 = 1034;
     pub(crate) const BPCHAR: u32 = 1042;
     pub(crate) const VARCHAR: u32 = 1043;

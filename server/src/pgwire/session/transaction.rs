@@ -1,6 +1,6 @@
 //! Transaction blocks: how they begin and end, and what that does to the settings.
 
-use super::{Reply, Session};
+use super::{Life, Reply, Session};
 use crate::pgwire::command::Modes;
 use crate::pgwire::settings::{Mark, Scope, Settings};
 use crate::pgwire::sqlstate::{SqlError, code};
@@ -52,6 +52,9 @@ impl Session {
         }
         let modes = self.modes();
         self.settings.end_transaction();
+        for portal in self.portals.values_mut().filter(|portal| portal.life == Life::HeldIfCommitted) {
+            portal.life = Life::Session;
+        }
         self.end_block(chain.then_some(modes))?;
         Ok(Reply::tag("COMMIT"))
     }
@@ -85,7 +88,7 @@ impl Session {
 
     fn end_block(&mut self, next: Option<Modes>) -> Result<(), SqlError> {
         self.transaction = Transaction::None;
-        self.portals.clear();
+        self.portals.retain(|_, portal| portal.life == Life::Session);
         match next {
             Some(modes) => self.begin(&modes, "").map(drop),
             None => Ok(()),

@@ -59,6 +59,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         if query.extended { self.extended(&text, query).await } else { self.simple(&text).await }
     }
 
+    /// Ends whatever transaction is open.
+    pub(super) async fn leave_transaction(&mut self) {
+        if self.status != b'I' {
+            self.simple("ROLLBACK").await;
+        }
+    }
+
     async fn simple(&mut self, text: &str) -> Said {
         self.raw.send('Q', &[text.as_bytes(), b"\0"].concat()).await;
         let mut said = Said::default();

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::ask::Answer;
-use super::fixture::Query;
 
 /// What the rules have to know of a side.
 pub(super) struct Sample<'a> {
@@ -18,20 +17,33 @@ pub(super) struct Sample<'a> {
 /// Schemas that only we have. Rule `our_schemas`: rows about them are left out.
 const OUR_SCHEMAS: &[&str] = &["sys", "kpi", "slo", "sla", "ops", "quarantine"];
 
+/// Schemas and databases that only PostgreSQL has. Rules `toast` and `templates`: rows about them are left out.
+const THEIR_OBJECTS: &[&str] = &["pg_toast", "template0", "template1"];
+
+/// Rule `system_columns`: the columns that every table of PostgreSQL has beside its own; ours have none.
+const SYSTEM_COLUMNS: &[&str] = &["tableoid", "cmax", "xmax", "cmin", "xmin", "ctid"];
+
+/// Rule `domains`: the types of `information_schema`, which are plain types here.
+const DOMAINS: &[&str] = &["cardinal_number", "character_data", "sql_identifier", "time_stamp", "yes_or_no"];
+
+const SIZES: &[&str] = &["size", "relpages", "reltuples", "estimated_row_count"];
+const STORAGE: &[&str] = &["reltype", "relfilenode", "relfrozenxid", "relminmxid", "reltoastrelid"];
+
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^-?\d+\.\d*0$").expect("a pattern"));
 static VERSION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(PostgreSQL )?15\.\d+.*$").expect("a pattern"));
 static SPACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\s+").expect("a pattern"));
 
 /// The rows of an answer as they are compared.
-pub(super) fn rows(query: &Query, answer: &Answer, sample: &Sample<'_>) -> Vec<String> {
+pub(super) fn rows(answer: &Answer, sample: &Sample<'_>) -> Vec<String> {
     let columns = answer.columns.as_deref().unwrap_or_default();
     let value = |(at, value): (usize, &Option<String>)| {
         let name = columns.get(at).map_or("", |(name, _)| name.as_str());
         match value {
             None => "NULL".to_owned(),
-            Some(value) => normal(query, name, value, sample),
+            Some(value) => normal(name, value, sample),
         }
     };
-    let kept = answer.rows.iter().filter(|row| !is_of_our_schemas(row));
+    let kept = answer.rows.iter().filter(|row| !is_of_our_schemas(row) && !is_theirs(columns, row));
     let mut rows: Vec<String> =
         kept.map(|row| row.iter().enumerate().map(value).collect::<Vec<_>>().join("|")).collect();
     if !sample.ordered {
@@ -48,7 +60,17 @@ fn is_of_our_schemas(row: &[Option<String>]) -> bool {
     })
 }
 
-fn normal(_query: &Query, column: &str, value: &str, sample: &Sample<'_>) -> String {
+/// Rules `toast`, `templates`, `system_columns` and `domains`.
+fn is_theirs(columns: &[(String, u32)], row: &[Option<String>]) -> bool {
+    let named = columns.iter().map(|(name, _)| name.as_str()).zip(row);
+    named.filter_map(|(column, value)| Some((column, value.as_deref()?))).any(|(column, value)| {
+        THEIR_OBJECTS.contains(&value)
+            || column == "attname" && SYSTEM_COLUMNS.contains(&value)
+            || column == "typname" && DOMAINS.contains(&value)
+    })
+}
+
+fn normal(column: &str, value: &str, sample: &Sample<'_>) -> String {
     // Rule `oids`: those of the sample's relations are told by name.
     if let Some((name, _)) = sample.objects.iter().find(|(_, oid)| oid.to_string() == value) {
         return format!("oid of {name}");
@@ -57,9 +79,21 @@ fn normal(_query: &Query, column: &str, value: &str, sample: &Sample<'_>) -> Str
     if VERSION.is_match(value) {
         return "version".to_owned();
     }
-    // Rule `sizes`: how much room a relation takes.
-    if matches!(column.to_lowercase().as_str(), "size" | "relpages" | "reltuples") {
+    // Rules `sizes` and `storage`: how much a relation holds, and how PostgreSQL stores it.
+    if SIZES.contains(&column.to_lowercase().as_str()) {
         return "size".to_owned();
+    }
+    if STORAGE.contains(&column) {
+        return "storage".to_owned();
+    }
+    // Rule `numbers`: `extract` gives `double precision` here, and PostgreSQL's `numeric` keeps its zeros.
+    if NUMBER.is_match(value) {
+        return value.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    // Rule `definitions`: PostgreSQL prints the query of a view anew, with the table before each column.
+    if value.trim_start().starts_with("SELECT ") {
+        let plain = value.replace("metrics.", "").replace('"', "");
+        return SPACE.replace_all(&plain, " ").trim().trim_end_matches(';').to_owned();
     }
     // Rule `white_space`: definitions are laid out in their own ways.
     SPACE.replace_all(value, " ").trim().trim_end_matches(';').to_owned()

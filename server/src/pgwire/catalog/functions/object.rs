@@ -4,7 +4,7 @@ use super::{
     super::{
         datum::Datum,
         error::{CatalogError, Result},
-        objects,
+        objects, relations,
         types::{self, oid::*},
     },
     Call, Function, f,
@@ -45,7 +45,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     f("pg_get_userbyid", &[OID], NAME, user_by_id),
     f("pg_encoding_max_length", &[INT4], INT4, |_| Ok(Datum::Int(4))),
     // Comments.
-    f("obj_description", &[OID, NAME], TEXT, nothing),
+    f("obj_description", &[OID, NAME], TEXT, comment),
     f("obj_description", &[OID], TEXT, nothing),
     f("shobj_description", &[OID, NAME], TEXT, nothing),
     f("col_description", &[OID, INT4], TEXT, column_comment),
@@ -152,6 +152,13 @@ fn function_arguments(call: &Call<'_>) -> Result<Datum> {
 fn user_by_id(call: &Call<'_>) -> Result<Datum> {
     let oid = call.oid(0);
     Ok(Datum::from(objects::role_name(call.runtime.context, oid).unwrap_or_else(|| format!("unknown (OID={oid})"))))
+}
+
+/// The comment on an object of a class: schemas have some.
+fn comment(call: &Call<'_>) -> Result<Datum> {
+    let of_schema = call.text(1) == "pg_namespace";
+    let found = relations::SCHEMA_DESCRIPTIONS.iter().find(|(oid, _)| of_schema && *oid == call.oid(0));
+    Ok(found.map(|(_, description)| *description).into())
 }
 
 fn column_comment(call: &Call<'_>) -> Result<Datum> {

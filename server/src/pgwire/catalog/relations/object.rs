@@ -25,6 +25,12 @@ pub(super) const FILLS: &[(&str, Fill)] = &[
 
 /// Oid of `pg_class` in `pg_class`: the class that a table's comments belong to.
 const PG_CLASS: u32 = 1259;
+const PG_NAMESPACE: u32 = 2615;
+
+/// What PostgreSQL says of its schemas.
+pub(crate) const SCHEMA_DESCRIPTIONS: &[(u32, &str)] =
+    &[(11, "system catalog schema"), (99, "reserved schema for TOAST tables"), (2200, "standard public schema")];
+
 /// Access method `heap`.
 const HEAP: u32 = 2;
 /// Collations: system columns sort by byte, the others by the database's rule.
@@ -110,6 +116,13 @@ fn push_attribute(
 }
 
 fn descriptions(context: &Context<'_>, rows: &mut Rows) {
+    for (oid, description) in SCHEMA_DESCRIPTIONS {
+        rows.push([
+            ("objoid", (*oid).into()),
+            ("classoid", PG_NAMESPACE.into()),
+            ("description", (*description).into()),
+        ]);
+    }
     for table in context.tables {
         for (number, column) in (1i64..).zip(&table.columns) {
             let Some(comment) = &column.comment else { continue };

@@ -6,6 +6,7 @@ use super::{
         datum::Datum,
         functions::{UTF8, time::instant, timezone_rows},
         objects::{DATABASE_OWNER, NAMESPACES, ROLE},
+        types::oid,
     },
     Fill, Rows,
 };
@@ -48,11 +49,27 @@ fn database_activity(context: &Context<'_>, rows: &mut Rows) {
     rows.push([("datid", DATABASE.into()), ("datname", context.database.into()), ("numbackends", Datum::Int(1))]);
 }
 
-fn namespaces(_: &Context<'_>, rows: &mut Rows) {
+fn namespaces(context: &Context<'_>, rows: &mut Rows) {
     for (oid, name) in NAMESPACES {
         let owner = if *name == "public" { DATABASE_OWNER } else { ROLE };
-        rows.push([("oid", (*oid).into()), ("nspname", (*name).into()), ("nspowner", owner.into())]);
+        rows.push([
+            ("oid", (*oid).into()),
+            ("nspname", (*name).into()),
+            ("nspowner", owner.into()),
+            ("nspacl", schema_rights(context, name)),
+        ]);
     }
+}
+
+/// Everybody may look into the catalogue's schemas and into `public`.
+fn schema_rights(context: &Context<'_>, schema: &str) -> Datum {
+    let owner = match schema {
+        "public" => "pg_database_owner",
+        "pg_catalog" | "information_schema" => context.user,
+        _ => return Datum::Null,
+    };
+    let items = [format!("{owner}=UC/{owner}"), format!("=U/{owner}")];
+    Datum::array(oid::ACLITEM, items.iter().map(|item| item.as_str().into()).collect())
 }
 
 fn tablespaces(_: &Context<'_>, rows: &mut Rows) {
