@@ -5,6 +5,7 @@ mod copy;
 mod cursor;
 mod differential;
 mod driver;
+mod grafana;
 mod postgres;
 mod protocol;
 mod psql;

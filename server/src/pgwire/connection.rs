@@ -418,7 +418,7 @@ impl Connection {
         let columns = query.columns.as_deref().unwrap_or_default();
         let code = i8::from(format == Format::Binary);
         self.writer.put(&CopyOutResponse::new(code, columns.len() as i16, vec![i16::from(code); columns.len()]));
-        out::put_start(columns.iter().map(|column| column.name.as_str()), options, &mut self.writer.out);
+        out::put_names(columns.iter().map(|column| column.name.as_str()), options, &mut self.writer.out);
         let Connection { reader, writer, session, cancel, shared, .. } = self;
         let (formats, zone) = (portal.formats.as_slice(), &session.zone);
         let how = Sending { columns, formats, zone, rows_max: u64::MAX, is_eager: false, copy: Some(options) };
@@ -428,7 +428,7 @@ impl Connection {
         let work = rows.send(&how, writer).map(|sent| sent.map_err(Stop::from));
         let sent = watched(work, reader, cancel, &shared.killed, deadline).await?;
         telemetry::rows(sent.rows);
-        out::put_end(options, &mut self.writer.out);
+        out::put_end(options, sent.rows, &mut self.writer.out);
         Ok(sent.rows)
     }
 

@@ -96,7 +96,7 @@ impl Rows {
                 }
             };
             if let Some(options) = how.copy {
-                out::put_rows(&scratch, options, &mut writer.out);
+                out::put_rows(&scratch, options, rows, &mut writer.out);
                 scratch.clear();
             }
             if put == 0 {

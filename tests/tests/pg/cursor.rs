@@ -98,7 +98,7 @@ async fn rows_leave_as_text_and_csv() {
     client
         .batch_execute(
             "CREATE TABLE t (time timestamptz, host text, note text, v float8, PRIMARY KEY (time, host));
-             INSERT INTO t VALUES ('2024-01-01Z', 'a', E'x\\ty\\\\', 1.5), ('2024-01-02Z', 'b,\"', NULL, NULL)",
+             INSERT INTO t VALUES ('2024-01-01 00:00Z', 'a', E'x\\ty\\\\', 1.5), ('2024-01-02 00:00Z', 'b,\"', NULL, NULL)",
         )
         .await
         .unwrap();

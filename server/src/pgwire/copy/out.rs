@@ -15,33 +15,45 @@ const BINARY_START: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// The number of values of a row that ends the binary form.
 const BINARY_END: i16 = -1;
 
-/// Appends what comes before the first row.
-pub(crate) fn put_start<'a>(names: impl Iterator<Item = &'a str>, options: &CopyOptions, out: &mut BytesMut) {
-    match options.format {
-        CopyFormat::Binary => put_data(out, |out| out.put_slice(BINARY_START)),
-        _ if options.header => put_data(out, |out| put_line(names.map(|name| Some(name.as_bytes())), options, out)),
-        _ => {}
+/// Appends the line of names, where one is wanted.
+pub(crate) fn put_names<'a>(names: impl Iterator<Item = &'a str>, options: &CopyOptions, out: &mut BytesMut) {
+    if options.header && options.format != CopyFormat::Binary {
+        put_data(out, |out| put_line(names.map(|name| Some(name.as_bytes())), options, out));
     }
 }
 
-/// Appends `DataRow` messages as rows of the copy.
-pub(crate) fn put_rows(mut messages: &[u8], options: &CopyOptions, out: &mut BytesMut) {
+/// Appends `DataRow` messages as rows of the copy, `before` of which are sent. The start of the binary form goes into the
+/// message of the first row, where drivers look for it.
+pub(crate) fn put_rows(mut messages: &[u8], options: &CopyOptions, mut before: u64, out: &mut BytesMut) {
     while let Some((body, rest)) = split_message(messages) {
         messages = rest;
         put_data(out, |out| match options.format {
-            CopyFormat::Binary => out.put_slice(body),
+            CopyFormat::Binary => {
+                put_binary_start(before, out);
+                out.put_slice(body);
+            }
             _ => put_line(Values(&body[2..]), options, out),
         });
+        before += 1;
     }
 }
 
-/// Appends what comes after the last row.
-pub(crate) fn put_end(options: &CopyOptions, out: &mut BytesMut) {
+/// Appends what comes after the last of all rows.
+pub(crate) fn put_end(options: &CopyOptions, rows: u64, out: &mut BytesMut) {
     if options.format == CopyFormat::Binary {
-        put_data(out, |out| out.put_i16(BINARY_END));
+        put_data(out, |out| {
+            put_binary_start(rows, out);
+            out.put_i16(BINARY_END);
+        });
     }
     out.put_u8(b'c');
     put_sized(out, |_| {});
+}
+
+fn put_binary_start(before: u64, out: &mut BytesMut) {
+    if before == 0 {
+        out.put_slice(BINARY_START);
+    }
 }
 
 fn put_data(out: &mut BytesMut, put: impl FnOnce(&mut BytesMut)) {

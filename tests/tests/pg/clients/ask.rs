@@ -28,13 +28,16 @@ pub(super) struct Answer {
 pub(super) struct Side<S> {
     raw: Raw<S>,
     status: u8,
+    /// A transaction that no query asked for, for a cursor to live in.
+    lent_block: bool,
     /// Names and oids of the sample's relations.
     pub(super) objects: Vec<(String, u32)>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     pub(super) async fn open(stream: S) -> Side<S> {
-        let mut side = Side { raw: Raw::session_over(stream).await, status: b'I', objects: Vec::new() };
+        let mut side =
+            Side { raw: Raw::session_over(stream).await, status: b'I', lent_block: false, objects: Vec::new() };
         let query = "SELECT relname, oid FROM pg_class WHERE relname IN ('metrics', 'v_cpu', 'e')";
         let said = side.simple(query).await;
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -50,11 +53,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     pub(super) async fn ask(&mut self, query: &Query) -> Said {
         let text = query.text.replace("$OID", &self.oid_of(query.object()).to_string());
         if self.status == b'E' {
-            self.simple("ROLLBACK").await;
+            self.leave_transaction().await;
         }
         let folded = text.to_lowercase();
-        if self.status == b'I' && folded.starts_with("declare") && !folded.contains("with hold") {
+        let first = folded.split_whitespace().next().unwrap_or_default();
+        if self.lent_block && !matches!(first, "declare" | "fetch" | "close") {
+            self.simple("COMMIT").await;
+            self.lent_block = false;
+        }
+        if self.status == b'I' && first == "declare" && !folded.contains("with hold") {
             self.simple("BEGIN").await;
+            self.lent_block = true;
         }
         if query.extended { self.extended(&text, query).await } else { self.simple(&text).await }
     }
@@ -64,6 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         if self.status != b'I' {
             self.simple("ROLLBACK").await;
         }
+        self.lent_block = false;
     }
 
     async fn simple(&mut self, text: &str) -> Said {

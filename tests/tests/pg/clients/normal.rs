@@ -39,6 +39,7 @@ pub(super) fn rows(answer: &Answer, sample: &Sample<'_>) -> Vec<String> {
     let value = |(at, value): (usize, &Option<String>)| {
         let name = columns.get(at).map_or("", |(name, _)| name.as_str());
         match value {
+            None if SIZES.contains(&name) => "size".to_owned(),
             None => "NULL".to_owned(),
             Some(value) => normal(name, value, sample),
         }
@@ -66,7 +67,7 @@ fn is_theirs(columns: &[(String, u32)], row: &[Option<String>]) -> bool {
     named.filter_map(|(column, value)| Some((column, value.as_deref()?))).any(|(column, value)| {
         THEIR_OBJECTS.contains(&value)
             || column == "attname" && SYSTEM_COLUMNS.contains(&value)
-            || column == "typname" && DOMAINS.contains(&value)
+            || column == "typname" && DOMAINS.contains(&value.trim_start_matches('_'))
     })
 }
 

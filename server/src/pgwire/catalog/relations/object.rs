@@ -58,6 +58,8 @@ fn push_class(rows: &mut Rows, oid: u32, namespace: u32, name: &str, kind: char,
         ("relam", if kind == 'r' { HEAP } else { 0 }.into()),
         ("relfilenode", if kind == 'r' { oid } else { 0 }.into()),
         ("reltuples", Datum::Float(-1.0)),
+        // A view is a rule.
+        ("relhasrules", (kind == 'v').into()),
         ("relpersistence", 'p'.into()),
         ("relkind", kind.into()),
         ("relnatts", Datum::Int(columns as i64)),
