@@ -49,6 +49,14 @@ pub struct CopyOptions {
     pub escape: u8,
 }
 
+impl Default for CopyOptions {
+    /// Lines of values, without names.
+    fn default() -> CopyOptions {
+        let (format, delimiter, null) = (CopyFormat::Text, b'\t', "\\N".to_owned());
+        CopyOptions { format, delimiter, null, header: false, quote: b'"', escape: b'"' }
+    }
+}
+
 /// The three forms of COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyFormat {

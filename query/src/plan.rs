@@ -362,7 +362,7 @@ impl Plan {
             let columns = plan.schema().fields().iter().map(OutputColumn::of).collect();
             return Ok((Plan::Rows(Reading::new(lowering.analyze(plan)?)?), columns));
         }
-        if let dialect::Statement::Subscribe { query, options } = &**dialect {
+        if let dialect::Statement::Subscribe { query, options, .. } = &**dialect {
             let subscription = Subscription::new(query, options, lowering);
             let subscription = subscription.map_err(|error| error.shifted(statement.offset()))?;
             let columns = subscription.columns();

@@ -79,6 +79,12 @@ impl Statement {
         }
     }
 
+    /// True for `COPY (SUBSCRIBE ...) TO STDOUT`.
+    pub fn is_copied_subscription(&self) -> bool {
+        matches!(&self.form, Form::Dialect(statement)
+            if matches!(**statement, dialect::Statement::Subscribe { is_copied: true, .. }))
+    }
+
     /// The statement's own text, without the semicolon.
     pub fn text(&self) -> &str {
         &self.source[self.bytes.clone()]
@@ -161,11 +167,12 @@ fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str, actions: &Arc<expect::Ac
 /// A statement of the dialect, if `rest`, which begins at the parser's next token, begins with one; `offset` characters stand
 /// before it. The parser is then behind its last token.
 fn parse_dialect(parser: &mut Parser<'_>, rest: &str, offset: usize) -> Result<Option<dialect::Statement>> {
-    const FIRST: [&str; 12] = [
+    const FIRST: [&str; 13] = [
         "alter",
         "backtest",
         "call",
         "comment",
+        "copy",
         "create",
         "drop",
         "evaluate",

@@ -181,6 +181,33 @@ async fn a_subscription_gives_the_rows_and_then_how_they_change() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copied_subscription_gives_lines_as_they_come() {
+    let (_dir, server) = server().await;
+    let (writer, _) = client(&server).await;
+    let (reader, _) = client(&server).await;
+    writer.batch_execute("INSERT INTO ops.change (id, service) VALUES ('a', 'checkout')").await.expect("a row");
+    let text = "COPY (SUBSCRIBE TO (SELECT id, kind FROM ops.change) WITH (min_interval = '100 ms')) TO STDOUT";
+    let lines = reader.copy_out(text).await.expect("it begins");
+    pin_mut!(lines);
+    let mut next = async || {
+        let line = soon(lines.next()).await.expect("a line");
+        let line = String::from_utf8(line.to_vec()).expect("text");
+        let (_changed_at, rest) = line.trim_end().split_once('\t').expect("columns");
+        rest.to_owned()
+    };
+    assert_eq!(next().await, "1\ta\t\\N");
+    writer.batch_execute("UPDATE ops.change SET kind = 'deployment'").await.expect("a change");
+    assert_eq!(next().await, "-1\ta\t\\N");
+    assert_eq!(next().await, "1\ta\tdeployment");
+    reader.cancel_token().cancel_query(NoTls).await.expect("it is asked to stop");
+    let stopped = soon(lines.next()).await.expect_err("it is stopped");
+    assert_eq!(stopped.code(), Some(&tokio_postgres::error::SqlState::QUERY_CANCELED));
+    let wrong = reader.batch_execute("COPY (SUBSCRIBE TO (SELECT 1) TO STDOUT").await.expect_err("no parenthesis");
+    assert_eq!(wrong.code(), Some(&tokio_postgres::error::SqlState::SYNTAX_ERROR));
+    server.stop().await.expect("a graceful stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn event_streams_tell_of_alerts_and_of_queries() {
     let (_dir, server) = server().await;
     let (writer, _) = client(&server).await;

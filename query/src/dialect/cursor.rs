@@ -62,6 +62,10 @@ impl<'a> Cursor<'a> {
         matches!(&self.peek_at(ahead).kind, TokenKind::Word(found) if found == word)
     }
 
+    pub(super) fn is_sign_at(&self, ahead: usize, sign: char) -> bool {
+        self.peek_at(ahead).kind == TokenKind::Sign(sign)
+    }
+
     pub(super) fn is_sign(&self, sign: char) -> bool {
         self.peek().kind == TokenKind::Sign(sign)
     }

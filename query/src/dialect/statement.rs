@@ -55,7 +55,8 @@ pub(crate) enum Statement {
     /// `EXPLAIN ALERT name AT '...'`
     ExplainAlert { name: String, at: String },
     /// `SUBSCRIBE TO (query) [WITH (...)]`
-    Subscribe { query: Query, options: Options },
+    /// `SUBSCRIBE TO (query) ...`, or `COPY (SUBSCRIBE ...) TO STDOUT`, which psql shows as it comes.
+    Subscribe { query: Query, options: Options, is_copied: bool },
     /// Who there is, and what each may do.
     Role(RoleStatement),
 }
@@ -280,6 +281,10 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
         }),
         () if cursor.eat_all(&["explain", "alert"]) => Some(explain_alert(cursor)),
         () if cursor.eat("subscribe") => Some(subscribe(cursor)),
+        () if cursor.is_word("copy") && cursor.is_sign_at(1, '(') && cursor.is_word_at(2, "subscribe") => {
+            (0..3).for_each(|_| drop(cursor.advance()));
+            Some(copied_subscription(cursor))
+        }
         () => None,
     }
 }
@@ -437,11 +442,24 @@ fn explain_alert(cursor: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let (query, options) = subscription(cursor)?;
+    cursor.expect_end(&["with"])?;
+    Ok(Statement::Subscribe { query, options, is_copied: false })
+}
+
+fn copied_subscription(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let (query, options) = subscription(cursor)?;
+    cursor.expect_sign(')')?;
+    cursor.expect("to")?;
+    cursor.expect("stdout")?;
+    cursor.expect_end(&[])?;
+    Ok(Statement::Subscribe { query, options, is_copied: true })
+}
+
+fn subscription(cursor: &mut Cursor<'_>) -> Result<(Query, Options)> {
     cursor.expect("to")?;
     let query = query_in_parentheses(cursor)?;
-    let options = Options::parse_for(cursor, Known::SUBSCRIPTION)?;
-    cursor.expect_end(&["with"])?;
-    Ok(Statement::Subscribe { query, options })
+    Ok((query, Options::parse_for(cursor, Known::SUBSCRIPTION)?))
 }
 
 /// As a message names it.
@@ -529,7 +547,12 @@ impl fmt::Display for Statement {
             Statement::ExplainAlert { name, at } => {
                 write!(f, "EXPLAIN ALERT {} AT {}", quoted(name), text_literal(at))
             }
-            Statement::Subscribe { query, options } => write!(f, "SUBSCRIBE TO ({}){options}", query.text),
+            Statement::Subscribe { query, options, is_copied: false } => {
+                write!(f, "SUBSCRIBE TO ({}){options}", query.text)
+            }
+            Statement::Subscribe { query, options, is_copied: true } => {
+                write!(f, "COPY (SUBSCRIBE TO ({}){options}) TO STDOUT", query.text)
+            }
             Statement::Role(statement) => write!(f, "{statement}"),
         }
     }

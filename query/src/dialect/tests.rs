@@ -516,7 +516,11 @@ fn statement() -> impl Strategy<Value = Statement> {
     let explain = (name(), text()).prop_map(|(name, at)| Statement::ExplainAlert { name, at });
     let watching =
         options(vec![("snapshot", any::<bool>().prop_map(OptionValue::Truth).boxed()), ("min_interval", any_text())]);
-    let subscribe = (query(), watching).prop_map(|(query, options)| Statement::Subscribe { query, options });
+    let subscribe = (query(), watching, any::<bool>()).prop_map(|(query, options, is_copied)| Statement::Subscribe {
+        query,
+        options,
+        is_copied,
+    });
     let new = prop_oneof![backtest(), explain, subscribe];
     prop_oneof![6 => create, 3 => new, 1 => alter, 1 => overriding, 1 => drop, 1 => comment, 1 => show, 1 => lineage, 1 => evaluate, 1 => fits]
 }

@@ -421,7 +421,8 @@ impl Connection {
         out::put_names(columns.iter().map(|column| column.name.as_str()), options, &mut self.writer.out);
         let Connection { reader, writer, session, cancel, shared, .. } = self;
         let (formats, zone) = (portal.formats.as_slice(), &session.zone);
-        let how = Sending { columns, formats, zone, rows_max: u64::MAX, is_eager: false, copy: Some(options) };
+        let is_eager = query.is_subscription();
+        let how = Sending { columns, formats, zone, rows_max: u64::MAX, is_eager, copy: Some(options) };
         let Progress::Running(rows) = &mut portal.progress else {
             return Err(SqlError::new(code::INTERNAL, "a query gave no rows to copy").into());
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Declare, Statement};
-use plimsoll_query::CopyOut;
+use plimsoll_query::{CopyOptions, CopyOut};
 
 use super::command::Command;
 use super::cursor::{Declaration, Fetch, declared as declared_cursor};
@@ -65,7 +65,14 @@ pub(super) fn plan(
     let prepared = session.query.prepare(statement, &types, times.now_ns)?;
     let parameters = parameters(prepared.parameters(), declared);
     let columns = query_columns(&prepared);
-    Ok(Planned { text, plan: Plan::Query { statement: statement.clone(), prepared }, parameters, columns })
+    let is_copied = statement.is_copied_subscription();
+    let planned = Planned { text, plan: Plan::Query { statement: statement.clone(), prepared }, parameters, columns };
+    if is_copied {
+        let (text, parameters) = (planned.text.clone(), planned.parameters.clone());
+        let plan = Plan::CopyOut { query: Arc::new(planned), options: CopyOptions::default() };
+        return Ok(Planned { text, plan, parameters, columns: None });
+    }
+    Ok(planned)
 }
 
 /// The plan of a statement that does something with the rows of a query inside of it: COPY to the client, a cursor.
