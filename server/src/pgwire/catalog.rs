@@ -116,6 +116,8 @@ pub struct Answer {
     pub settings: Vec<(String, String)>,
     /// Channels and payloads that `pg_notify` asked to tell of, in order: for the session to tell.
     pub notifications: Vec<(String, String)>,
+    /// How long to wait before the rows are sent, in seconds.
+    pub sleep_s: f64,
 }
 
 /// Whether the statement is answered here: all its relations are system relations, or it has none and asks for
@@ -163,7 +165,8 @@ pub fn execute(
     let runtime = run::Runtime::new(context, &parameters);
     let rows = runtime.run(&bound.query)?.iter().map(|row| row.to_vec()).collect();
     let (settings, notifications) = (runtime.settings.take(), runtime.notifications.take());
-    Ok(Answer { columns: columns(&bound.query), rows, settings, notifications })
+    let (columns, sleep_s) = (columns(&bound.query), runtime.sleep_s.get());
+    Ok(Answer { columns, rows, settings, notifications, sleep_s })
 }
 
 fn columns(query: &plan::Query) -> Vec<(String, u32)> {

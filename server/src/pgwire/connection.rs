@@ -8,6 +8,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use pgwire::messages::PgWireFrontendMessage;
@@ -285,6 +286,12 @@ impl Connection {
             (Plan::Catalog(statement), Arguments::Catalog(arguments)) => {
                 let (text, parameters, times) = (&planned.text, &planned.parameters, self.shared.times());
                 let answer = system::execute(&mut self.session, statement, text, parameters, arguments, times)?;
+                if answer.sleep_s > 0.0 {
+                    let Connection { reader, cancel, shared, .. } = self;
+                    let time = Duration::try_from_secs_f64(answer.sleep_s).unwrap_or(Duration::MAX);
+                    let slept = tokio::time::sleep(time).map(Ok);
+                    watched(slept, reader, cancel, &shared.killed, deadline).await?;
+                }
                 portal.progress = Progress::Running(Rows::answer(answer));
             }
             (Plan::Copy(target), _) => {

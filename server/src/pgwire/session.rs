@@ -404,6 +404,7 @@ impl Session {
             rows: vec![vec![Datum::from(value)]],
             settings: Vec::new(),
             notifications: Vec::new(),
+            sleep_s: 0.0,
         };
         Ok(Reply { tag: "SHOW".to_owned(), answer: Some(answer) })
     }
@@ -419,6 +420,7 @@ impl Session {
             rows: DEFINITIONS.iter().map(row).collect(),
             settings: Vec::new(),
             notifications: Vec::new(),
+            sleep_s: 0.0,
         };
         Reply { tag: "SHOW".to_owned(), answer: Some(answer) }
     }

@@ -57,6 +57,15 @@ async fn a_timeout_stops_what_runs() {
     assert_eq!(text_rows(&client, "SET statement_timeout = 0; SELECT count(*) FROM numbers").await, ["30000"]);
 }
 
+#[tokio::test]
+async fn waiting_is_stopped_as_work_is() {
+    let server = PgServer::start().await;
+    let client = server.connect_with("options='-c statement_timeout=50ms'").await;
+    let error = client.simple_query("SELECT pg_sleep(600)").await.map(drop).unwrap_err();
+    assert_eq!(said(&error).1, "canceling statement due to statement timeout");
+    assert_eq!(text_rows(&client, "SELECT pg_sleep(0.001), '{1,2}'::int[]").await, ["|{1,2}"]);
+}
+
 /// A place for one client only: it is free again when the statement of the client before is dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_takes_its_statement_with_it() {

@@ -94,7 +94,9 @@ impl Visitor for Survey {
                         || matches!(type_oid, oid::OID | oid::NAME)
                 };
                 let target = type_named(data_type).map(|(target, _)| types::element_of(target).unwrap_or(target));
-                self.asks_system |= target.is_ok_and(system);
+                // Arrays are read from text there, and nowhere else.
+                let array = type_named(data_type).is_ok_and(|(target, _)| types::element_of(target).is_some());
+                self.asks_system |= array || target.is_ok_and(system);
             }
             _ => {}
         }

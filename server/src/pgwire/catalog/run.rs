@@ -45,6 +45,8 @@ pub(crate) struct Runtime<'a> {
     pub settings: RefCell<Vec<(String, String)>>,
     /// What `pg_notify` asked for.
     pub notifications: RefCell<Vec<(String, String)>>,
+    /// How long `pg_sleep` asked to wait, in seconds.
+    pub sleep_s: Cell<f64>,
 }
 
 /// The rows in reach of an expression: this level's, and the one around it.
@@ -66,6 +68,7 @@ impl<'a> Runtime<'a> {
             weight: Cell::new(0),
             settings: RefCell::default(),
             notifications: RefCell::default(),
+            sleep_s: Cell::default(),
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     f("pg_is_other_temp_schema", &[OID], BOOL, |_| Ok(Datum::Bool(false))),
     f("pg_cancel_backend", &[INT4], BOOL, |_| Ok(Datum::Bool(false))),
     f("pg_terminate_backend", &[INT4], BOOL, |_| Ok(Datum::Bool(false))),
+    f("pg_sleep", &[FLOAT8], VOID, pg_sleep),
     f("pg_advisory_unlock_all", &[], VOID, |_| Ok(Datum::from(""))),
     f("pg_advisory_lock", &[INT8], VOID, |_| Ok(Datum::from(""))),
     f("pg_advisory_unlock", &[INT8], BOOL, |_| Ok(Datum::Bool(true))),
@@ -165,6 +166,14 @@ fn set_config(call: &Call<'_>) -> Result<Datum> {
     }
     call.runtime.settings.borrow_mut().push((name, value.to_owned()));
     Ok(Datum::from(value))
+}
+
+/// Nothing here waits: who asked does, before the rows go out.
+fn pg_sleep(call: &Call<'_>) -> Result<Datum> {
+    if let Some(Datum::Float(seconds)) = call.values.first() {
+        call.runtime.sleep_s.set(call.runtime.sleep_s.get() + seconds.max(0.0));
+    }
+    Ok(Datum::from(""))
 }
 
 fn start_time(call: &Call<'_>) -> Result<Datum> {
