@@ -114,7 +114,7 @@ def asyncpg_reads_cursors_and_copies(dsn):
         finally:
             await connection.close()
         pool = await asyncpg.create_pool(
-            host=given["host"], port=int(given["port"]), user=given["user"], database=given["dbname"], max_size=3
+            host=given["host"], port=int(given["port"]), user=given["user"], database=given["dbname"], min_size=1, max_size=3
         )
         async with pool:
             counts = await asyncio.gather(*(pool.fetchval("SELECT count(*) FROM py_numbers") for _ in range(9)))
