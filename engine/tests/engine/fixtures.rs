@@ -69,7 +69,6 @@ fn backups() -> PathBuf {
 }
 
 /// Two backups, the second based on the first, and what came later in an archive.
-#[expect(clippy::disallowed_methods, reason = "fixtures are files beside the sources")]
 fn write_backups() {
     // Relative to the package, where tests run: a backup remembers where its base was.
     let dir = PathBuf::from("tests/fixtures/v2");
