@@ -122,7 +122,7 @@ fn due(session: &Session, now_ns: i64) -> Result<Vec<(Wanted, Vec<Due>)>> {
     // How far each is, and which of its periods failed when.
     let mut until: BTreeMap<String, i64> = BTreeMap::new();
     let mut failed: BTreeMap<(String, i64), (u64, i64)> = BTreeMap::new();
-    for (number, row) in database.ops().rows(kept).iter() {
+    for (number, row) in &database.ops().rows(kept) {
         let row = Named::new(kept, row);
         let (Some(report), Some(start_ns)) = (row.text("report"), row.time_ns("period_start")) else { continue };
         match (row.text("body"), row.time_ns("period_end")) {

@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
                 }
                 'E' => {
                     said.error =
-                        Some((message.field(b'C').unwrap_or_default(), message.field(b'M').unwrap_or_default()))
+                        Some((message.field(b'C').unwrap_or_default(), message.field(b'M').unwrap_or_default()));
                 }
                 'Z' => {
                     self.status = message.body[0];
