@@ -63,7 +63,7 @@ impl Defining {
     pub(crate) fn columns(&self) -> Vec<OutputColumn> {
         let fields = match &*self.statement {
             Statement::ShowCreate { .. } => create::schema(),
-            Statement::ShowLineage { .. } => lineage::schema(),
+            Statement::ShowLineage { .. } | Statement::ExplainLineage { .. } => lineage::schema(),
             _ => return Vec::new(),
         };
         fields.fields().iter().map(OutputColumn::of).collect()
@@ -165,6 +165,10 @@ impl Defining {
             Statement::ShowLineage { kind, name } => {
                 let lines = lineage::lines(*kind, name, &catalog.definitions(), database)?;
                 rows(lineage::batch(&lines))
+            }
+            Statement::ExplainLineage { query } => {
+                let reads = crate::catalog::relations(&*crate::statement::query(&query.text)?);
+                rows(lineage::batch(&lineage::of_query(&reads, &catalog.definitions(), database)))
             }
             Statement::Call(call) => {
                 let notice = Procedure::read(call)?.run(&self.actor, now_ns(state), database)?;

@@ -170,6 +170,9 @@ impl Lowering<'_> {
     }
 
     /// The rows of a relation that policies let its reader see; `None` when these are all.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] without the right to read it, and those of planning.
     fn seen(&self, name: &TableReference) -> Option<Result<Arc<dyn TableSource>>> {
         if self.reader.get() == Reader::Definition {
             return None;
@@ -181,11 +184,16 @@ impl Lowering<'_> {
             quality::QUARANTINE => PUBLIC,
             schema => schema,
         };
-        let condition = self.rights.rows(&On::named(rows_of, name.table()))?;
-        let text = format!("SELECT * FROM {}.{} WHERE {condition}", quoted(schema), quoted(name.table()));
-        let query = crate::dialect::Query { text: text.clone(), offset: 0 };
-        let planned = self.within(Reader::Definition, || relation::plan_text(&query, self));
-        Some(planned.map(|(plan, _)| provider_as_source(Arc::new(ViewTable::new(plan, Some(text))))))
+        let on = On::named(rows_of, name.table());
+        let condition = self.rights.rows(&on)?;
+        let planned = || {
+            self.check_may_read(&on)?;
+            let text = format!("SELECT * FROM {}.{} WHERE {condition}", quoted(schema), quoted(name.table()));
+            let query = crate::dialect::Query { text: text.clone(), offset: 0 };
+            let (plan, _) = self.within(Reader::Definition, || relation::plan_text(&query, self))?;
+            Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(text)))))
+        };
+        Some(planned())
     }
 
     /// Resolves types and coercions, so that the plan's schema is final.
@@ -279,11 +287,6 @@ impl ContextProvider for Lowering<'_> {
         let time_zone = &self.settings.time_zone;
         let may_read = |schema: &str| self.check_may_read(&On::named(schema, name.table())).map_err(external);
         if let Some(seen) = self.seen(&name) {
-            may_read(match name.schema().unwrap_or(PUBLIC) {
-                ops::WITH_ID => ops::SCHEMA,
-                quality::QUARANTINE => PUBLIC,
-                schema => schema,
-            })?;
             return seen.map_err(external);
         }
         if let Some(table) = name.schema().and_then(|schema| system::find(schema, name.table())) {

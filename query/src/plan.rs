@@ -595,6 +595,8 @@ fn check_dialect(statement: &dialect::Statement, lowering: &Lowering<'_>) -> Res
         Statement::ShowCreate { of: Shown::Table | Shown::View, name } => sees(On::named(PUBLIC, name)),
         Statement::Backtest(backtest) => sees(On::object(dialect::Kind::Alert, &backtest.alert)),
         Statement::ExplainAlert { name, .. } => sees(On::object(dialect::Kind::Alert, name)),
+        // It says what is wrong with the query where it stands, and asks for the rights to what it reads.
+        Statement::ExplainLineage { query } => crate::relation::plan_text(query, lowering).map(|_| ()),
         Statement::Subscribe { .. } => rights.check(Privilege::Subscribe, &On::Everything),
         Statement::Call(call) => match call.name.as_str() {
             "redeliver" | "enable_sink" => makes(dialect::Kind::Sink),

@@ -1,4 +1,4 @@
-//! `SHOW LINEAGE`: what a definition is computed from, down to the tables.
+//! `SHOW LINEAGE` and `EXPLAIN (LINEAGE)`: what a definition or a query is computed from, down to the tables.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,6 +43,15 @@ pub(super) fn lines(kind: Kind, name: &str, definitions: &Definitions, database:
     let mut branch = BTreeSet::new();
     descend(&Reference::Object(kind, name.to_owned()), 0, definitions, database, &mut branch, &mut lines);
     Ok(lines)
+}
+
+/// What a query reads at depth 1, and what that reads, deeper by one each step.
+pub(super) fn of_query(reads: &BTreeSet<Reference>, definitions: &Definitions, database: &Database) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for read in reads {
+        descend(read, 1, definitions, database, &mut BTreeSet::new(), &mut lines);
+    }
+    lines
 }
 
 fn descend(

@@ -5,6 +5,7 @@ use std::fmt;
 use super::backtest::instant;
 use super::cursor::Cursor;
 use super::expression::query_in_parentheses;
+use super::expression::take_until;
 use super::options::Known;
 use super::{
     Alert, Backtest, Baseline, Calendar, Call, Kpi, Options, Override, Policy, Query, RoleStatement, Service, Sink,
@@ -54,6 +55,8 @@ pub(crate) enum Statement {
     BacktestBaseline { name: String, start: String, end: String },
     /// `EXPLAIN ALERT name AT '...'`
     ExplainAlert { name: String, at: String },
+    /// `EXPLAIN (LINEAGE) query`
+    ExplainLineage { query: Query },
     /// `SUBSCRIBE TO (query) [WITH (...)]`
     /// `SUBSCRIBE TO (query) ...`, or `COPY (SUBSCRIBE ...) TO STDOUT`, which psql shows as it comes.
     Subscribe { query: Query, options: Options, is_copied: bool },
@@ -142,6 +145,7 @@ impl Statement {
             Statement::Drop { kind, .. } => kind.tags()[2],
             Statement::Comment { .. } => "COMMENT",
             Statement::ShowCreate { .. } | Statement::ShowLineage { .. } => "SHOW",
+            Statement::ExplainLineage { .. } => "EXPLAIN",
             Statement::EvaluateSla { .. }
             | Statement::Backtest(_)
             | Statement::BacktestBaseline { .. }
@@ -280,6 +284,10 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
             false => Backtest::parse(cursor).map(Statement::Backtest),
         }),
         () if cursor.eat_all(&["explain", "alert"]) => Some(explain_alert(cursor)),
+        () if cursor.is_word("explain") && cursor.is_sign_at(1, '(') && cursor.is_word_at(2, "lineage") => {
+            (0..3).for_each(|_| drop(cursor.advance()));
+            Some(explain_lineage(cursor))
+        }
         () if cursor.eat("subscribe") => Some(subscribe(cursor)),
         () if cursor.is_word("copy") && cursor.is_sign_at(1, '(') && cursor.is_word_at(2, "subscribe") => {
             (0..3).for_each(|_| drop(cursor.advance()));
@@ -441,6 +449,13 @@ fn explain_alert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     Ok(Statement::ExplainAlert { name, at })
 }
 
+fn explain_lineage(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect_sign(')')?;
+    let query = take_until(cursor, "a query", |_, _| false)?;
+    cursor.expect_end(&[])?;
+    Ok(Statement::ExplainLineage { query })
+}
+
 fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let (query, options) = subscription(cursor)?;
     cursor.expect_end(&["with"])?;
@@ -544,6 +559,7 @@ impl fmt::Display for Statement {
                 let (start, end) = (text_literal(start), text_literal(end));
                 write!(f, "BACKTEST BASELINE {} BETWEEN {start} AND {end}", quoted(name))
             }
+            Statement::ExplainLineage { query } => write!(f, "EXPLAIN (LINEAGE) {}", query.text),
             Statement::ExplainAlert { name, at } => {
                 write!(f, "EXPLAIN ALERT {} AT {}", quoted(name), text_literal(at))
             }

@@ -521,7 +521,8 @@ fn statement() -> impl Strategy<Value = Statement> {
         options,
         is_copied,
     });
-    let new = prop_oneof![backtest(), explain, subscribe];
+    let lineage_of = query().prop_map(|query| Statement::ExplainLineage { query });
+    let new = prop_oneof![backtest(), explain, lineage_of, subscribe];
     prop_oneof![6 => create, 3 => new, 1 => alter, 1 => overriding, 1 => drop, 1 => comment, 1 => show, 1 => lineage, 1 => evaluate, 1 => fits]
 }
 

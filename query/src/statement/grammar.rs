@@ -1,5 +1,5 @@
 //! PostgreSQL's grammar as the parser library has it, but for three rules: the name of a named argument is an identifier,
-//! `ALTER TABLE ... RESET (option, ...)` is a statement, and so are `FETCH` and `MOVE` in all their spellings.
+//! `ALTER TABLE ... RESET (option, ...)` is a statement, and so are `TABLE name`, and `FETCH` and `MOVE` in all their spellings.
 //!
 //! The library would try every function argument as the *expression* before a `=>` first, and again as an argument: twice the
 //! work for each level of nested calls, so that a line of text would keep a core busy for hours.
@@ -8,8 +8,8 @@ use std::any::TypeId;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    AlterTable, AlterTableOperation, Expr, FetchDirection, FetchPosition, Ident, ObjectName, SqlOption, Statement,
-    Value,
+    AlterTable, AlterTableOperation, Expr, FetchDirection, FetchPosition, Ident, LimitClause, ObjectName, SetExpr,
+    SqlOption, Statement, TableFactor, Value,
 };
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -36,7 +36,7 @@ macro_rules! as_postgresql {
             }
 
             fn parse_statement(&self, parser: &mut Parser) -> Option<Result<Statement, ParserError>> {
-                parse_reset(parser).or_else(|| parse_fetch(parser))
+                parse_reset(parser).or_else(|| parse_fetch(parser)).or_else(|| parse_table(parser))
             }
 
             $(fn $name(&self $(, $argument: $kind)*) -> $result {
@@ -84,6 +84,42 @@ as_postgresql! {
     fn supports_comma_separated_trim(&self) -> bool;
     fn supports_xml_expressions(&self) -> bool;
     fn supports_comment_optimizer_hint(&self) -> bool;
+}
+
+/// `TABLE name`, read as `SELECT * FROM name`, with what may follow a query; `None` for any other statement.
+fn parse_table(parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>> {
+    if !parser.peek_keyword(Keyword::TABLE) {
+        return None;
+    }
+    let read = |parser: &mut Parser<'_>| {
+        parser.next_token();
+        let name = parser.parse_object_name(false)?;
+        let mut query = match Parser::parse_sql(&POSTGRESQL, "SELECT * FROM t")?.pop() {
+            Some(Statement::Query(query)) => query,
+            _ => return Err(ParserError::ParserError("a query that is none".to_owned())),
+        };
+        if let SetExpr::Select(select) = query.body.as_mut()
+            && let Some(TableFactor::Table { name: its, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+        {
+            *its = name;
+        }
+        query.order_by = parser.parse_optional_order_by()?;
+        let (mut limit, mut offset) = (None, None);
+        loop {
+            match () {
+                () if limit.is_none() && parser.parse_keyword(Keyword::LIMIT) => limit = parser.parse_limit()?,
+                () if offset.is_none() && parser.parse_keyword(Keyword::OFFSET) => {
+                    offset = Some(parser.parse_offset()?);
+                }
+                () => break,
+            }
+        }
+        if limit.is_some() || offset.is_some() {
+            query.limit_clause = Some(LimitClause::LimitOffset { limit, offset, limit_by: Vec::new() });
+        }
+        Ok(Statement::Query(query))
+    };
+    Some(read(parser))
 }
 
 /// `ALTER TABLE name RESET (option, ...)`, read as `SET (option = NULL, ...)`; `None` for any other statement.
