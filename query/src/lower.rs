@@ -160,6 +160,16 @@ impl Lowering<'_> {
         }
     }
 
+    /// Checks that no policy keeps rows of what a definition reads away from whoever asks what it found in them.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(crate) fn check_sees_all(&self, kind: Kind, name: &str) -> Result<()> {
+        let object = self.definitions.find(kind, name);
+        let reads = object.iter().flat_map(|object| &object.reads);
+        reads.map(On::read).try_for_each(|on| self.rights.check_all_rows(&on))
+    }
+
     /// Looks names up for something that a statement reads.
     pub(crate) fn within<T>(&self, reader: Reader, work: impl FnOnce() -> T) -> T {
         let before = self.reader.get();

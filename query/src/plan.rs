@@ -310,7 +310,9 @@ impl Plan {
                 };
                 also.into_iter().try_for_each(|privilege| match &insert.into {
                     insert::Into::Table(target) => on_table(privilege, &target.table.name),
-                    insert::Into::Ops(writer) => on_ops(privilege, writer.table.name),
+                    // Whoever sees some rows may not put in, or change by that, those that he does not see.
+                    insert::Into::Ops(writer) => on_ops(privilege, writer.table.name)
+                        .and_then(|()| rights.check_all_rows(&On::named(ops::SCHEMA, writer.table.name))),
                 })
             }
             Plan::ChangeOps(changing, _) if changing.is_update() => on_ops(Privilege::Update, changing.table.name),
@@ -321,9 +323,19 @@ impl Plan {
             | Plan::AddColumns(_)
             | Plan::ChangeRules(_)
             | Plan::DropTable(_)
-            | Plan::CreateView { .. }
             | Plan::DropView(_)
             | Plan::Vacuum(_) => rights.check(Privilege::Create, &On::Schema(PUBLIC.to_owned())),
+            // What it reads it will read with all rights, so its maker has to see all of it.
+            Plan::CreateView { .. } => {
+                rights.check(Privilege::Create, &On::Schema(PUBLIC.to_owned()))?;
+                match ast {
+                    ast::Statement::CreateView(create) => {
+                        let reads = crate::catalog::relations(&create.query);
+                        reads.iter().try_for_each(|read| rights.check_whole(&On::read(read)))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Plan::Rows(_)
             | Plan::Direct(_)
             | Plan::ExplainDirect { .. }
@@ -594,7 +606,10 @@ fn check_dialect(statement: &dialect::Statement, lowering: &Lowering<'_>) -> Res
         }
         Statement::ShowCreate { of: Shown::Table | Shown::View, name } => sees(On::named(PUBLIC, name)),
         Statement::Backtest(backtest) => sees(On::object(dialect::Kind::Alert, &backtest.alert)),
-        Statement::ExplainAlert { name, .. } => sees(On::object(dialect::Kind::Alert, name)),
+        Statement::ExplainAlert { name, .. } => {
+            sees(On::object(dialect::Kind::Alert, name))?;
+            lowering.check_sees_all(dialect::Kind::Alert, name)
+        }
         // It says what is wrong with the query where it stands, and asks for the rights to what it reads.
         Statement::ExplainLineage { query } => crate::relation::plan_text(query, lowering).map(|_| ()),
         Statement::Subscribe { .. } => rights.check(Privilege::Subscribe, &On::Everything),

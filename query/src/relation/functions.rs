@@ -115,7 +115,15 @@ pub(crate) fn check_may_ask(function: &str, arguments: &[Expr], lowering: &Lower
         // The others look at all KPIs.
         (None, _) => On::Schema(Kind::Kpi.word().to_owned()),
     };
+    if function == "alert_dry_run" {
+        lowering.check_sees_all(Kind::Alert, name)?;
+    }
     match reader_of(function) {
+        // These tell of one incident or problem, whoever may see it.
+        _ if matches!(function, "incident_report" | "cab_packet") => {
+            lowering.check_may_read(&on)?;
+            lowering.check_may_read_whole(&On::named(crate::ops::SCHEMA, "incident"))
+        }
         Reader::Definition => lowering.check_may_read_whole(&on),
         _ => lowering.check_may_read(&on),
     }

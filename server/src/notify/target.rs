@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
@@ -228,11 +230,17 @@ impl Target {
         // A short value is an ordinary word.
         let headers = self.headers.iter().map(|(_, value)| value).filter(|value| value.expose().len() >= 8);
         let secrets = self.secrets.iter().chain(&self.token).chain(&self.password).chain(headers).map(Secret::expose);
-        let path = match &self.connector {
-            Connector::Webhook { url, .. } => url.path(),
-            Connector::Email { .. } => "",
+        let (path, query) = match &self.connector {
+            Connector::Webhook { url, .. } => (url.path(), url.query().unwrap_or_default()),
+            Connector::Email { .. } => ("", ""),
         };
+        // As basic authentication sends them.
+        let both = self.username.as_ref().zip(self.password.as_ref());
+        let both = both.map(|(name, password)| STANDARD.encode(format!("{name}:{}", password.expose())));
+        let parameters = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
         let text = secrets
+            .chain(both.as_deref())
+            .chain(parameters.filter(|value| value.len() >= 8))
             // Receivers like to repeat the path, and that of a chat hook is its key.
             .chain((path.len() > 1).then_some(path))
             .filter(|secret| !secret.is_empty())

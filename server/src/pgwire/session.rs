@@ -278,10 +278,14 @@ impl Session {
     /// Tells whoever listens on a channel.
     ///
     /// # Errors
-    /// 22023 for a payload that is too long.
+    /// 22023 for a payload that is too long, 42501 for a channel of the database's own.
     pub(super) fn notify(&self, channel: &str, payload: &str) -> Result<Reply, SqlError> {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(SqlError::new(code::INVALID_PARAMETER_VALUE, "payload string too long"));
+        }
+        if matches!(channel, "alert" | "incident") {
+            let message = format!("permission denied: channel \"{channel}\" is the database's own");
+            return Err(SqlError::new(code::INSUFFICIENT_PRIVILEGE, message));
         }
         let (channel, payload) = (channel.to_owned(), payload.to_owned());
         self.database.notify(Notification { pid: self.pid, channel, payload });
