@@ -48,7 +48,9 @@ fn a_wrong_configuration_is_refused_with_its_place() {
         message.contains("plimsoll.toml:3: unknown key query.memory_limt; did you mean query.memory_limit?"),
         "{message}"
     );
-    assert!(refused(&["serve", "--http", "0.0.0.0:8086"], 2).contains("no user has a password"));
+    let data = dir.path().join("data");
+    let data = data.to_str().expect("the path is text");
+    assert!(refused(&["serve", "--data", data, "--http", "0.0.0.0:8086"], 2).contains("no user has a password"));
     assert!(refused(&["serve", "--set", "log_level"], 2).contains("KEY=VALUE"));
     assert!(refused(&["serve", "--config", "there-is-none.toml"], 2).contains("cannot read config file"));
 }
