@@ -82,9 +82,9 @@ impl Database {
     pub async fn tick(&self, now_ns: i64) -> Result<Tick> {
         // Alerts are looked at also where KPIs cannot be brought up to date: their queries answer then.
         let refreshed = crate::maintained::refresh(self, now_ns).await;
-        let looked = crate::quality::look(&session(self), now_ns).await;
-        let mut live = self.alerts().live.lock().await;
         let session = session(self);
+        let looked = crate::quality::look(&session, now_ns).await;
+        let mut live = self.alerts().live.lock().await;
         let definitions = self.catalog().definitions();
         follow_definitions(&mut live, &definitions, &session, now_ns)?;
         let mut tick = Tick::default();

@@ -67,7 +67,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn is_sign(&self, sign: char) -> bool {
-        self.peek().kind == TokenKind::Sign(sign)
+        self.is_sign_at(0, sign)
     }
 
     pub(super) fn eat_sign(&mut self, sign: char) -> bool {

@@ -92,8 +92,7 @@ fn lateness(expr: &Expr) -> Option<i64> {
 pub(super) fn check(expr: &Expr, lowering: &Lowering<'_>) -> Result<()> {
     let text = query_of(expr.clone(), Seen { freshness_ns: Some(0), series: 0 });
     let query = crate::statement::query(&text)?;
-    let (plan, columns) = crate::catalog::plan_query(&query, lowering)?;
-    let _planned = plan;
+    let (_, columns) = crate::catalog::plan_query(&query, lowering)?;
     match columns.first().map(|column| &column.data_type) {
         Some(DataType::Boolean | DataType::Null) => Ok(()),
         _ => {
@@ -134,16 +133,16 @@ pub(crate) async fn look(session: &Session, now_ns: i64) -> Result<()> {
         .flat_map(|(table, rules)| rules.rules.iter().map(move |rule| (table, rule)))
         .filter(|(_, rule)| rule.about == About::Table)
         .collect();
-    let is_time = {
-        let mut looked_ns = database.quality().looked_ns.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_time = *looked_ns == i64::MIN || now_ns.saturating_sub(*looked_ns) >= EVERY_NS;
-        if is_time && !expecting.is_empty() {
-            *looked_ns = now_ns;
-        }
-        is_time
-    };
-    if expecting.is_empty() || !is_time {
+    if expecting.is_empty() {
         return Ok(());
+    }
+    {
+        let mut looked_ns = database.quality().looked_ns.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Before the first look it is longer ago than any time.
+        if now_ns.saturating_sub(*looked_ns) < EVERY_NS {
+            return Ok(());
+        }
+        *looked_ns = now_ns;
     }
     let snapshot = database.engine().snapshot();
     let stats = database.engine().table_stats();
