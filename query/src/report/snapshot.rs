@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use crate::Result;
 use crate::analysis::period::Period;
 use crate::dialect::{Kind, text_literal};
 use crate::ops::incident::{of_system, rfc3339};
 use crate::ops::{Named, Value, incident};
 use crate::session::Session;
+use crate::{Error, Result};
 
 /// The event that a sink is told.
 const TOLD: &str = "report.kept";
@@ -171,6 +171,11 @@ fn due(session: &Session, now_ns: i64) -> Result<Vec<(Wanted, Vec<Due>)>> {
 async fn answer(query: &str, due: &Due, session: &Session, now_ns: i64) -> Result<Vec<Json>> {
     let instant = |ns| format!("{}::timestamptz", text_literal(&rfc3339(ns)));
     let text = query.replace("{from}", &instant(due.start_ns)).replace("{to}", &instant(due.end_ns));
+    // What was entered before queries were checked may be something else.
+    crate::statement::query(&text).map_err(|error| match error {
+        Error::Internal(_) => Error::definition("KP001", "a report is one query"),
+        error => error,
+    })?;
     let mut rows = Vec::new();
     for batch in session.rows_of(&text, now_ns).await? {
         rows.extend(crate::objects(&batch)?.into_iter().map(Json::Object));
