@@ -19,6 +19,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::sql::sqlparser::ast;
+
 use crate::analysis::duration::Span;
 use crate::catalog::{Definitions, Object};
 use crate::dialect::{Alert, Definition, Kind};
@@ -143,6 +145,8 @@ impl Watch {
         let clear_hold = alert.clear.as_ref().and_then(|clear| clear.hold.clone());
         let flap_max = alert.option_text("flap_max").and_then(|text| text.parse().ok()).unwrap_or(FLAP_MAX);
         let every_ns = match alert.option_text("evaluate") {
+            // Functions tell of months; without buckets there would be something new at each look.
+            None | Some("on_watermark") if step_ns == 0 && asks_functions(&alert.query.text) => MINUTE_NS,
             None | Some("on_watermark") => 0,
             Some(text) => span_ns("evaluate", text)?,
         };
@@ -237,6 +241,15 @@ fn span_ns(name: &str, text: &str) -> Result<i64> {
         Some(ns) if ns >= 0 => Ok(ns),
         _ => Err(refused(format!("'{text}' is no length of time"))),
     }
+}
+
+fn asks_functions(text: &str) -> bool {
+    let statements = crate::parse(text).unwrap_or_default();
+    let query = statements.first().and_then(|statement| match statement.ast() {
+        Some(ast::Statement::Query(query)) => Some(query),
+        _ => None,
+    });
+    query.is_some_and(|query| crate::catalog::asks_functions(query))
 }
 
 fn of(object: &Object) -> Result<&Alert> {

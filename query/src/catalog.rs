@@ -20,7 +20,7 @@ mod view;
 
 pub(crate) use object::{Object, Version};
 pub use view::{View, ViewColumn};
-pub(crate) use view::{plan_query, relations};
+pub(crate) use view::{asks_functions, plan_query, relations};
 
 use crate::dialect::{Kind, RoleStatement};
 use crate::quality::{Rules, TableRules};

@@ -18,7 +18,7 @@ use plimsoll_engine::{Engine, Shortcuts};
 
 use datafusion::logical_expr::planner::ExprPlanner;
 
-use crate::alert::Alerts;
+use crate::alert::{Alerts, SinkOptions};
 use crate::catalog::{Catalog, View};
 use crate::cooperative::CooperativeJoins;
 use crate::functions::{
@@ -52,6 +52,9 @@ pub struct DatabaseOptions {
     pub threads: usize,
     /// The shortcuts that queries may take; each gives the rows of the long way.
     pub shortcuts: Shortcuts,
+    /// What whoever delivers finds wrong with the options of a sink, in a sentence that repeats no secret; `None` where nothing is
+    /// delivered.
+    pub check_sink: Option<fn(&SinkOptions) -> std::result::Result<(), String>>,
 }
 
 impl Default for DatabaseOptions {
@@ -62,6 +65,7 @@ impl Default for DatabaseOptions {
             spill_limit_bytes: 16 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             shortcuts: Shortcuts::ALL,
+            check_sink: None,
         }
     }
 }
@@ -222,6 +226,12 @@ impl Database {
     /// The shortcuts that queries may take.
     pub(crate) fn shortcuts(&self) -> Shortcuts {
         self.options.shortcuts
+    }
+
+    /// # Errors
+    /// What is wrong with the options of a sink, in a sentence.
+    pub(crate) fn check_sink(&self, options: &SinkOptions) -> std::result::Result<(), String> {
+        self.options.check_sink.map_or(Ok(()), |check| check(options))
     }
 
     /// Threads that a query may use.

@@ -101,6 +101,9 @@ impl Defining {
     /// # Errors
     /// Whatever is wrong with it; then nothing has changed.
     pub(crate) async fn run(&self, state: &SessionState, database: &Database) -> Result<Done> {
+        if let (Statement::Call(call), Some(role)) = (&*self.statement, &self.role) {
+            Procedure::read(call)?.check_may_touch(role, database, now_ns(state)).await?;
+        }
         let (this, state, database) = (self.clone(), state.clone(), database.clone());
         let (now_ns, seen) = (now_ns(&state), database.clone());
         let work = move || on_deep_stack(|| this.carry_out(&state, &database));

@@ -310,9 +310,8 @@ impl Plan {
                 };
                 also.into_iter().try_for_each(|privilege| match &insert.into {
                     insert::Into::Table(target) => on_table(privilege, &target.table.name),
-                    // Whoever sees some rows may not put in, or change by that, those that he does not see.
                     insert::Into::Ops(writer) => on_ops(privilege, writer.table.name)
-                        .and_then(|()| rights.check_all_rows(&On::named(ops::SCHEMA, writer.table.name))),
+                        .and_then(|()| rights.check_may_enter(&On::named(ops::SCHEMA, writer.table.name))),
                 })
             }
             Plan::ChangeOps(changing, _) if changing.is_update() => on_ops(Privilege::Update, changing.table.name),

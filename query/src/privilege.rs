@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Reference;
-use crate::dialect::{Kind, quoted};
+use crate::dialect::{Kind, quoted, text_literal};
 use crate::roles::{ADMIN, Roles};
 use crate::{Error, Result};
 
@@ -139,6 +139,19 @@ impl Privilege {
         }
     }
 }
+
+/// What tells of incidents, each row of the one in its column `incident_id`.
+const OF_INCIDENTS: [(&str, &str); 9] = [
+    ("ops", "alert"),
+    ("ops", "alert_event"),
+    ("ops", "escalation"),
+    ("ops", "incident_event"),
+    ("ops", "known_error_feedback"),
+    ("ops", "rca"),
+    ("ops", "review"),
+    ("sys", "dead_letter"),
+    ("sys", "delivery"),
+];
 
 /// Which rows of a relation the roles see that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -300,8 +313,37 @@ impl Rights {
         Rights { grants: Some(grants), names, rows }
     }
 
-    /// The condition that the rows of a relation have to satisfy to be seen; `None` when all are.
+    /// The condition that the rows of a relation have to satisfy to be seen; `None` when all are. Whoever sees some incidents only
+    /// sees of what tells of incidents what is about these, unless it has a policy of its own.
     pub(crate) fn rows(&self, on: &On) -> Option<String> {
+        self.rows_by_policy(on).or_else(|| match on {
+            On::Named { schema, name } if OF_INCIDENTS.contains(&(schema.as_str(), name.as_str())) => {
+                let seen = self.rows_by_policy(&On::named("ops", "incident"))?;
+                Some(format!("incident_id IN (SELECT id FROM ops.incident WHERE {seen})"))
+            }
+            On::Named { schema, name } if (schema.as_str(), name.as_str()) == ("sys", "audit") => self.rows_of_audit(),
+            _ => None,
+        })
+    }
+
+    /// An entry of the audit tells a row of `ops` as it was: those of tables that are seen in part only are left out.
+    fn rows_of_audit(&self) -> Option<String> {
+        fn of_ops(on: &On) -> Option<&str> {
+            match on {
+                On::Named { schema, name } if schema == "ops" => Some(name),
+                _ => None,
+            }
+        }
+        let mut hidden: BTreeSet<&str> = self.rows.keys().filter_map(of_ops).collect();
+        if hidden.contains("incident") {
+            hidden.extend(OF_INCIDENTS.iter().filter(|(schema, _)| *schema == "ops").map(|(_, name)| *name));
+        }
+        let names: Vec<String> = hidden.iter().map(|name| text_literal(&format!("ops.{name}"))).collect();
+        (!names.is_empty()).then(|| format!("split_part(object, ' ', 1) NOT IN ({})", names.join(", ")))
+    }
+
+    /// The condition of a relation's own policies.
+    fn rows_by_policy(&self, on: &On) -> Option<String> {
         let conditions = self.rows.get(on)?;
         // A condition may end with a comment.
         let each: Vec<String> = conditions.iter().map(|condition| format!("({condition}\n)")).collect();
@@ -361,6 +403,18 @@ impl Rights {
     /// [`Error::Denied`].
     pub(crate) fn check_all_rows(&self, on: &On) -> Result<()> {
         match self.rows(on) {
+            Some(_) => Err(some_rows(on)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that a relation has no policy of its own: whoever sees some rows may not put in, or change by that, those that he
+    /// does not see.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(crate) fn check_may_enter(&self, on: &On) -> Result<()> {
+        match self.rows_by_policy(on) {
             Some(_) => Err(some_rows(on)),
             None => Ok(()),
         }

@@ -164,7 +164,7 @@ async fn attempt(
     clock: &dyn Clock,
 ) {
     let now_ns = clock.now_ns();
-    let outcome = match Target::read(&|name| due.options.text(name).map(str::to_owned)) {
+    let outcome = match Target::of(&due.options) {
         Ok(target) => {
             let delivery = Delivery {
                 event_id: due.event_id.clone(),

@@ -23,6 +23,14 @@ pub(crate) use courier::Courier;
 pub(crate) use sign::is_signed;
 pub(crate) use target::Target;
 
+/// Says what is wrong with the options of a sink, in a sentence that repeats no secret.
+///
+/// # Errors
+/// That sentence.
+pub(crate) fn check(options: &plimsoll_query::SinkOptions) -> Result<(), String> {
+    Target::of(options).map(|_| ())
+}
+
 /// One event for one sink, as the outbox hands it out.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {

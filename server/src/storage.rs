@@ -99,6 +99,7 @@ pub(crate) fn open_database(config: &Config, engine: &Arc<Engine>) -> Result<Dat
         spill_dir: Some(spill),
         spill_limit_bytes: config.query.spill_limit.bytes(memory),
         threads: threads(config),
+        check_sink: Some(crate::notify::check),
         ..DatabaseOptions::default()
     };
     Ok(Database::new(Arc::clone(engine), &options)?)

@@ -383,6 +383,7 @@ const POLICIES: &str = "CREATE ROLE team_a;
     CREATE USER ann;
     GRANT CREATE ON SCHEMA public TO ann;
     GRANT viewer, responder, team_a TO ann;
+    GRANT SELECT ON SCHEMA sys TO ann;
     CREATE USER ben;
     GRANT viewer, team_b TO ben;
     CREATE USER eve;
@@ -427,6 +428,13 @@ async fn policies_leave_rows_to_those_they_are_for() {
         ("SELECT service, title FROM ops.incident", "a|of a"),
         // A view of ours shows what its reader may see.
         ("SELECT service FROM ops.v_frontline", "a"),
+        // What tells of incidents tells her of those that she sees.
+        ("SELECT DISTINCT incident_id FROM ops.incident_event", "1"),
+        ("SELECT DISTINCT incident_id FROM sys.delivery", ""),
+        ("SELECT count(*) FROM sys.audit WHERE object LIKE 'ops.incident%'", "0"),
+        ("SELECT count(*) > 0 FROM sys.audit", "t"),
+        ("SELECT * FROM audit_verify()", "42501"),
+        ("INSERT INTO ops.review (incident_id, summary) VALUES (1, 'a disk was full') RETURNING incident_id", "1"),
         // What tells of all rows at once does not tell somebody of some.
         ("SELECT * FROM match_known_errors(1)", "42501"),
         ("SELECT * FROM coverage('by_host', '2024-01-01', '2024-01-02')", "42501"),
@@ -441,6 +449,8 @@ async fn policies_leave_rows_to_those_they_are_for() {
         assert_eq!(seen(&ann, sql).await, wanted, "{sql}");
     }
     // Rows that are not seen are not changed either.
+    assert_eq!(code(&ann, "CALL acknowledge(2)").await, "22023");
+    assert_eq!(code(&ann, "CALL acknowledge(1)").await, "ok");
     ann.batch_execute("UPDATE ops.incident SET title = 'mine'").await.expect("allowed");
     assert_eq!(seen(&root, "SELECT title FROM ops.incident ORDER BY id").await, "mine;of b");
     ann.batch_execute("DELETE FROM cpu").await.expect("allowed");

@@ -4,6 +4,7 @@
 //! - A file is appended to by one writer and never changed after it is closed; only [`FileSystem::truncate`] shortens one.
 //! - Data is durable after [`AppendFile::sync`]; a name is durable after [`FileSystem::sync_dir`] of its directory.
 //! - A map is only made of a file that no one appends to any more.
+//! - What is created is its owner's alone: directories and files are closed to all others.
 
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place that touches files")]
 
@@ -90,7 +91,10 @@ pub struct RealFileSystem;
 
 impl FileSystem for RealFileSystem {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -103,7 +107,10 @@ impl FileSystem for RealFileSystem {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
-        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.append(true).create_new(true).open(path)?;
         Ok(Box::new(RealAppendFile(file)))
     }
 

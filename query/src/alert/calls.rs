@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{escalation, outbox};
 use crate::dialect::{Call, Kind, Literal};
 use crate::ops::{Named, Transaction, Value, incident, seal};
+use crate::privilege::On;
 use crate::{Database, Error, Result};
 
 /// A procedure: its name, its arguments and which of them have to be given.
@@ -121,6 +122,26 @@ impl Procedure {
         match self.values.get(at) {
             Some(Some(Value::Text(text))) => Some(text),
             _ => None,
+        }
+    }
+
+    /// Checks that a role sees the incident that it is about: for whoever does not, there is none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`], [`Error::Denied`].
+    pub(crate) async fn check_may_touch(&self, role: &str, database: &Database, now_ns: i64) -> Result<()> {
+        let is_of_incident = KNOWN[self.known].arguments.first().is_some_and(|(name, _)| *name == "id");
+        let mut session = database.session();
+        session.set_role(role);
+        let rights = session.rights(&database.catalog().definitions());
+        if !is_of_incident || rights.rows(&On::named(crate::ops::SCHEMA, "incident")).is_none() {
+            return Ok(());
+        }
+        let id = self.integer(0);
+        let rows = session.rows_of(&format!("SELECT id FROM ops.incident WHERE id = {id}"), now_ns).await?;
+        match rows.iter().any(|batch| batch.num_rows() > 0) {
+            true => Ok(()),
+            false => Err(no_incident(id)),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::catalog::Object;
 use crate::dialect::{Alert, Query};
 use crate::lower::Lowering;
 use crate::session::Session;
-use crate::{Error, Result};
+use crate::{Error, OutputColumn, Result};
 
 /// Columns that are put behind those of the query. The first two have a number behind, where one alert is asked several ways.
 const WHEN: &str = "\u{1f}when";
@@ -100,6 +100,7 @@ pub(crate) fn check(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
         let error = Error::definition("KP001", "the query of an alert gives a column \"time\" of type timestamptz");
         return Err(error.hinted("Name it with AS time."));
     }
+    check_ticket(alert, &columns)?;
     for name in alert.labels.iter().flatten() {
         if !columns.iter().any(|column| column.name == *name) {
             let similar = crate::functions::most_similar(name, columns.iter().map(|column| column.name.as_str()));
@@ -127,6 +128,40 @@ pub(crate) fn check(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Checks that what an alert opens can be told apart and escalated as it says.
+fn check_ticket(alert: &Alert, columns: &[OutputColumn]) -> Result<()> {
+    let ticket = alert.option_text("ticket").unwrap_or("incident");
+    if let Some(policy) = alert.escalate.as_deref().filter(|_| ticket != "incident") {
+        let what = format!("an alert with ticket = '{ticket}' opens no incident that \"{policy}\" could escalate");
+        return Err(Error::definition("KP003", what).hinted("Leave ESCALATE TO out, or the option ticket."));
+    }
+    let labels = columns.iter().filter(|column| is_label(alert, &column.name, &column.data_type));
+    let time = (!matches!(ticket, "incident" | "none")).then_some("time");
+    let known: Vec<&str> =
+        labels.map(|column| column.name.as_str()).chain(["alert", "service", "kpi"]).chain(time).collect();
+    let pattern = alert.option_text("dedup_key").unwrap_or_default();
+    let named = pattern.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
+    for name in named {
+        if !known.contains(&name) {
+            let what =
+                format!("\"dedup_key\": {{{name}}} is neither a dimension of the alert nor alert, service or kpi");
+            return Err(Error::definition("KP003", what).hinted(&format!("It may name {}.", known.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+/// True for a column whose values tell the instances of an alert apart.
+fn is_label(alert: &Alert, name: &str, data_type: &DataType) -> bool {
+    match &alert.labels {
+        Some(labels) => labels.iter().any(|label| label == name),
+        None => {
+            let is_text = !data_type.is_numeric() && !matches!(data_type, DataType::Timestamp(..));
+            is_text && !NO_LABELS.contains(&name)
+        }
+    }
 }
 
 /// Checks that an expression of a clause is true or false.
@@ -200,10 +235,7 @@ fn read_columns(
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
         let name = field.name().as_str();
         let is_number = field.data_type().is_numeric();
-        let is_label = match &alert.labels {
-            Some(labels) => labels.iter().any(|label| label == name),
-            None => !is_number && !matches!(field.data_type(), DataType::Timestamp(..)) && !NO_LABELS.contains(&name),
-        };
+        let is_label = is_label(alert, name, field.data_type());
         match name {
             "time" if time.is_none() => {
                 time = Some(cast(column, &instant)?.as_primitive::<TimestampNanosecondType>().clone());

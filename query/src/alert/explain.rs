@@ -242,13 +242,43 @@ impl Question {
         }
         if tracked.instance.phase.is_open() {
             let cause = suppress::quiet(&self.watch, labels, self.at_ns, &self.database)?;
+            let cause = match cause {
+                Some(cause) => Some(cause),
+                None => self.recorded_cause(instance, tracked.instance.began_ns)?,
+            };
             lines.push(Line::new(Some(instance), "suppression", "cause", cause.as_deref().unwrap_or("none")));
         }
         Ok(lines)
     }
 
+    /// Why nobody heard of it when the alert was looked at: what was broken upstream then is no longer to be seen.
+    fn recorded_cause(&self, instance: &str, began_ns: i64) -> Result<Option<String>> {
+        const TELLING: [&str; 4] = ["suppressed", "firing", "opened", "joined"];
+        self.recorded_rows(instance, |mut rows| {
+            let told = |row: &Named<'_>| row.time_ns("at").is_some_and(|at_ns| at_ns >= began_ns);
+            let last = Iterator::find(&mut rows, |row| row.text("event").is_some_and(|event| TELLING.contains(&event)));
+            let suppressed = last.filter(|row| told(row) && row.text("event") == Some("suppressed"));
+            suppressed.and_then(|row| row.text("cause").map(str::to_owned))
+        })
+    }
+
     /// What was found when the alert was looked at then; the latest first.
     fn recorded(&self, instance: &str) -> Result<Vec<Line>> {
+        let line = |row: Named<'_>| {
+            let at = row.time_ns("at").map(rfc3339).unwrap_or_default();
+            let cause = row.text("cause").map(|cause| format!(" ({cause})")).unwrap_or_default();
+            let event = row.text("event").unwrap_or_default();
+            Line::new(Some(instance), "recorded", &at, &format!("{event}{cause}"))
+        };
+        self.recorded_rows(instance, |rows| rows.take(RECORDED_MAX).map(line).collect())
+    }
+
+    /// Reads the events of an instance up to then, the latest first.
+    fn recorded_rows<T>(
+        &self,
+        instance: &str,
+        read: impl FnOnce(&mut dyn Iterator<Item = Named<'_>>) -> T,
+    ) -> Result<T> {
         let table = incident::built_in("alert_event")?;
         let rows = self.database.ops().rows(table);
         let is_of = |row: &Named<'_>| {
@@ -256,15 +286,7 @@ impl Question {
                 && row.text("labels") == Some(instance)
                 && row.time_ns("at").is_some_and(|at_ns| at_ns <= self.at_ns)
         };
-        let told = rows.values().rev().map(|row| Named::new(table, row)).filter(is_of).take(RECORDED_MAX);
-        Ok(told
-            .map(|row| {
-                let at = row.time_ns("at").map(rfc3339).unwrap_or_default();
-                let cause = row.text("cause").map(|cause| format!(" ({cause})")).unwrap_or_default();
-                let event = row.text("event").unwrap_or_default();
-                Line::new(Some(instance), "recorded", &at, &format!("{event}{cause}"))
-            })
-            .collect())
+        Ok(read(&mut rows.values().rev().map(|row| Named::new(table, row)).filter(is_of)))
     }
 }
 

@@ -66,6 +66,8 @@ fn open_incident(
     let rows = held.rows().iter().rev();
     let last = rows.map(|(number, row)| (*number, Named::new(tables.incident, row))).find(|(_, row)| of_key(row));
     let (impact, urgency, rank) = ranks(transaction, watch, tracked, gathered, definitions)?;
+    let problem_id = last.as_ref().and_then(|(_, row)| row.integer("problem_id"));
+    let problem_id = problem_id.filter(|id| is_open_problem(transaction, *id));
     if let Some((number, row)) = last {
         let (id, state) = (row.integer("id").unwrap_or(0), row.text("state").unwrap_or("new"));
         if incident::is_open(state) {
@@ -113,6 +115,7 @@ fn open_incident(
         ("assignee", watch.alert().option_text("assignee").and_then(|name| assignee(name, watch, definitions))),
         ("story", text(&story.to_string())),
         ("known_error_id", known.map(Value::Integer)),
+        ("problem_id", problem_id.map(Value::Integer)),
         ("budget_remaining", gathered.slo.as_ref().and_then(|slo| slo.budget_remaining).map(Value::Float)),
     ];
     let detail = json!({ "alert": watch.name(), "labels": labels });
@@ -222,8 +225,40 @@ fn open_problem(
         ("key", text(&key)),
         ("alert", text(watch.name())),
     ];
-    transaction.insert(table, &values)?;
+    let number = transaction.insert(table, &values)?;
+    let held = transaction.held(table);
+    let id = held.rows().get(&number).and_then(|row| Named::new(table, row).integer("id"));
+    if let Some(id) = id {
+        tie(transaction, id, watch, labels)?;
+    }
     Ok(Opened::Other)
+}
+
+/// Ties the incidents to a problem that it was opened for: those of its service, with the alert and the key that its dimensions
+/// name. Without either it is not known which these are.
+fn tie(transaction: &mut Transaction<'_>, problem_id: i64, watch: &Watch, labels: &Labels) -> Result<()> {
+    let tables = incident::tables()?;
+    let named = |name: &str| labels.get(name).map(String::as_str);
+    if named("alert").or(named("key")).is_none() {
+        return Ok(());
+    }
+    let of = [("service", named("service").or(watch.service())), ("alert", named("alert")), ("key", named("key"))];
+    let belongs = |row: &Named<'_>| {
+        row.integer("problem_id").is_none()
+            && of.iter().all(|(name, wanted)| wanted.is_none() || row.text(name) == *wanted)
+    };
+    let held = transaction.held(tables.incident);
+    let rows = held.rows().iter().map(|(number, row)| (*number, Named::new(tables.incident, row)));
+    let numbers: Vec<u64> = rows.filter(|(_, row)| belongs(row)).map(|(number, _)| number).collect();
+    let set = [("problem_id", Some(Value::Integer(problem_id)))];
+    numbers.into_iter().try_for_each(|number| transaction.set(tables.incident, number, &set))
+}
+
+fn is_open_problem(transaction: &Transaction<'_>, id: i64) -> bool {
+    let Ok(table) = incident::built_in("problem") else { return false };
+    let held = transaction.held(table);
+    let found = held.find(&["id"], &[Value::Integer(id)]);
+    found.is_some_and(|(_, row)| !matches!(Named::new(table, row).text("state"), Some("resolved" | "closed")))
 }
 
 /// A key in which `{time}` is the bucket for which the condition became true.

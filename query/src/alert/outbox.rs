@@ -33,6 +33,10 @@ pub struct Delivery {
 pub struct SinkOptions(crate::dialect::Options);
 
 impl SinkOptions {
+    pub(crate) fn new(options: &crate::dialect::Options) -> SinkOptions {
+        SinkOptions(options.clone())
+    }
+
     /// The value of an option as text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.text(name)
@@ -88,7 +92,7 @@ impl Database {
                 body: row.text("body").unwrap_or_default().to_owned(),
                 created_ns: row.time_ns("created_at").unwrap_or(now_ns),
                 attempts: row.integer("attempts").and_then(|times| u32::try_from(times).ok()).unwrap_or(0),
-                options: SinkOptions(definition.options.clone()),
+                options: SinkOptions::new(&definition.options),
             });
         }
         Ok(due)

@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::{Database, Error, Result};
 
 /// How often it is written down how far an alert is when nothing has happened, in nanoseconds.
-const PROGRESS_NS: i64 = 10 * super::MINUTE_NS;
+const PROGRESS_NS: i64 = super::MINUTE_NS;
 
 /// How long settled deliveries are kept, in nanoseconds.
 const KEEP_NS: i64 = 30 * 24 * 60 * super::MINUTE_NS;
@@ -60,8 +60,8 @@ struct Live {
     until_ns: i64,
     /// When it was last evaluated.
     evaluated_ns: i64,
-    /// When it was last written down how far it is.
-    written_ns: i64,
+    /// When it was last written down how far it is, and how far that was.
+    written: Option<(i64, i64)>,
     error: Option<String>,
     failed_since_ns: Option<i64>,
 }
@@ -120,6 +120,7 @@ impl Database {
         crate::report::keep(&session, now_ns).await?;
         self.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
             tickets::remind(transaction, &|name| live.get(name).map(|one| &one.watch))?;
+            live.values_mut().try_for_each(|one| write_progress(transaction, one))?;
             shed.iter().try_for_each(|name| write_shed(transaction, name))?;
             transaction.keep_newest(incident::built_in("alert_event")?, EVENTS_MAX);
             forget_settled(transaction)
@@ -174,7 +175,7 @@ fn follow_definitions(
             instances,
             until_ns,
             evaluated_ns: i64::MIN,
-            written_ns: now_ns,
+            written: None,
             failed_since_ns: error.as_ref().and(run.as_ref()).and_then(|run| run.time_ns("failed_since")),
             error,
         };
@@ -279,13 +280,12 @@ async fn look(
         };
         pending.push(Pending { labels: labels.clone(), cause });
     }
-    let is_time = now_ns.saturating_sub(one.written_ns) >= PROGRESS_NS;
-    if !happened.is_empty() || !pending.is_empty() || (is_new && is_time) {
+    if !happened.is_empty() || !pending.is_empty() {
         let reach = Reached { until_ns: until_ns.max(one.until_ns), complete_ns };
         database.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
             follow(transaction, watch, &mut instances, &happened, &pending, reach, definitions, database)
         })?;
-        one.written_ns = now_ns;
+        one.written = Some((now_ns, until_ns));
     }
     one.instances = instances;
     if is_new {
@@ -480,6 +480,21 @@ fn write_run(transaction: &mut Transaction<'_>, watch: &Watch, more: &[(&str, Op
         Some(number) => transaction.set(table, number, &values),
         None => transaction.insert(table, &values).map(|_| ()),
     }
+}
+
+/// Writes down how far an alert is where that is long ago.
+fn write_progress(transaction: &mut Transaction<'_>, one: &mut Live) -> Result<()> {
+    let now_ns = transaction.now_ns();
+    let is_due = |(written_ns, until_ns): (i64, i64)| {
+        until_ns < one.until_ns && now_ns.saturating_sub(written_ns) >= PROGRESS_NS
+    };
+    // What was never evaluated is nowhere yet.
+    if one.evaluated_ns == i64::MIN || !one.written.is_none_or(is_due) {
+        return Ok(());
+    }
+    write_run(transaction, &one.watch, &[("evaluated_until", Some(Value::Time(one.until_ns)))])?;
+    one.written = Some((now_ns, one.until_ns));
+    Ok(())
 }
 
 /// Writes down that an alert was left for later.

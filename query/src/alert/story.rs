@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 use super::known_error::{KnownError, Seen};
+use super::machine::Instance;
 use super::suppress::{hard_dependencies, open_alerts};
 use super::{Labels, Tracked, Watch};
 use crate::catalog::Definitions;
@@ -289,7 +290,7 @@ pub(super) fn tell(
         .as_ref()
         .map(|slo| json!({ "name": slo.name, "budget_remaining": slo.budget_remaining, "burn_1h": slo.burn_rate }));
     let context = json!({
-        "recent_changes": changes(watch, tracked.instance.began_ns, definitions, database)?,
+        "recent_changes": changes(watch, &tracked.instance, definitions, database)?,
         "known_errors": Seen::of(watch, labels, tracked).known_errors(database)?.iter().map(KnownError::told).collect::<Vec<_>>(),
         "similar_incidents": similar(watch, &watch.key(labels), database)?,
         "maintenance": null,
@@ -321,8 +322,10 @@ pub(super) fn override_text(baseline: &str, labels: &Labels, at_ns: i64, databas
 }
 
 /// Changes of the service and of what it stands on, shortly before; the latest first.
-fn changes(watch: &Watch, began_ns: i64, definitions: &Definitions, database: &Database) -> Result<Vec<Json>> {
+fn changes(watch: &Watch, instance: &Instance, definitions: &Definitions, database: &Database) -> Result<Vec<Json>> {
     let Some(service) = watch.service() else { return Ok(Vec::new()) };
+    // What was changed while it got worse may be the reason as well.
+    let (began_ns, until_ns) = (instance.began_ns, instance.since_ns.max(instance.began_ns + super::MINUTE_NS));
     let mut services = hard_dependencies(service, definitions);
     services.insert(service.to_owned());
     let table = incident::built_in("change")?;
@@ -330,10 +333,7 @@ fn changes(watch: &Watch, began_ns: i64, definitions: &Definitions, database: &D
     for row in database.ops().rows(table).values() {
         let row = Named::new(table, row);
         let (Some(of), Some(at_ns)) = (row.text("service"), row.time_ns("starts_at")) else { continue };
-        if services.contains(of)
-            && at_ns <= began_ns.saturating_add(super::MINUTE_NS)
-            && began_ns.saturating_sub(at_ns) <= CHANGES_NS
-        {
+        if services.contains(of) && at_ns <= until_ns && began_ns.saturating_sub(at_ns) <= CHANGES_NS {
             let minutes = began_ns.saturating_sub(at_ns).max(0) / super::MINUTE_NS;
             let change = json!({
                 "id": row.text("id"), "service": of, "kind": row.text("kind"), "minutes_before": minutes,

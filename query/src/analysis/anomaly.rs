@@ -5,8 +5,12 @@
 //!       ─► features             residuals (fast, slow, of the season, of a line); novelty (of the value, the residual, the recent mean)
 //!       ─► calibration          each feature's own past: minus the logarithm of the probability of as much
 //!       ─► fusion               of residuals half of the largest and half of the mean, and half of the novelty of the value
-//!       ─► learning             after scoring, residuals clipped
+//!       ─► learning             after scoring, residuals clipped; levels stand still while values are outside of the band
 //! ```
+//!
+//! A level that followed a series through an outage would call the outage normal before it is over, and what comes after it strange.
+//! So from a strange point outside of the band on, levels stay as they were before it, until a value is inside again. What lasts
+//! longer than [`Settings::hold_ns`] is what is normal now.
 //!
 //! A model is O(1) for a point. The same points in the same order give the same bits. `docs/detection.md` tells how well it does.
 
@@ -57,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) step_ns: i64,
     /// For how long a point counts.
     pub(crate) history_ns: i64,
+    /// For how long levels stand still while values are outside of the band; 0 for levels that always follow.
+    pub(crate) hold_ns: i64,
     pub(crate) method: Method,
     /// The share of values that the band holds.
     pub(crate) band: f64,
@@ -118,6 +124,9 @@ pub(crate) enum Rebase {
 /// Scores from which a point is to be looked at, and to be acted on.
 pub(crate) const WARN: f64 = 2.5;
 pub(crate) const CRITICAL: f64 = 4.0;
+
+/// The score of a point outside of the band from which levels stand still.
+const HOLD: f64 = WARN;
 
 /// Points before the first score.
 const POINTS_MIN: u64 = 100;
@@ -241,6 +250,8 @@ pub(crate) struct Model {
     last_ns: i64,
     /// Up to when it was told that something is different.
     rebased_ns: i64,
+    /// The first point of those outside of the band, while levels stand still.
+    held_ns: Option<i64>,
     /// Points until novelties are told again after a shift, counted as `count` is.
     novel_from: u64,
     count: u64,
@@ -280,6 +291,7 @@ impl Model {
             first_ns: None,
             last_ns: 0,
             rebased_ns: i64::MIN,
+            held_ns: None,
             novel_from: 0,
             count: 0,
             seasons: Seasons::new(&settings.seasons),
@@ -303,21 +315,30 @@ impl Model {
         if at_ns <= self.rebased_ns || self.first_ns.is_none_or(|first_ns| at_ns <= first_ns) {
             return;
         }
-        let levels = [&mut self.fast, &mut self.slow, &mut self.line, &mut self.apart, &mut self.course];
         match how {
             Rebase::Shift => {
-                levels.into_iter().for_each(|level| level.count = 0);
+                self.move_to_next();
                 self.seen = unseen();
-                self.recent.clear();
                 self.novel_from = self.count + POINTS_MIN;
             }
-            Rebase::Widen => levels.into_iter().for_each(|level| {
+            Rebase::Widen => self.levels().into_iter().for_each(|level| {
                 level.deviation *= 2.0;
                 level.long *= 2.0;
             }),
             Rebase::Reset => *self = Model::new(&self.settings),
         }
         self.rebased_ns = at_ns;
+    }
+
+    fn levels(&mut self) -> [&mut Level; 5] {
+        [&mut self.fast, &mut self.slow, &mut self.line, &mut self.apart, &mut self.course]
+    }
+
+    /// Takes the level of the next point for the usual one.
+    fn move_to_next(&mut self) {
+        self.held_ns = None;
+        self.levels().into_iter().for_each(|level| level.count = 0);
+        self.recent.clear();
     }
 
     /// Says what it thinks of a point by what it learned before, then learns it, if `learn`. Points come in the order of time; a
@@ -344,7 +365,9 @@ impl Model {
         let features = self.features(value, usual, early);
         let score = self.fused(&features);
         if learn {
-            self.learn(time_ns, place, value, [usual, early, expected], &features);
+            let is_outside = bounds.is_some_and(|(lower, upper)| value < lower || value > upper);
+            let is_first = self.hold(time_ns, is_outside, score);
+            self.learn(time_ns, place, value, [usual, early, expected], &features, is_first);
         }
         if is_learning {
             return Verdict { band: Band::Learning, ..known };
@@ -355,6 +378,22 @@ impl Model {
             _ => Band::Normal,
         };
         Verdict { score: Some(score), band, ..known }
+    }
+
+    /// Decides whether levels stand still at a point; true at the first of the points that they stand still at.
+    fn hold(&mut self, time_ns: i64, is_outside: bool, score: f64) -> bool {
+        match self.held_ns {
+            _ if self.settings.hold_ns == 0 => {}
+            None if is_outside && score >= HOLD => {
+                self.held_ns = Some(time_ns);
+                return true;
+            }
+            None => {}
+            Some(_) if !is_outside => self.held_ns = None,
+            Some(since_ns) if time_ns.saturating_sub(since_ns) >= self.settings.hold_ns => self.move_to_next(),
+            Some(_) => {}
+        }
+        false
     }
 
     /// Until a hundred points and half a day, where days matter.
@@ -424,6 +463,31 @@ impl Model {
         value: f64,
         [usual, early, expected]: [Option<f64>; 3],
         features: &[f64; FEATURES],
+        is_first_held: bool,
+    ) {
+        let days_of_history = self.settings.history_ns as f64 / 86_400e9;
+        let is_held = self.held_ns.is_some();
+        if !is_held || is_first_held {
+            self.learn_strangeness(time_ns, value, early, expected, features);
+        }
+        if !is_held {
+            self.learn_level(value, usual);
+        }
+        // What comes back every day is learned as the season that it is.
+        self.seasons.learn(place, value, days_of_history, points_per_slot(self.settings.step_ns));
+        self.first_ns.get_or_insert(time_ns);
+        self.last_ns = time_ns;
+        self.count += 1;
+    }
+
+    /// Learns how far points are from what was expected, and which were seen.
+    fn learn_strangeness(
+        &mut self,
+        time_ns: i64,
+        value: f64,
+        early: Option<f64>,
+        expected: Option<f64>,
+        features: &[f64; FEATURES],
     ) {
         // The first deviations are of too few points to go by, and at first everything is new.
         for (at, (calibration, feature)) in self.calibrations.iter_mut().zip(features).enumerate() {
@@ -442,6 +506,9 @@ impl Model {
         } else {
             (self.low, self.high) = (self.low.min(value), self.high.max(value));
         }
+    }
+
+    fn learn_level(&mut self, value: f64, usual: Option<f64>) {
         if self.recent.len() >= RECENT {
             self.recent.remove(0);
         }
@@ -453,11 +520,6 @@ impl Model {
             self.apart.learn(value - usual);
         }
         self.course.learn(value - usual.unwrap_or(self.slow.level));
-        let days_of_history = self.settings.history_ns as f64 / 86_400e9;
-        self.seasons.learn(place, value, days_of_history, points_per_slot(self.settings.step_ns));
-        self.first_ns.get_or_insert(time_ns);
-        self.last_ns = time_ns;
-        self.count += 1;
     }
 }
 

@@ -181,11 +181,24 @@ impl Store {
 
     fn database(&mut self) -> Result<&Database> {
         if self.database.is_none() {
-            let opened = Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
+            let opened = open_private(&self.path, CACHE_BYTES);
             self.database = Some(opened.map_err(|e| failure(&self.path, "open")(&e))?);
         }
         Ok(self.database.as_ref().expect("just opened"))
     }
+}
+
+/// Opens a `redb` file, or makes it, that nobody but its owner can read: secrets of sinks are in it.
+pub(crate) fn open_private(path: &Path, cache_bytes: usize) -> Result<Database, redb::DatabaseError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    drop(file);
+    Database::builder().set_cache_size(cache_bytes).create(path)
 }
 
 /// A table of the file, if something was ever put into it.

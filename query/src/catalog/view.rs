@@ -198,6 +198,21 @@ pub(crate) fn relations(query: &Query) -> BTreeSet<Reference> {
     names.found
 }
 
+/// True for a query that asks one of our table functions, at any depth.
+pub(crate) fn asks_functions(query: &Query) -> bool {
+    struct Asks;
+    impl Visitor for Asks {
+        type Break = ();
+        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+            match called(factor).is_some_and(|name| crate::relation::is_function(&name)) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    query.visit(&mut Asks).is_break()
+}
+
 /// The name of a table function.
 fn called(factor: &ast::TableFactor) -> Option<String> {
     let ast::TableFactor::Table { name, args: Some(_), .. } = factor else { return None };

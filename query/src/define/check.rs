@@ -1,5 +1,6 @@
 //! What a definition has to satisfy beyond its grammar.
 
+use crate::alert::SinkOptions;
 use crate::analysis::calendar::Calendar;
 use crate::analysis::duration::Span;
 use crate::analysis::period::Period;
@@ -51,7 +52,11 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
             Calendar::parse(&calendar.zone, &calendar.windows, Vec::new()).map_err(refused)?;
         }
         Definition::Kpi(_) => {}
-        Definition::Sink(sink) => check_sink(sink)?,
+        Definition::Sink(sink) => {
+            check_sink(sink)?;
+            let found = lowering.database.check_sink(&SinkOptions::new(&sink.options));
+            found.map_err(|why| refused(format!("sink \"{}\": {why}", sink.name)))?;
+        }
         Definition::Policy(policy) => {
             crate::alert::check_policy(policy, &session(lowering), crate::plan::now_ns(lowering.state))?;
         }

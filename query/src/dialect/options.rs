@@ -126,6 +126,7 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
         ],
         Kind::Baseline => &[
             ("history", Span),
+            ("hold", Span),
             ("method", Word(&["auto", "residual", "novelty"])),
             ("band", Number(0.0, 1.0)),
             ("learn_in_maintenance", Truth),

@@ -176,7 +176,8 @@ impl PartitionEvaluator for Modelled {
             return Err(refused(format!("a band of {band} is no share of values"), "It is a number between 0 and 1."));
         }
         let step_ns = step_of(times.values());
-        let settings = Settings { seasons, step_ns, history_ns: HISTORY_NS, method, band, zone: chrono_tz::UTC };
+        let settings =
+            Settings { seasons, step_ns, history_ns: HISTORY_NS, hold_ns: 0, method, band, zone: chrono_tz::UTC };
         let mut model = Model::new(&settings);
         let told = |verdict: Verdict| match self.told {
             Told::Score => verdict.score,

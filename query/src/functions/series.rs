@@ -113,6 +113,7 @@ fn scored(values: &[f64]) -> Vec<Option<f64>> {
         seasons: rows.map(|_| Season::HourOfDay).into_iter().collect(),
         step_ns,
         history_ns: i64::MAX / 4,
+        hold_ns: 0,
         method: Method::Auto,
         band: BAND,
         zone: chrono_tz::UTC,

@@ -36,7 +36,7 @@ impl Writer {
     /// # Errors
     /// [`Error::NotNull`], [`Error::Check`], [`Error::DuplicateKey`]; then nothing has changed.
     pub(crate) fn insert(&self, batches: &[RecordBatch], database: &Database, now_ns: i64) -> Result<u64> {
-        let batches = self.typed(batches)?;
+        let (batches, definitions) = (self.typed(batches)?, database.catalog().definitions());
         database.ops().transaction(&self.actor, now_ns, |transaction| {
             let mut written = 0;
             for batch in &batches {
@@ -44,6 +44,7 @@ impl Writer {
                     written += u64::from(self.insert_one(self.values(batch, at), transaction)?);
                 }
             }
+            super::check::references(transaction, self.table, &definitions)?;
             Ok(written)
         })
     }
@@ -89,7 +90,7 @@ impl Writer {
         database: &Database,
         now_ns: i64,
     ) -> Result<Option<u64>> {
-        let batches = self.typed(batches)?;
+        let (batches, definitions) = (self.typed(batches)?, database.catalog().definitions());
         database.ops().transaction(&self.actor, now_ns, |transaction| {
             let held = transaction.held(self.table);
             if !unchanged(numbers, before, &held) {
@@ -108,6 +109,7 @@ impl Writer {
             }
             let written = changed.len() as u64;
             transaction.replace_all(self.table, changed)?;
+            super::check::references(transaction, self.table, &definitions)?;
             Ok(Some(written))
         })
     }

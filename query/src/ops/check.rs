@@ -1,9 +1,10 @@
 //! What the values of a row have to be.
 
 use super::schema::{Check, Column, Default};
-use super::{Row, Table, Value};
+use super::{Row, Table, Transaction, Value};
 use crate::analysis::period::Period;
 use crate::analysis::recurrence::Recurring;
+use crate::catalog::Definitions;
 use crate::{Error, Result};
 
 /// Checks each value of a row.
@@ -26,6 +27,44 @@ pub(super) fn row(table: &Table, row: &Row) -> Result<()> {
         if let Some(hint) = violated(table, column, value, row) {
             let (table, column) = (table.name.to_owned(), column.name.to_owned());
             return Err(Error::Check { table, column, hint });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that what the rows of a table name is there that were written in a transaction, at its end: a statement may enter both.
+///
+/// # Errors
+/// [`Error::Check`].
+pub(super) fn references(
+    transaction: &Transaction<'_>,
+    table: &'static Table,
+    definitions: &Definitions,
+) -> Result<()> {
+    let held = transaction.held(table);
+    for (number, before) in transaction.changed(table) {
+        let Some(row) = held.rows().get(&number) else { continue };
+        for (at, (column, value)) in table.columns.iter().zip(row.iter()).enumerate() {
+            let is_old = before.as_ref().is_some_and(|before| before.get(at) == Some(value));
+            let Some(value) = value.as_ref().filter(|_| !is_old) else { continue };
+            let missing = match (column.check, value) {
+                (Check::Of(other), Value::Integer(id)) => {
+                    let other = super::find(other).ok_or_else(|| Error::Internal(format!("no table ops.{other}")))?;
+                    let is_there = transaction.held(other).find(&["id"], &[Value::Integer(*id)]).is_some();
+                    (!is_there).then(|| format!("There is no row {id} in ops.{}.", other.name))
+                }
+                (Check::Defined(kind), Value::Text(name)) if definitions.find(kind, name).is_none() => {
+                    let known = definitions.of_kind(kind).map(|object| object.name.as_str());
+                    let near = crate::functions::most_similar(name, known);
+                    let near = near.map(|near| format!(" Did you mean \"{near}\"?")).unwrap_or_default();
+                    Some(format!("There is no {} \"{name}\".{near}", kind.word()))
+                }
+                _ => None,
+            };
+            if let Some(hint) = missing {
+                let (table, column) = (table.name.to_owned(), column.name.to_owned());
+                return Err(Error::Check { table, column, hint });
+            }
         }
     }
     Ok(())

@@ -48,7 +48,7 @@ impl Database {
     /// # Errors
     /// [`Error::Ticket`] with the place of the ticket, counted from 0, and what is wrong with it; [`Error::Catalog`].
     pub fn take_tickets(&self, tickets: &[Json], actor: &str, now_ns: i64) -> Result<Vec<Taken>> {
-        let table = incident::tables()?.incident;
+        let (table, definitions) = (incident::tables()?.incident, self.catalog().definitions());
         self.ops().transaction(&Arc::from(actor), now_ns, |transaction| {
             let mut taken = Vec::with_capacity(tickets.len());
             for (at, ticket) in tickets.iter().enumerate() {
@@ -80,6 +80,7 @@ impl Database {
                 let Some(row) = held.rows().get(&number) else { continue };
                 let row = Named::new(table, row);
                 let (id, state) = (row.integer("id").unwrap_or(0), row.text("state").unwrap_or("new").to_owned());
+                super::check::references(transaction, table, &definitions).map_err(refused)?;
                 taken.push(Taken { id, external_id, state, is_new: known.is_none() });
             }
             Ok(taken)

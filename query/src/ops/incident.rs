@@ -66,13 +66,66 @@ fn missing() -> Error {
 /// [`Error::Check`] for a step that there is not, and for closing a priority 1 without a review.
 pub(super) fn follow(transaction: &mut Transaction<'_>) -> Result<()> {
     let tables = tables()?;
+    let begun = begun(transaction, &tables);
     for (number, before) in transaction.changed(tables.incident) {
         let Some(after) = transaction.held(tables.incident).rows().get(&number).cloned() else { continue };
-        if let Some(before) = before {
-            changed(transaction, &tables, number, &before, &after)?;
+        match before {
+            Some(before) => changed(transaction, &tables, number, &before, &after)?,
+            None => entered(transaction, &tables, number, &after, &begun)?,
         }
     }
     Ok(())
+}
+
+/// The incidents whose opening is written down in a transaction.
+fn begun(transaction: &Transaction<'_>, tables: &Tables) -> BTreeSet<i64> {
+    let held = transaction.held(tables.event);
+    let numbers = transaction.changed(tables.event).into_iter().map(|(number, _)| number);
+    let events = numbers.filter_map(|number| Some(Named::new(tables.event, held.rows().get(&number)?)));
+    events
+        .filter(|event| event.text("event") == Some("opened"))
+        .filter_map(|event| event.integer("incident_id"))
+        .collect()
+}
+
+/// Writes down what is known of the course of an incident that comes in from elsewhere: that it was opened, and how far it is.
+fn entered(
+    transaction: &mut Transaction<'_>,
+    tables: &Tables,
+    number: u64,
+    row: &Arc<Row>,
+    begun: &BTreeSet<i64>,
+) -> Result<()> {
+    let row = Named::new(tables.incident, row);
+    let id = row.integer("id").unwrap_or(0);
+    if begun.contains(&id) {
+        return Ok(());
+    }
+    let (state, now) = (row.text("state").unwrap_or("new"), Some(Value::Time(transaction.now_ns())));
+    let external_id = row.text("external_id").map_or_else(|| json!({}), |name| json!({ "external_id": name }));
+    record_at(transaction, tables, id, "opened", &external_id, row.time_ns("opened_at"))?;
+    if state == "new" {
+        return Ok(());
+    }
+    record_at(transaction, tables, id, state, &json!({ "to": state }), time_of(&row, state))?;
+    let mut set: Vec<(&str, Option<Value>)> = Vec::new();
+    if !is_open(state) && row.time_ns("resolved_at").is_none() {
+        set.push(("resolved_at", later(&row, &row.time_ns("closed_at").map(Value::Time).or_else(|| now.clone()))));
+    }
+    if state == CLOSED && row.time_ns("closed_at").is_none() {
+        set.push(("closed_at", later(&row, &now)));
+    }
+    transaction.set(tables.incident, number, &set)
+}
+
+/// When an incident came into its state, as far as its row says so.
+fn time_of(row: &Named<'_>, state: &str) -> Option<i64> {
+    match state {
+        "acknowledged" => row.time_ns("acknowledged_at"),
+        RESOLVED => row.time_ns("resolved_at"),
+        CLOSED => row.time_ns("closed_at"),
+        _ => None,
+    }
 }
 
 fn changed(
@@ -114,8 +167,13 @@ fn changed(
             stop_escalation(transaction, tables, id)?;
         }
         let detail = json!({ "from": was, "to": is });
-        record(transaction, tables, id, &is, &detail)?;
+        // The desk may say when it was.
+        let said_ns = time_of(&new, &is).filter(|at_ns| time_of(&old, &is) != Some(*at_ns));
+        record_at(transaction, tables, id, &is, &detail, said_ns)?;
         tell_all(transaction, tables, number, &format!("incident.{is}"))?;
+    }
+    if was == CLOSED && is == CLOSED && old.integer("priority") != new.integer("priority") {
+        reviewed(transaction, tables, &new)?;
     }
     let ranks = ["priority", "impact", "urgency"];
     if ranks.iter().any(|rank| old.integer(rank) != new.integer(rank)) && is_open(&is) {
@@ -171,18 +229,22 @@ fn allowed(transaction: &Transaction<'_>, tables: &Tables, was: &str, is: &str, 
     if was == RESOLVED && is_open(is) && is != REOPENED {
         return refused("It is resolved: it can be closed or reopened.".to_owned());
     }
-    if is == CLOSED && row.integer("priority") == Some(1) {
-        let id = row.integer("id");
-        let reviews = transaction.held(tables.review);
-        let mut reviews = reviews.rows().values().map(|review| Named::new(tables.review, review));
-        if !reviews.any(|review| review.integer("incident_id") == id) {
-            let id = id.unwrap_or(0);
-            return refused(format!(
-                "An incident of priority 1 is closed after a review: INSERT INTO ops.review (incident_id, summary) VALUES ({id}, '...')."
-            ));
-        }
+    if is == CLOSED { reviewed(transaction, tables, row) } else { Ok(()) }
+}
+
+/// Checks that an incident of priority 1 was reviewed.
+fn reviewed(transaction: &Transaction<'_>, tables: &Tables, row: &Named<'_>) -> Result<()> {
+    let id = row.integer("id");
+    let reviews = transaction.held(tables.review);
+    let mut reviews = reviews.rows().values().map(|review| Named::new(tables.review, review));
+    if row.integer("priority") != Some(1) || reviews.any(|review| review.integer("incident_id") == id) {
+        return Ok(());
     }
-    Ok(())
+    let hint = format!(
+        "An incident of priority 1 is closed after a review: INSERT INTO ops.review (incident_id, summary) VALUES ({}, '...').",
+        id.unwrap_or(0)
+    );
+    Err(Error::Check { table: tables.incident.name.to_owned(), column: "state".to_owned(), hint })
 }
 
 fn stop_escalation(transaction: &mut Transaction<'_>, tables: &Tables, id: i64) -> Result<()> {
@@ -226,11 +288,24 @@ pub(crate) fn record(
     event: &str,
     detail: &Json,
 ) -> Result<()> {
-    let values = [
+    record_at(transaction, tables, incident_id, event, detail, None)
+}
+
+/// The same, with when it was where that is not now.
+fn record_at(
+    transaction: &mut Transaction<'_>,
+    tables: &Tables,
+    incident_id: i64,
+    event: &str,
+    detail: &Json,
+    at_ns: Option<i64>,
+) -> Result<()> {
+    let mut values = vec![
         ("incident_id", Some(Value::Integer(incident_id))),
         ("event", Some(Value::Text(event.to_owned()))),
         ("detail", Some(Value::Text(detail.to_string()))),
     ];
+    values.extend(at_ns.map(|at_ns| ("at", Some(Value::Time(at_ns)))));
     transaction.insert(tables.event, &values).map(|_| ())
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
+use crate::dialect::Kind;
+
 /// The schema that they live in.
 pub(crate) const SCHEMA: &str = "ops";
 
@@ -94,6 +96,10 @@ pub(crate) enum Check {
     Query,
     /// A rule of RFC 5545.
     Recurrence,
+    /// The number of a row of another table of `ops`.
+    Of(&'static str),
+    /// The name of what is defined.
+    Defined(Kind),
 }
 
 impl Type {
@@ -160,6 +166,11 @@ const fn after(name: &'static str, first: &'static str, about: &'static str) -> 
 
 const fn integer(name: &'static str, about: &'static str) -> Column {
     column(name, Type::Integer, Default::Null, Check::Any, about)
+}
+
+/// The number of a row of another table of `ops`.
+const fn number_of(name: &'static str, table: &'static str, about: &'static str) -> Column {
+    column(name, Type::Integer, Default::Null, Check::Of(table), about)
 }
 
 /// A count that begins at 0.
@@ -300,8 +311,8 @@ pub(crate) const TABLES: &[Table] = &[
             number("members", "how many instances of the alert belong to it"),
             column("story", Type::Text, Default::Null, Check::Json, "what is known of it, as JSON"),
             time("notified_at", "when somebody was last told of it"),
-            integer("problem_id", "the problem behind it"),
-            integer("known_error_id", "the known error that it looks like"),
+            number_of("problem_id", "problem", "the problem behind it"),
+            number_of("known_error_id", "known_error", "the known error that it looks like"),
             text("resolution", "how it was resolved"),
             column(
                 "budget_remaining",
@@ -367,7 +378,7 @@ pub(crate) const TABLES: &[Table] = &[
             needed("title", "what it is"),
             column("signature", Type::Text, Default::Null, Check::Json, "what it is known by, as JSON"),
             text("workaround", "what helps meanwhile"),
-            integer("problem_id", "the problem behind it"),
+            number_of("problem_id", "problem", "the problem behind it"),
             column(
                 "state",
                 Type::Text,
@@ -385,8 +396,8 @@ pub(crate) const TABLES: &[Table] = &[
         name: "known_error_feedback",
         about: "whether an incident was the known error that it looked like",
         columns: &[
-            column("incident_id", Type::Integer, Default::Required, Check::Any, "the incident"),
-            column("known_error_id", Type::Integer, Default::Required, Check::Any, "the known error"),
+            column("incident_id", Type::Integer, Default::Required, Check::Of("incident"), "the incident"),
+            column("known_error_id", Type::Integer, Default::Required, Check::Of("known_error"), "the known error"),
             column("is_right", Type::Boolean, Default::Required, Check::Any, "whether it was this one"),
             text("note", "what is to be said of it"),
             at("at", "when this was found"),
@@ -402,8 +413,8 @@ pub(crate) const TABLES: &[Table] = &[
         about: "why an incident happened",
         columns: &[
             id("its number"),
-            integer("incident_id", "the incident"),
-            integer("problem_id", "the problem"),
+            number_of("incident_id", "incident", "the incident"),
+            number_of("problem_id", "problem", "the problem"),
             needed("cause", "why"),
             text("category", "what kind of cause it is"),
             at("at", "when it was found"),
@@ -419,7 +430,7 @@ pub(crate) const TABLES: &[Table] = &[
         about: "what was learned from an incident",
         columns: &[
             id("its number"),
-            integer("incident_id", "the incident"),
+            number_of("incident_id", "incident", "the incident"),
             needed("summary", "what happened, and what is to be done"),
             at("at", "when it was held"),
             actor("who held it"),
@@ -598,7 +609,13 @@ pub(crate) const TABLES: &[Table] = &[
             column("zone", Type::Text, Default::Text("UTC"), Check::Zone, "by whose clocks a period begins"),
             actor("who wants it"),
             at("entered_at", "when it was entered; periods that were over then are not kept"),
-            text("sink", "who is told of each answer, if anybody"),
+            column(
+                "sink",
+                Type::Text,
+                Default::Null,
+                Check::Defined(Kind::Sink),
+                "who is told of each answer, if anybody",
+            ),
         ],
         unique: &[&["name"]],
         first: &[],
@@ -628,8 +645,8 @@ pub(crate) const TABLES: &[Table] = &[
         about: "while alerts are not to be heard: nobody is told and no incident is opened",
         columns: &[
             id("its number"),
-            text("alert", "the alert; any if NULL"),
-            text("service", "the service; any if NULL"),
+            column("alert", Type::Text, Default::Null, Check::Defined(Kind::Alert), "the alert; any if NULL"),
+            column("service", Type::Text, Default::Null, Check::Defined(Kind::Service), "the service; any if NULL"),
             column(
                 "labels",
                 Type::Text,

@@ -113,7 +113,7 @@ impl Store {
 
     fn database(&mut self) -> Result<&Database> {
         if self.database.is_none() {
-            let opened = Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
+            let opened = crate::catalog::store::open_private(&self.path, CACHE_BYTES);
             self.database = Some(opened.map_err(|e| failure(&self.path, "open")(&e))?);
         }
         self.database.as_ref().ok_or_else(|| Error::Internal("the file is not open".to_owned()))

@@ -38,6 +38,10 @@ pub(crate) const FIELDS: [(&str, DataType); 5] = [
 /// How far back a baseline looks when it does not say.
 const HISTORY: &str = "8 weeks";
 
+/// For how long levels stand still outside of the band when the baseline does not say: this, and at least so many rows.
+const HOLD_NS: i64 = 86_400_000_000_000;
+const HOLD_ROWS: i64 = 12;
+
 /// The share of values that the band holds when the baseline does not say.
 const BAND: f64 = 0.99;
 
@@ -77,7 +81,15 @@ pub(crate) fn settings(baseline: &Baseline, lowering: &Lowering<'_>) -> Result<S
         Some("novelty") => Method::Novelty,
         _ => Method::Auto,
     };
-    Ok(Settings { seasons: seasons(baseline), step_ns, history_ns, method, band, zone })
+    let hold_ns = match baseline.option_text("hold") {
+        None => HOLD_NS.max(step_ns.saturating_mul(HOLD_ROWS)),
+        Some(hold) => {
+            let ns = Span::parse(hold).ok().and_then(Span::fixed_ns);
+            let ns = ns.ok_or_else(|| refused(format!("a hold of '{hold}' is no fixed length of time")))?;
+            if ns < step_ns { 0 } else { ns }
+        }
+    };
+    Ok(Settings { seasons: seasons(baseline), step_ns, history_ns, hold_ns, method, band, zone })
 }
 
 pub(super) fn seasons(baseline: &Baseline) -> Vec<Season> {

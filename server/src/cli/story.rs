@@ -122,7 +122,6 @@ INSERT INTO ops.known_error (title, signature, workaround) VALUES ('cart cache r
     Pass { steps: 4, app: "checkout", times: 8 },
     Pass { steps: 6, app: "checkout", times: 1 },
     Sql("SELECT id, title, service, alert FROM ops.problem;
-UPDATE ops.incident SET problem_id = 1 WHERE alert = 'checkout_slow';
 SELECT item, value FROM cab_packet(1)"),
     Chapter("8. Payments break, and checkout with them: one incident, not two"),
     Pass { steps: 4, app: "", times: 8 },

@@ -93,7 +93,10 @@ impl<'a> Story<'a> {
             return line(&format!("Report {name}, {} to {}", day("/period/start"), day("/period/end")));
         }
         let incident = self.text("/incident/id").map_or_else(|| "incident".to_owned(), |id| format!("incident {id}"));
-        line(&format!("[P{}] {}: {incident} {}", self.priority(), self.name(), self.verb().replace('_', " ")))
+        // What no alert has opened is known by its title.
+        let what = ["/signal/alert", "/incident/title"].into_iter().find_map(|pointer| self.text(pointer));
+        let what = what.unwrap_or_else(|| self.name());
+        line(&format!("[P{}] {what}: {incident} {}", self.priority(), self.verb().replace('_', " ")))
     }
 
     /// Such as `checkout_p95 is 2310 ms, expected 310 to 610`.

@@ -155,6 +155,14 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Reads the options of a sink.
+    ///
+    /// # Errors
+    /// As [`Target::read`].
+    pub(crate) fn of(options: &plimsoll_query::SinkOptions) -> Result<Target, String> {
+        Target::read(&|name| options.text(name).map(str::to_owned))
+    }
+
     /// Reads the options of `CREATE SINK`; `option` gives the text of one, by name.
     ///
     /// # Errors

@@ -79,6 +79,7 @@ fn settings(times_ns: &[i64], method: Method) -> Settings {
         seasons: vec![Season::HourOfWeek],
         step_ns: step_of(times_ns),
         history_ns: 56 * 86_400_000_000_000,
+        hold_ns: 0,
         method,
         band: 0.99,
         zone: Tz::UTC,

@@ -9,7 +9,7 @@ use super::{CLIP_WIDTHS, FEATURES, Level, Model, RECENT, Settings, clip_of};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Corrupt;
 
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Most things of a kind that are read.
 const LENGTH_MAX: usize = 1 << 20;
@@ -116,6 +116,8 @@ impl Model {
         out.int(self.first_ns.unwrap_or(0));
         out.int(self.last_ns);
         out.int(self.rebased_ns);
+        out.int(i64::from(self.held_ns.is_some()));
+        out.int(self.held_ns.unwrap_or(0));
         out.int(self.novel_from as i64);
         out.int(self.count as i64);
         [&self.seasons.day, &self.seasons.week, &self.seasons.month]
@@ -161,6 +163,8 @@ impl Model {
         model.first_ns = Some(bytes.int()?).filter(|_| has_first);
         model.last_ns = bytes.int()?;
         model.rebased_ns = bytes.int()?;
+        let is_held = bytes.int()? != 0;
+        model.held_ns = Some(bytes.int()?).filter(|_| is_held);
         model.novel_from = bytes.int()?.cast_unsigned();
         model.count = bytes.int()?.cast_unsigned();
         for season in [&mut model.seasons.day, &mut model.seasons.week, &mut model.seasons.month] {

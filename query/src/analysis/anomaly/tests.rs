@@ -7,7 +7,15 @@ const MINUTE: i64 = 60_000_000_000;
 
 fn settings(seasons: &[Season], method: Method, step_ns: i64) -> Settings {
     let history_ns = 56 * 1_440 * MINUTE;
-    Settings { seasons: seasons.to_vec(), step_ns, history_ns, method, band: 0.99, zone: Tz::UTC }
+    Settings {
+        seasons: seasons.to_vec(),
+        step_ns,
+        history_ns,
+        hold_ns: 1_440 * MINUTE,
+        method,
+        band: 0.99,
+        zone: Tz::UTC,
+    }
 }
 
 /// Numbers without order, the same each time, from -1 to 1.
@@ -74,6 +82,59 @@ fn a_usual_value_at_an_unusual_hour_is_seen_with_a_season() {
         verdicts[at].score.unwrap()
     };
     assert!(score(&[Season::HourOfDay]) > score(&[]), "{} {}", score(&[Season::HourOfDay]), score(&[]));
+}
+
+/// Verdicts of values that are 120 more in some rows after the third week.
+fn with_more(rows: impl Fn(usize) -> bool) -> (Vec<Verdict>, usize) {
+    let (times, mut values) = daily();
+    let first = 3 * 7 * 144;
+    (0..7 * 144).filter(|at| rows(*at)).for_each(|at| values[first + at] += 120.0);
+    (score_series(&times, &values, &settings(&[Season::HourOfDay], Method::Auto, 10 * MINUTE)), first)
+}
+
+#[test]
+fn an_outage_is_strange_until_it_ends_and_what_comes_after_is_not() {
+    let (verdicts, first) = with_more(|at| at < 48);
+    let (during, after) = verdicts[first..].split_at(48);
+    assert!(during.iter().all(|v| v.score.unwrap() > 2.5 && v.upper.unwrap() < 180.0), "{during:?}");
+    assert!(after[..48].iter().all(|v| v.score.unwrap() < 1.5), "{after:?}");
+}
+
+#[test]
+fn what_lasts_longer_than_a_day_is_normal() {
+    let (verdicts, first) = with_more(|_| true);
+    let (day, later) = verdicts[first..].split_at(144);
+    assert!(day.iter().all(|v| v.score.unwrap() > 2.5));
+    let strange = later.iter().filter(|v| v.score.unwrap() > 2.5).count();
+    assert!(strange < 10 && later[6 * 144 - 1].expected.unwrap() > 180.0, "{strange}");
+}
+
+#[test]
+fn what_comes_every_day_is_learned_as_a_season() {
+    let (times, mut values) = daily();
+    // A job of two hours in the night, from the second week on.
+    (0..times.len()).filter(|at| *at > 7 * 144 && at % 144 < 12).for_each(|at| values[at] += 120.0);
+    let verdicts = score_series(&times, &values, &settings(&[Season::HourOfDay], Method::Auto, 10 * MINUTE));
+    let strange = |day: usize| verdicts[day * 144..(day + 1) * 144].iter().filter(|v| v.band == Band::Critical).count();
+    assert!(strange(8) >= 12 && strange(27) < 4, "{} {}", strange(8), strange(27));
+}
+
+#[test]
+fn a_model_that_stands_still_is_saved_as_it_is() {
+    let (times, mut values) = daily();
+    let first = 3 * 7 * 144;
+    values[first..first + 48].iter_mut().for_each(|value| *value += 120.0);
+    let settings = settings(&[Season::HourOfDay], Method::Auto, 10 * MINUTE);
+    let whole = score_series(&times, &values, &settings);
+    let mut model = Model::new(&settings);
+    for at in 0..first + 10 {
+        model.observe(times[at], values[at], true);
+    }
+    let mut restored = Model::restore(&model.save(), &settings).unwrap();
+    assert_eq!(restored, model);
+    for at in first + 10..times.len() {
+        assert_eq!(restored.observe(times[at], values[at], true), whole[at], "{at}");
+    }
 }
 
 #[test]
