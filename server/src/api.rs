@@ -26,7 +26,7 @@ use datafusion::arrow::array::RecordBatch;
 use futures::{Stream, StreamExt as _};
 use plimsoll_engine::Error as EngineError;
 use plimsoll_engine::env::Clock;
-use plimsoll_query::{Database, Outcome};
+use plimsoll_query::{Database, Errand, Outcome};
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -201,16 +201,26 @@ struct Events {
     channel: Option<String>,
 }
 
-async fn events(State(shared): App, Query(asked): Query<Events>) -> Result<Response, Refused> {
+async fn events(
+    State(shared): App,
+    caller: Option<Extension<Caller>>,
+    Query(asked): Query<Events>,
+) -> Result<Response, Refused> {
     let turn = turn(&shared)?;
-    let notifications = shared.database.notifications();
-    let events = futures::stream::unfold(notifications, |mut notifications| async move {
-        let event = match notifications.recv().await {
-            Ok(notification) => Some(notification),
-            Err(RecvError::Lagged(_)) => None,
-            Err(RecvError::Closed) => return None,
-        };
-        Some((event, notifications))
+    let (notifications, database) = (shared.database.notifications(), shared.database.clone());
+    let user = caller.and_then(|Extension(Caller(user))| user);
+    let events = futures::stream::unfold(notifications, move |mut notifications| {
+        let (database, user) = (database.clone(), user.clone());
+        async move {
+            let event = match notifications.recv().await {
+                Ok(notification) => Some(notification),
+                Err(RecvError::Lagged(_)) => None,
+                Err(RecvError::Closed) => return None,
+            };
+            // A right may have been taken away since.
+            let may = user.is_none_or(|user| database.check_errand(&user, Errand::FollowEvents).is_ok());
+            may.then_some((event, notifications))
+        }
     });
     let events = events.filter_map(move |notification| {
         let event = match notification {

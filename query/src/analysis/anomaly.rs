@@ -238,6 +238,31 @@ impl Level {
         self.level += self.trend + self.alpha.max(1.0 / self.count as f64) * residual;
         self.trend += self.beta * residual;
     }
+
+    /// Goes on as if a point had had this value, of which nothing is known: how far points usually are stays as it is.
+    fn follow(&mut self, value: f64) {
+        let residual = self.residual(value);
+        self.level += self.trend + self.alpha * residual;
+        self.trend += self.beta * residual;
+    }
+
+    /// Is at another level from now on.
+    fn jump(&mut self, value: f64) {
+        (self.level, self.trend) = (value, 0.0);
+    }
+}
+
+/// What becomes of levels at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// They follow it.
+    Follow,
+    /// It is the first of those that they do not follow: they go where they were expected to.
+    First,
+    /// It is another one of these.
+    Stand,
+    /// What was strange for so long is what is usual.
+    Accept,
 }
 
 /// What is known of a series.
@@ -317,7 +342,9 @@ impl Model {
         }
         match how {
             Rebase::Shift => {
-                self.move_to_next();
+                self.held_ns = None;
+                self.levels().into_iter().for_each(|level| level.count = 0);
+                self.recent.clear();
                 self.seen = unseen();
                 self.novel_from = self.count + POINTS_MIN;
             }
@@ -332,13 +359,6 @@ impl Model {
 
     fn levels(&mut self) -> [&mut Level; 5] {
         [&mut self.fast, &mut self.slow, &mut self.line, &mut self.apart, &mut self.course]
-    }
-
-    /// Takes the level of the next point for the usual one.
-    fn move_to_next(&mut self) {
-        self.held_ns = None;
-        self.levels().into_iter().for_each(|level| level.count = 0);
-        self.recent.clear();
     }
 
     /// Says what it thinks of a point by what it learned before, then learns it, if `learn`. Points come in the order of time; a
@@ -366,8 +386,8 @@ impl Model {
         let score = self.fused(&features);
         if learn {
             let is_outside = bounds.is_some_and(|(lower, upper)| value < lower || value > upper);
-            let is_first = self.hold(time_ns, is_outside, score);
-            self.learn(time_ns, place, value, [usual, early, expected], &features, is_first);
+            let hold = self.hold(time_ns, is_outside, score);
+            self.learn(time_ns, place, value, [usual, early, expected], &features, hold);
         }
         if is_learning {
             return Verdict { band: Band::Learning, ..known };
@@ -380,20 +400,18 @@ impl Model {
         Verdict { score: Some(score), band, ..known }
     }
 
-    /// Decides whether levels stand still at a point; true at the first of the points that they stand still at.
-    fn hold(&mut self, time_ns: i64, is_outside: bool, score: f64) -> bool {
-        match self.held_ns {
-            _ if self.settings.hold_ns == 0 => {}
-            None if is_outside && score >= HOLD => {
-                self.held_ns = Some(time_ns);
-                return true;
-            }
-            None => {}
-            Some(_) if !is_outside => self.held_ns = None,
-            Some(since_ns) if time_ns.saturating_sub(since_ns) >= self.settings.hold_ns => self.move_to_next(),
-            Some(_) => {}
-        }
-        false
+    /// Decides what becomes of levels at a point.
+    fn hold(&mut self, time_ns: i64, is_outside: bool, score: f64) -> Hold {
+        let (held_ns, hold) = match self.held_ns {
+            _ if self.settings.hold_ns == 0 => (None, Hold::Follow),
+            None if is_outside && score >= HOLD => (Some(time_ns), Hold::First),
+            None => (None, Hold::Follow),
+            Some(_) if !is_outside => (None, Hold::Follow),
+            Some(since_ns) if time_ns.saturating_sub(since_ns) >= self.settings.hold_ns => (None, Hold::Accept),
+            Some(since_ns) => (Some(since_ns), Hold::Stand),
+        };
+        self.held_ns = held_ns;
+        hold
     }
 
     /// Until a hundred points and half a day, where days matter.
@@ -463,18 +481,23 @@ impl Model {
         value: f64,
         [usual, early, expected]: [Option<f64>; 3],
         features: &[f64; FEATURES],
-        is_first_held: bool,
+        hold: Hold,
     ) {
         let days_of_history = self.settings.history_ns as f64 / 86_400e9;
-        let is_held = self.held_ns.is_some();
-        if !is_held || is_first_held {
+        if hold != Hold::Stand {
             self.learn_strangeness(time_ns, value, early, expected, features);
         }
-        if !is_held {
-            self.learn_level(value, usual);
+        match (hold, expected) {
+            (Hold::First | Hold::Stand, Some(expected)) => self.learn_level(expected, usual, Level::follow),
+            (Hold::Accept, _) => {
+                self.learn_level(value, usual, Level::jump);
+                self.novel_from = self.count + POINTS_MIN;
+            }
+            _ => self.learn_level(value, usual, Level::learn),
         }
-        // What comes back every day is learned as the season that it is.
-        self.seasons.learn(place, value, days_of_history, points_per_slot(self.settings.step_ns));
+        let (per_slot, is_strange) =
+            (points_per_slot(self.settings.step_ns), matches!(hold, Hold::First | Hold::Stand));
+        self.seasons.learn(place, value, days_of_history, per_slot, is_strange);
         self.first_ns.get_or_insert(time_ns);
         self.last_ns = time_ns;
         self.count += 1;
@@ -508,18 +531,18 @@ impl Model {
         }
     }
 
-    fn learn_level(&mut self, value: f64, usual: Option<f64>) {
+    fn learn_level(&mut self, value: f64, usual: Option<f64>, learn: fn(&mut Level, f64)) {
         if self.recent.len() >= RECENT {
             self.recent.remove(0);
         }
         self.recent.push(value);
-        self.fast.learn(value);
-        self.slow.learn(value);
-        self.line.learn(value);
+        learn(&mut self.fast, value);
+        learn(&mut self.slow, value);
+        learn(&mut self.line, value);
         if let Some(usual) = usual {
-            self.apart.learn(value - usual);
+            learn(&mut self.apart, value - usual);
         }
-        self.course.learn(value - usual.unwrap_or(self.slow.level));
+        learn(&mut self.course, value - usual.unwrap_or(self.slow.level));
     }
 }
 

@@ -296,6 +296,14 @@ impl Session {
     /// by a warning.
     pub(super) fn heard(&mut self, came: Result<Arc<Notification>, RecvError>) -> Option<NotificationResponse> {
         match came {
+            // A right may have been taken away since.
+            Ok(_) if self.database.check_errand(&self.user, Errand::FollowEvents).is_err() => {
+                if !self.listening.is_empty() {
+                    self.unlisten(None);
+                    self.warn(code::WARNING, "LISTEN is over: the right SUBSCRIBE was taken away");
+                }
+                None
+            }
             Ok(notification) if self.listening.contains(&notification.channel) => {
                 let Notification { pid, channel, payload } = (*notification).clone();
                 Some(NotificationResponse::new(pid, channel, payload))

@@ -93,17 +93,20 @@ fn calibration(bytes: &mut In<'_>, clip: f64) -> Result<Calibration, Corrupt> {
 
 fn put_slots(out: &mut Out, slots: Option<&Slots>) {
     let Some(slots) = slots else { return };
-    let (means, counts) = slots.parts();
+    let (means, rest) = slots.parts();
     out.singles(means);
-    out.length(counts.len());
-    counts.iter().for_each(|count| out.bytes(&count.to_le_bytes()));
+    for numbers in rest {
+        out.length(numbers.len());
+        numbers.iter().for_each(|number| out.bytes(&number.to_le_bytes()));
+    }
 }
 
 fn slots(bytes: &mut In<'_>, like: Option<&Slots>) -> Result<Option<Slots>, Corrupt> {
     let Some(like) = like else { return Ok(None) };
     let means = bytes.many(In::single)?;
-    let counts = bytes.many(|bytes| bytes.take().map(u32::from_le_bytes))?;
-    let read = Slots::from_parts(means, counts).ok_or(Corrupt)?;
+    let mut numbers = || bytes.many(|bytes| bytes.take().map(u32::from_le_bytes));
+    let (counts, strange) = (numbers()?, numbers()?);
+    let read = Slots::from_parts(means, counts, strange).ok_or(Corrupt)?;
     if read.parts().0.len() == like.parts().0.len() { Ok(Some(read)) } else { Err(Corrupt) }
 }
 

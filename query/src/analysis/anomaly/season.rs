@@ -20,11 +20,13 @@ const MONTHS_MIN: i64 = 3;
 pub(super) struct Slots {
     means: Vec<f32>,
     counts: Vec<u32>,
+    /// When values of a slot were last strange: twice the day, and one more if the time before that they were as well.
+    strange: Vec<u32>,
 }
 
 impl Slots {
     fn new(slots: usize) -> Slots {
-        Slots { means: vec![0.0; slots], counts: vec![0; slots] }
+        Slots { means: vec![0.0; slots], counts: vec![0; slots], strange: vec![0; slots] }
     }
 
     fn mean(&self, slot: usize) -> Option<f64> {
@@ -41,13 +43,25 @@ impl Slots {
         self.means[slot] = (mean + weight * (value - mean)) as f32;
     }
 
-    pub(super) fn parts(&self) -> (&[f32], &[u32]) {
-        (&self.means, &self.counts)
+    /// Takes in that a value of a slot is strange on a day; true if they were the time before, so many `days` ago.
+    fn recurs(&mut self, slot: usize, day: u32, days: u32) -> bool {
+        let (last, again) = (self.strange[slot] >> 1, self.strange[slot] & 1 == 1);
+        if last == day {
+            return again;
+        }
+        let again = last != 0 && last.saturating_add(days) == day;
+        self.strange[slot] = (day << 1) | u32::from(again);
+        again
     }
 
-    pub(super) fn from_parts(means: Vec<f32>, counts: Vec<u32>) -> Option<Slots> {
-        let fits = means.len() == counts.len() && means.iter().all(|mean| mean.is_finite());
-        fits.then_some(Slots { means, counts })
+    /// The means, how many values each is of, and when they were strange.
+    pub(super) fn parts(&self) -> (&[f32], [&[u32]; 2]) {
+        (&self.means, [&self.counts, &self.strange])
+    }
+
+    pub(super) fn from_parts(means: Vec<f32>, counts: Vec<u32>, strange: Vec<u32>) -> Option<Slots> {
+        let fits = means.len() == counts.len() && means.len() == strange.len();
+        (fits && means.iter().all(|mean| mean.is_finite())).then_some(Slots { means, counts, strange })
     }
 }
 
@@ -63,6 +77,8 @@ pub(super) struct Seasons {
 /// Where an instant is in each season.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
+    /// Days since 1970.
+    date: u32,
     day: usize,
     week: usize,
     month: usize,
@@ -85,7 +101,8 @@ impl Place {
             zone => utc.with_timezone(&zone).day0(),
         };
         debug_assert!(utc.hour() < 24);
-        Place { day, week: weekday * PER_DAY + day, month: month as usize }
+        let date = u32::try_from(days).unwrap_or(0) & (u32::MAX >> 1);
+        Place { date, day, week: weekday * PER_DAY + day, month: month as usize }
     }
 }
 
@@ -124,14 +141,20 @@ impl Seasons {
         }
     }
 
-    /// Learns a value; `days_of_history` is for how long one counts, `per_slot` how many points come into a slot at a time.
-    pub(super) fn learn(&mut self, place: Place, value: f64, days_of_history: f64, per_slot: f64) {
+    /// Learns a value; `days_of_history` is for how long one counts, `per_slot` how many points come into a slot at a time. Of strange
+    /// ones only what comes again: that is a season, and what comes once an outage.
+    pub(super) fn learn(&mut self, place: Place, value: f64, days_of_history: f64, per_slot: f64, is_strange: bool) {
         let base = self.week.as_ref().and_then(|week| week.mean(place.week));
         let base = base.or_else(|| self.day.as_ref().and_then(|day| day.mean(place.day)));
-        if let Some(day) = &mut self.day {
+        let fits = |slots: &mut Slots, slot, days| !is_strange || slots.recurs(slot, place.date, days);
+        if let Some(day) = &mut self.day
+            && fits(day, place.day, 1)
+        {
             day.learn(place.day, value, (days_of_history.min(21.0) * per_slot).max(2.0));
         }
-        if let Some(week) = &mut self.week {
+        if let Some(week) = &mut self.week
+            && fits(week, place.week, 7)
+        {
             week.learn(place.week, value, (days_of_history / 7.0 * per_slot).max(2.0));
         }
         if let Some(month) = &mut self.month {
