@@ -177,7 +177,18 @@ async fn attempt(
         }
         Err(why) => Outcome::Dead { why },
     };
-    lock(breakers).entry(due.sink.clone()).or_default().record(outcome.is_settled(), clock.now_ns());
+    let (was_paused, is_paused) = {
+        let mut all = lock(breakers);
+        let breaker = all.entry(due.sink.clone()).or_default();
+        let was_paused = breaker.is_paused();
+        breaker.record(outcome.is_settled(), clock.now_ns());
+        (was_paused, breaker.is_paused())
+    };
+    gauge!("plimsoll_sink_paused", "sink" => due.sink.clone()).set(f64::from(u8::from(is_paused)));
+    if is_paused != was_paused {
+        let doing = if is_paused { "fails again and again: its events wait for a probe" } else { "works again" };
+        tracing::warn!(sink = due.sink, "the sink {doing}");
+    }
     let (word, settled) = match outcome {
         Outcome::Delivered { status } => ("delivered", Settled::Delivered(status)),
         Outcome::Later { at_ns, why } => ("later", Settled::Later(at_ns, why)),

@@ -116,3 +116,30 @@ async fn a_receiver_that_fails_at_first_is_told_the_whole_story_in_order() {
     assert_eq!(next().body["event"], "incident.closed");
     server.stop().await.expect("a graceful stop");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_no_event_could_reach_is_refused_when_it_is_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let any_port = "127.0.0.1:0".parse().expect("an address");
+    let config = Config { data: dir.path().to_owned(), pg: any_port, http: any_port, ..Config::default() };
+    let server = Server::start(&config, Arc::new(SystemClock)).await.expect("the server starts");
+    let address = format!("host={} port={} user=alice dbname=postgres", server.pg_addr.ip(), server.pg_addr.port());
+    let (client, connection) = tokio_postgres::connect(&address, NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    for (options, told) in [
+        ("url = 'https://example.org', timeout = '10 min'", "at most 300 s"),
+        ("url = 'https://example.org', secret = 'whsec_...'", "has to be base64"),
+        ("url = 'https://example.org', format = 'jira', username = 'a', password = 'b'", "needs project"),
+        ("url = 'http://10.0.0.1/hook'", "allow_private"),
+        ("url = 'https://user:word@example.org'", "cannot hold a user"),
+        ("url = 'https://example.org', username = 'a'", "go together"),
+    ] {
+        let refused = client.batch_execute(&format!("CREATE SINK s WITH ({options})")).await.expect_err(options);
+        let refused = refused.as_db_error().expect("of the server");
+        assert_eq!(refused.code().code(), "KP003", "{options}");
+        assert!(refused.message().contains(told), "{options}: {}", refused.message());
+    }
+    client.batch_execute("CREATE SINK s WITH (url = 'https://example.org')").await.expect("a good one");
+    client.batch_execute("ALTER SINK s SET (timeout = '1 hour')").await.expect_err("too long");
+    server.stop().await.expect("a graceful stop");
+}

@@ -434,7 +434,7 @@ async fn policies_leave_rows_to_those_they_are_for() {
         ("SELECT count(*) FROM sys.audit WHERE object LIKE 'ops.incident%'", "0"),
         ("SELECT count(*) > 0 FROM sys.audit", "t"),
         ("SELECT * FROM audit_verify()", "42501"),
-        ("INSERT INTO ops.review (incident_id, summary) VALUES (1, 'a disk was full') RETURNING incident_id", "1"),
+        ("INSERT INTO ops.review (incident_id, summary) VALUES (1, 'a disk was full')", ""),
         // What tells of all rows at once does not tell somebody of some.
         ("SELECT * FROM match_known_errors(1)", "42501"),
         ("SELECT * FROM coverage('by_host', '2024-01-01', '2024-01-02')", "42501"),

@@ -125,8 +125,9 @@ pub(crate) enum Rebase {
 pub(crate) const WARN: f64 = 2.5;
 pub(crate) const CRITICAL: f64 = 4.0;
 
-/// The score of a point outside of the band from which levels stand still.
-const HOLD: f64 = WARN;
+/// The score of a point outside of the band from which levels stand still: less, and they would stand still where a series has only
+/// gone elsewhere.
+const HOLD: f64 = 6.0;
 
 /// Points before the first score.
 const POINTS_MIN: u64 = 100;

@@ -39,7 +39,7 @@ pub(crate) const FIELDS: [(&str, DataType); 5] = [
 const HISTORY: &str = "8 weeks";
 
 /// For how long levels stand still outside of the band when the baseline does not say: this, and at least so many rows.
-const HOLD_NS: i64 = 86_400_000_000_000;
+const HOLD_NS: i64 = 43_200_000_000_000;
 const HOLD_ROWS: i64 = 12;
 
 /// The share of values that the band holds when the baseline does not say.

@@ -48,6 +48,11 @@ impl Breaker {
         }
     }
 
+    /// Whether events wait for a probe to succeed.
+    pub(crate) fn is_paused(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
     /// What became of an attempt that ended at `now_ns`. A success is whatever
     /// [settles](super::Outcome::is_settled) the event: a receiver that refuses one is at work.
     pub(crate) fn record(&mut self, success: bool, now_ns: i64) {
