@@ -166,12 +166,13 @@ impl Defining {
                 rows(RecordBatch::try_new(create::schema(), vec![column]))
             }
             Statement::ShowLineage { kind, name } => {
-                let lines = lineage::lines(*kind, name, &catalog.definitions(), database)?;
-                rows(lineage::batch(&lines))
+                let definitions = catalog.definitions();
+                self.lineage(lineage::lines(*kind, name, &definitions, database)?, &definitions)
             }
             Statement::ExplainLineage { query } => {
                 let reads = crate::catalog::relations(&*crate::statement::query(&query.text)?);
-                rows(lineage::batch(&lineage::of_query(&reads, &catalog.definitions(), database)))
+                let definitions = catalog.definitions();
+                self.lineage(lineage::of_query(&reads, &definitions, database), &definitions)
             }
             Statement::Call(call) => {
                 let notice = Procedure::read(call)?.run(&self.actor, now_ns(state), database)?;
@@ -191,6 +192,13 @@ impl Defining {
             | Statement::ExplainAlert { .. }
             | Statement::Subscribe { .. } => Err(Error::Internal("it is planned as a query".to_owned())),
         }
+    }
+
+    /// Steps of a lineage as whoever asks may see them.
+    fn lineage(&self, lines: Vec<lineage::Line>, definitions: &Definitions) -> Result<Done> {
+        let rights = Rights::of(&definitions.roles, self.role.as_deref());
+        let lines: Vec<lineage::Line> = lines.into_iter().map(|line| line.seen_with(&rights)).collect();
+        rows(lineage::batch(&lines))
     }
 
     /// Checks that what privileges are granted on is there.

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 
 use crate::catalog::{Definitions, Reference};
 use crate::dialect::Kind;
+use crate::privilege::{On, Privilege, Rights};
 use crate::{Database, Result};
 
 /// One step down.
@@ -19,6 +20,16 @@ pub(super) struct Line {
     /// When it was defined, or, for a table, the time of its newest row.
     newest_ns: Option<i64>,
     definition: Option<String>,
+    /// What it takes a right to read.
+    on: On,
+}
+
+impl Line {
+    /// The same for somebody: what he may not read has a name and no definition.
+    pub(super) fn seen_with(self, rights: &Rights) -> Line {
+        let may = rights.allow(Privilege::Select, &self.on);
+        Line { definition: self.definition.filter(|_| may), newest_ns: self.newest_ns.filter(|_| may), ..self }
+    }
 }
 
 pub(super) fn schema() -> SchemaRef {
@@ -81,6 +92,7 @@ fn line(at: &Reference, depth: i64, definitions: &Definitions, database: &Databa
         version: None,
         newest_ns: None,
         definition: None,
+        on: On::read(at),
     };
     match at {
         Reference::Object(kind, name) => match definitions.find(*kind, name) {
