@@ -39,6 +39,9 @@ const TIME_ZONE: &str = "UTC";
 /// What a sort sets aside for its last merge; less when the limit is small.
 const SORT_RESERVATION_BYTES_MAX: u64 = 10 << 20;
 
+/// Says what is wrong with the options of a sink, in a sentence.
+pub type CheckSink = fn(&SinkOptions) -> std::result::Result<(), String>;
+
 /// Limits of all queries of a database together.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
@@ -54,7 +57,7 @@ pub struct DatabaseOptions {
     pub shortcuts: Shortcuts,
     /// What whoever delivers finds wrong with the options of a sink, in a sentence that repeats no secret; `None` where nothing is
     /// delivered.
-    pub check_sink: Option<fn(&SinkOptions) -> std::result::Result<(), String>>,
+    pub check_sink: Option<CheckSink>,
 }
 
 impl Default for DatabaseOptions {

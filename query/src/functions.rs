@@ -8,6 +8,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 mod anomaly;
+mod array_like;
 mod average;
 mod bounded;
 mod bucket;
@@ -39,6 +40,8 @@ mod time_bucket;
 mod time_weighted;
 mod zone;
 
+pub use array_like::array_items;
+pub(crate) use array_like::{ARRAY_LIKE, list_of};
 pub(crate) use average::ExactAverages;
 pub(crate) use bucket::{Bucketing, Grid, Width};
 pub(crate) use business_time::{BUSINESS_TIME, BusinessTime};
@@ -63,6 +66,7 @@ pub(crate) use text::TextAsPostgres;
 pub(crate) use tier_threshold::{TIER_THRESHOLD, TierThreshold};
 pub(crate) use time_bucket::{TimeBucket, bucketing};
 
+use array_like::ArrayLike;
 use bounded::{Bounded, MULTIPLYING};
 
 use time_bucket::DateBin;
@@ -114,6 +118,7 @@ impl Functions {
                 functions.add_scalar(Arc::new(ScalarUDF::from(Bounded::new(function))));
             }
         }
+        functions.add_scalar(Arc::new(ArrayLike::udf()));
         functions.add_scalar(Arc::new(ScalarUDF::from(TimeBucket::new())));
         functions.add_scalar(Arc::new(ScalarUDF::from(DateBin::new())));
         series::scalars().for_each(|scalar| functions.add_scalar(Arc::new(scalar)));

@@ -37,6 +37,7 @@ use crate::source::SnapshotTable;
 use crate::system::{self, SystemSource};
 use crate::{Database, Error, Result};
 
+mod arrays;
 mod asof;
 mod casts;
 mod counters;

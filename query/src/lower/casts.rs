@@ -3,7 +3,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
-use datafusion::sql::sqlparser::ast::{self, Expr, TimezoneInfo, Value, ValueWithSpan, visit_expressions};
+use datafusion::sql::sqlparser::ast::{
+    self, ArrayElemTypeDef, Expr, TimezoneInfo, Value, ValueWithSpan, visit_expressions,
+};
+
+use crate::functions::list_of;
 
 /// The types that the client declares, and for the others those of their casts.
 pub(crate) fn declared_types(statement: &ast::Statement, of_client: &[Option<DataType>]) -> Vec<Option<DataType>> {
@@ -37,6 +41,7 @@ fn arrow_type(data_type: &ast::DataType) -> Option<DataType> {
         ast::DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
             DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
         }
+        ast::DataType::Array(ArrayElemTypeDef::SquareBracket(of, _)) => list_of(&arrow_type(of)?),
         _ => return None,
     })
 }

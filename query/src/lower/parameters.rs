@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
+use crate::functions::{ARRAY_LIKE, list_of};
 use crate::{Error, Result};
 
 /// The wire protocol counts parameters in 16 bits.
@@ -39,6 +41,9 @@ impl Parameters {
             if slot.is_none() {
                 *slot = field.map(|f| plain(f.data_type()));
             }
+        }
+        for (name, like) in lists(plan)? {
+            self.slot(&name)?.get_or_insert_with(|| list_of(&like));
         }
         for name in integers {
             self.slot(name)?.get_or_insert(DataType::Int64);
@@ -83,6 +88,27 @@ impl From<&[DataType]> for Parameters {
     fn from(types: &[DataType]) -> Parameters {
         Parameters(types.iter().cloned().map(Some).collect())
     }
+}
+
+/// The parameters of `x = ANY ($1)` with the types of what they are compared to.
+fn lists(plan: &LogicalPlan) -> datafusion::common::Result<Vec<(String, DataType)>> {
+    let mut found = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        let mut schema = DFSchema::empty();
+        node.inputs().iter().for_each(|input| schema.merge(input.schema()));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(call) = expr
+                    && call.func.name() == ARRAY_LIKE
+                    && let [Expr::Placeholder(list), like] = call.args.as_slice()
+                {
+                    found.push((list.id.clone(), like.get_type(&schema)?));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
 }
 
 /// Puts values in the place of parameters, cast to the types that were planned.

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::arrays::{array_of_text, quantified};
 use super::asof::{nest_asof_joins, nest_asof_joins_in};
 use super::names::{body_names, folded, item_name, last_part};
 use crate::functions::{Asked, BUSINESS_TIME, Functions, argument_names, most_similar, parse_interval, step_name};
@@ -133,8 +134,15 @@ impl VisitorMut for Rewriter<'_> {
             }
             Expr::Cast { data_type, .. } => {
                 float_is_double(data_type);
-                cast_to_interval(expr).map(|new| new.map(|i| *expr = i))
+                match array_of_text(expr) {
+                    Some(array) => {
+                        *expr = array;
+                        Ok(None)
+                    }
+                    None => cast_to_interval(expr).map(|new| new.map(|i| *expr = i)),
+                }
             }
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => quantified(expr, call).map(|new| new.map(|list| *expr = list)),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = call("timezone", vec![(**time_zone).clone(), (**timestamp).clone()]);
                 Ok(None)
@@ -367,10 +375,23 @@ fn function_call(function: &mut Function, functions: &Functions) -> Result<Optio
     }
     match name.as_str() {
         "date_trunc" => Ok(date_trunc_in_zone(arguments)),
+        "mod" => Ok(remainder(arguments)),
         "mtta" | "mttr" if arguments.args.len() == 3 => in_business_time(arguments),
         "mtta_p" | "mttr_p" if arguments.args.len() == 4 => in_business_time(arguments),
         _ => Ok(None),
     }
+}
+
+/// `mod(a, b)` as `(a) % (b)`.
+fn remainder(arguments: &FunctionArgumentList) -> Option<Expr> {
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(a)), FunctionArg::Unnamed(FunctionArgExpr::Expr(b))] =
+        arguments.args.as_slice()
+    else {
+        return None;
+    };
+    let nested = |expr: &Expr| Box::new(Expr::Nested(Box::new(expr.clone())));
+    let remainder = Expr::BinaryOp { left: nested(a), op: BinaryOperator::Modulo, right: nested(b) };
+    Some(Expr::Nested(Box::new(remainder)))
 }
 
 /// True for a call of a function that asks of what is defined and gives one number.

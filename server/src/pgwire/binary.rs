@@ -37,6 +37,35 @@ pub(crate) fn since_1970_days(since_2000_days: i32) -> Option<i32> {
     since_2000_days.checked_add(EPOCH_2000_DAYS)
 }
 
+/// The type of the elements of an array of one dimension, and the bytes of each, `None` for NULL; `None` for what is no such array.
+/// Dimensions, a flag for NULLs and the type come first, then length and lower bound of each dimension.
+pub(crate) fn array(mut bytes: &[u8]) -> Option<(u32, Vec<Option<&[u8]>>)> {
+    let (dimensions, _has_nulls) = (bytes.try_get_i32().ok()?, bytes.try_get_i32().ok()?);
+    let element = bytes.try_get_u32().ok()?;
+    let length = match dimensions {
+        0 => 0,
+        1 => {
+            let length = usize::try_from(bytes.try_get_i32().ok()?).ok()?;
+            bytes.try_get_i32().ok()?;
+            length
+        }
+        _ => return None,
+    };
+    // Each element has four bytes at least.
+    let mut items = Vec::with_capacity(length.min(bytes.len() / 4));
+    for _ in 0..length {
+        items.push(match bytes.try_get_i32().ok()? {
+            -1 => None,
+            length => {
+                let (item, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
+                bytes = rest;
+                Some(item)
+            }
+        });
+    }
+    bytes.is_empty().then_some((element, items))
+}
+
 /// Appends a numeric given as plain decimal text (`-12.50`): groups of four digits, the weight of the first group in
 /// powers of 10,000, the sign, and the number of digits to show after the point.
 pub(crate) fn put_numeric(decimal: &str, out: &mut BytesMut) {

@@ -27,9 +27,7 @@ pub(crate) fn read(
     wanted: &DataType,
     zone: &Zone,
 ) -> Result<ScalarValue, SqlError> {
-    let Some(bytes) = bytes else {
-        return ScalarValue::try_from(wanted).map_err(|error| SqlError::new(code::INTERNAL, error.to_string()));
-    };
+    let Some(bytes) = bytes else { return null(wanted) };
     match format {
         Format::Text => {
             let invalid = |_| SqlError::new(code::NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\"");
@@ -37,6 +35,14 @@ pub(crate) fn read(
         }
         Format::Binary => from_binary(bytes, type_oid, wanted),
     }
+}
+
+fn null(wanted: &DataType) -> Result<ScalarValue, SqlError> {
+    ScalarValue::try_from(wanted).map_err(|error| SqlError::new(code::INTERNAL, error.to_string()))
+}
+
+fn list(items: &[ScalarValue], of: &DataType) -> ScalarValue {
+    ScalarValue::List(ScalarValue::new_list_nullable(items, of))
 }
 
 fn from_text(text: &str, wanted: &DataType, zone: &Zone) -> Result<ScalarValue, SqlError> {
@@ -56,6 +62,15 @@ fn from_text(text: &str, wanted: &DataType, zone: &Zone) -> Result<ScalarValue, 
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             bytea(trimmed).map(|value| ScalarValue::Binary(Some(value)))
         }
+        DataType::List(item) => {
+            let items = plimsoll_query::array_items(text)
+                .ok_or_else(|| SqlError::new(code::INVALID_TEXT, format!("malformed array literal: \"{text}\"")))?;
+            let read = |text: Option<String>| match text {
+                Some(text) => from_text(&text, item.data_type(), zone),
+                None => null(item.data_type()),
+            };
+            return Ok(list(&items.into_iter().map(read).collect::<Result<Vec<_>, _>>()?, item.data_type()));
+        }
         _ => Some(ScalarValue::Utf8(Some(text.to_owned()))),
     };
     let invalid = || invalid_text(text, wanted);
@@ -65,6 +80,14 @@ fn from_text(text: &str, wanted: &DataType, zone: &Zone) -> Result<ScalarValue, 
 fn from_binary(bytes: &[u8], type_oid: u32, wanted: &DataType) -> Result<ScalarValue, SqlError> {
     let wrong =
         || SqlError::new(code::INVALID_BINARY, format!("incorrect binary data format for type {}", type_name(wanted)));
+    if let DataType::List(item) = wanted {
+        let (element, items) = binary::array(bytes).ok_or_else(wrong)?;
+        let read = |bytes: Option<&[u8]>| match bytes {
+            Some(bytes) => from_binary(bytes, element, item.data_type()),
+            None => null(item.data_type()),
+        };
+        return Ok(list(&items.into_iter().map(read).collect::<Result<Vec<_>, _>>()?, item.data_type()));
+    }
     let value = natural(bytes, type_oid).ok_or_else(wrong)?;
     let out_of_range = |_| SqlError::new(code::NUMERIC_RANGE, format!("{} out of range", type_name(wanted)));
     convert(value, wanted).map_err(out_of_range)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Declare, Statement};
-use plimsoll_query::{CopyOptions, CopyOut};
+use plimsoll_query::{CopyOptions, CopyOut, Prepared};
 
 use super::command::Command;
 use super::cursor::{Declaration, Fetch, declared as declared_cursor};
@@ -62,7 +62,12 @@ pub(super) fn plan(
     let types = declared.iter().map(|declared| parameter_type(*declared)).collect::<Result<Vec<_>, u32>>();
     let types =
         types.map_err(|type_oid| SqlError::unsupported(format!("parameters of type {type_oid} are not supported")))?;
-    let prepared = session.query.prepare(statement, &types, times.now_ns)?;
+    let mut prepared = session.query.prepare(statement, &types, times.now_ns)?;
+    if declared.contains(&oid::NUMERIC) {
+        // As a float a number beside unsigned integers would be another one beyond 2^53.
+        let exact = unsigned_beside(declared, &types, |types| session.query.prepare(statement, types, times.now_ns))?;
+        prepared = exact.unwrap_or(prepared);
+    }
     let parameters = parameters(prepared.parameters(), declared);
     let columns = query_columns(&prepared);
     let is_copied = statement.is_copied_subscription();
@@ -73,6 +78,25 @@ pub(super) fn plan(
         return Ok(Planned { text, plan, parameters, columns: None });
     }
     Ok(planned)
+}
+
+/// The statement planned with unsigned integers for the numerics whose places ask for them; `None` where none does.
+fn unsigned_beside(
+    declared: &[u32],
+    types: &[Option<DataType>],
+    prepare: impl Fn(&[Option<DataType>]) -> plimsoll_query::Result<Prepared>,
+) -> Result<Option<Prepared>, SqlError> {
+    let is_numeric = |at: usize| declared.get(at) == Some(&oid::NUMERIC);
+    let open: Vec<_> = types.iter().enumerate().map(|(at, known)| known.clone().filter(|_| !is_numeric(at))).collect();
+    let Ok(asked) = prepare(&open) else { return Ok(None) };
+    let is_unsigned = |(at, asked): &(usize, &DataType)| is_numeric(*at) && **asked == DataType::UInt64;
+    let unsigned: Vec<usize> = asked.parameters().iter().enumerate().filter(is_unsigned).map(|(at, _)| at).collect();
+    if unsigned.is_empty() {
+        return Ok(None);
+    }
+    let mut exact = types.to_vec();
+    unsigned.into_iter().for_each(|at| exact[at] = Some(DataType::UInt64));
+    Ok(Some(prepare(&exact)?))
 }
 
 /// The plan of a statement that does something with the rows of a query inside of it: COPY to the client, a cursor.

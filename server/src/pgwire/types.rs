@@ -2,7 +2,9 @@
 //!
 //! Only types that every PostgreSQL has are used, since clients look unknown ones up.
 
-use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
 /// Object ids of the types, as `pg_type` has them.
 pub(crate) mod oid {
@@ -66,23 +68,34 @@ pub(crate) fn innermost_oid(item: &DataType) -> u32 {
     }
 }
 
+/// Types, and those of their arrays.
+const ARRAYS: [(u32, u32); 17] = [
+    (oid::BOOL, 1000),
+    (oid::BYTEA, 1001),
+    (oid::INT2, 1005),
+    (oid::INT4, 1007),
+    (oid::INT8, 1016),
+    (oid::TEXT, 1009),
+    (oid::FLOAT4, 1021),
+    (oid::FLOAT8, 1022),
+    (oid::TIMESTAMP, 1115),
+    (oid::DATE, 1182),
+    (oid::TIME, 1183),
+    (oid::TIMESTAMPTZ, 1185),
+    (oid::INTERVAL, 1187),
+    (oid::NUMERIC, 1231),
+    (oid::BPCHAR, 1014),
+    (oid::VARCHAR, 1015),
+    (oid::UUID, 2951),
+];
+
 fn array_oid(element: u32) -> u32 {
-    match element {
-        oid::BOOL => 1000,
-        oid::BYTEA => 1001,
-        oid::INT2 => 1005,
-        oid::INT4 => 1007,
-        oid::INT8 => 1016,
-        oid::FLOAT4 => 1021,
-        oid::FLOAT8 => 1022,
-        oid::TIMESTAMP => 1115,
-        oid::DATE => 1182,
-        oid::TIME => 1183,
-        oid::TIMESTAMPTZ => 1185,
-        oid::INTERVAL => 1187,
-        oid::NUMERIC => 1231,
-        _ => 1009,
-    }
+    ARRAYS.iter().find(|(of, _)| *of == element).map_or(1009, |(_, array)| *array)
+}
+
+/// The type of the elements of an array.
+fn element_oid(array: u32) -> Option<u32> {
+    ARRAYS.iter().find(|(_, known)| *known == array).map(|(of, _)| *of)
 }
 
 /// Bytes of a value of the type; -1 where they vary.
@@ -118,7 +131,13 @@ pub(crate) fn parameter_type(type_oid: u32) -> Result<Option<DataType>, u32> {
         oid::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
         // The scale of a numeric is known only with its value; a float compares with every number there is.
         oid::NUMERIC => DataType::Float64,
-        other => return Err(other),
+        other => match element_oid(other) {
+            Some(element) => match parameter_type(element)? {
+                Some(item) => DataType::List(Arc::new(Field::new_list_field(item, true))),
+                None => return Ok(None),
+            },
+            None => return Err(other),
+        },
     }))
 }
 

@@ -40,6 +40,39 @@ async fn parameters_are_inferred_from_where_they_stand() {
 }
 
 #[tokio::test]
+async fn lists_are_parameters() {
+    let server = PgServer::with_cpu().await;
+    let client = server.connect().await;
+    let statement = client
+        .prepare("SELECT count(*) FROM cpu WHERE host = ANY($1) AND cores <> ALL($2) AND usage > ANY($3) AND time <= ANY($4::timestamptz[])")
+        .await
+        .unwrap();
+    let lists = [Type::TEXT_ARRAY, Type::INT8_ARRAY, Type::FLOAT8_ARRAY, Type::TIMESTAMPTZ_ARRAY];
+    assert_eq!(statement.params(), lists);
+    let later = vec![new_year() + Duration::from_secs(3600)];
+    for (hosts, cores, wanted) in [
+        (vec![Some("a"), None], vec![7i64], "SELECT count(*) FROM cpu WHERE host = 'a' AND usage > 1"),
+        (vec![Some("a"), Some("b")], vec![], "SELECT count(*) FROM cpu WHERE host IN ('a', 'b') AND usage > 1"),
+        (vec![], vec![], "SELECT 0"),
+        (vec![Some("a")], vec![8], "SELECT 0"),
+    ] {
+        let found = client.query_one(&statement, &[&hosts, &cores, &vec![1.0f64, 99.0], &later]).await.unwrap();
+        let wanted = client.query_one(wanted, &[]).await.unwrap();
+        assert_eq!(found.get::<_, i64>(0), wanted.get::<_, i64>(0), "{hosts:?} {cores:?}");
+    }
+    for (query, wanted) in [
+        ("SELECT count(*) FROM cpu WHERE host = ANY('{a,\"b\"}')", "6"),
+        ("SELECT count(*) FROM cpu WHERE host = ANY('{a,b}'::text[]) AND cores = ANY('{8}'::bigint[])", "6"),
+        ("SELECT count(*) FROM cpu WHERE host <> ALL('{}')", "6"),
+        ("SELECT mod(7, 4)", "3"),
+    ] {
+        assert_eq!(text_rows(&client, query).await, [wanted], "{query}");
+    }
+    let error = client.simple_query("SELECT 1 FROM cpu WHERE host = ANY('{a')").await.unwrap_err();
+    assert_eq!(said(&error).0, "22P02");
+}
+
+#[tokio::test]
 async fn tables_are_made_filled_and_dropped() {
     let server = PgServer::start().await;
     let client = server.connect().await;

@@ -246,56 +246,12 @@ fn parse_array(type_oid: u32, element: u32, text: &str) -> Result<Datum> {
         let items = text.split_ascii_whitespace().map(|item| Datum::from_text(element, item)).collect::<Result<_>>()?;
         return Ok(Datum::Array(Arc::new(Array { element, lower: 0, items })));
     }
-    let items = split_array(text)
+    let items = plimsoll_query::array_items(text)
         .ok_or_else(|| CatalogError::new("22P02", format!("malformed array literal: \"{text}\"")))?
         .into_iter()
         .map(|item| item.map_or(Ok(Datum::Null), |item| Datum::from_text(element, &item)))
         .collect::<Result<_>>()?;
     Ok(Datum::array(element, items))
-}
-
-/// The items of a one-dimensional array literal; an unquoted NULL is `None`.
-fn split_array(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let mut items = Vec::new();
-    let (mut item, mut quoted, mut in_quotes) = (String::new(), false, false);
-    let mut chars = inner.chars();
-    let mut finish = |item: &mut String, quoted: &mut bool| {
-        let text = std::mem::take(item);
-        let text = if *quoted { text } else { text.trim().to_owned() };
-        let null = !*quoted && text.eq_ignore_ascii_case("null");
-        let empty = !*quoted && text.is_empty();
-        items.push((!null).then_some(text));
-        *quoted = false;
-        !empty
-    };
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                item.push(chars.next()?);
-                quoted = true;
-            }
-            '"' => {
-                in_quotes = !in_quotes;
-                quoted = true;
-            }
-            ',' if !in_quotes => {
-                if !finish(&mut item, &mut quoted) {
-                    return None;
-                }
-            }
-            '{' | '}' if !in_quotes => return None,
-            _ if quoted && !in_quotes && c.is_whitespace() => {}
-            _ => item.push(c),
-        }
-    }
-    if in_quotes {
-        return None;
-    }
-    if inner.trim().is_empty() {
-        return Some(Vec::new());
-    }
-    finish(&mut item, &mut quoted).then_some(items)
 }
 
 #[cfg(test)]
