@@ -50,7 +50,7 @@ pub(crate) use calls::Procedure;
 pub(crate) use escalation::check as check_policy;
 pub(crate) use evaluate::check;
 pub(crate) use explain::relation as explain;
-pub(crate) use known_error::{KnownError, Seen};
+pub(crate) use known_error::{KnownError, Seen, like};
 pub use outbox::{Delivery, Settled, SinkOptions};
 pub(crate) use run::Alerts;
 pub use run::Tick;

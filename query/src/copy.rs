@@ -14,8 +14,9 @@ use plimsoll_engine::{ColumnKind, TableSchema};
 
 use crate::ddl::table_name;
 use crate::functions::most_similar;
-use crate::insert::{Target, target_schema};
+use crate::insert::{Into, Target, target_schema};
 use crate::lower::{PUBLIC, dotted, folded};
+use crate::ops;
 use crate::privilege::{On, Privilege};
 use crate::statement::span_position;
 use crate::{Database, Error, Result, Session};
@@ -23,7 +24,7 @@ use crate::{Database, Error, Result, Session};
 /// A COPY into a table, ready to take rows.
 #[derive(Debug, Clone)]
 pub struct CopyIn {
-    target: Target,
+    target: Into,
     schema: SchemaRef,
     database: Database,
     /// Rows that came before.
@@ -69,9 +70,12 @@ pub enum CopyFormat {
 }
 
 impl CopyIn {
-    /// The table.
-    pub fn table(&self) -> &TableSchema {
-        self.target.table()
+    /// The name of the table.
+    pub fn table_name(&self) -> &str {
+        match &self.target {
+            Into::Table(target) => &target.table().name,
+            Into::Ops(writer) => writer.table.name,
+        }
     }
 
     /// Names and types of the values of a row, in order. Batches for [`CopyIn::write`] have this schema.
@@ -85,7 +89,10 @@ impl CopyIn {
     /// [`Error::NotNull`], [`Error::Expectation`], [`Error::Engine`]; rows of the batch may be stored by then.
     pub fn write(&self, batch: &RecordBatch, now_ns: i64) -> Result<u64> {
         let first_row = self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        self.target.write(&self.database.guard(now_ns), batch, first_row)
+        match &self.target {
+            Into::Table(target) => target.write(&self.database.guard(now_ns), batch, first_row),
+            Into::Ops(writer) => writer.insert(std::slice::from_ref(batch), &self.database, now_ns),
+        }
     }
 }
 
@@ -152,6 +159,9 @@ impl Session {
         if !values.is_empty() {
             return Err(unsupported("COPY with rows in the statement"));
         }
+        if let Some(table) = ops::named(name)? {
+            return self.copy_into_ops(table, columns, read_options(options, legacy_options)?).map(Some);
+        }
         let snapshot = self.database().engine().snapshot();
         let position = span_position(datafusion::sql::sqlparser::ast::Spanned::span(name));
         let missing = || Error::UndefinedTable { name: dotted(name), position, hint: None };
@@ -165,7 +175,31 @@ impl Session {
         let schema = target_schema(target.columns(), self.time_zone())?;
         let schema = Arc::new(schema.as_arrow().clone());
         let options = read_options(options, legacy_options)?;
-        Ok(Some(CopyIn { target, schema, database: self.database().clone(), rows: Arc::default(), options }))
+        let (target, database) = (Into::Table(target), self.database().clone());
+        Ok(Some(CopyIn { target, schema, database, rows: Arc::default(), options }))
+    }
+
+    /// The same into a table of the schema `ops`.
+    fn copy_into_ops(&self, table: &'static ops::Table, columns: &[Ident], options: CopyOptions) -> Result<CopyIn> {
+        let on = On::named(ops::SCHEMA, table.name);
+        let rights = self.rights(&self.database().catalog().definitions());
+        rights.check(Privilege::Insert, &on)?;
+        let mut positions: Vec<usize> = Vec::new();
+        for ident in columns {
+            let at = ops::column_of(table, &ObjectName::from(vec![ident.clone()]))?;
+            if positions.contains(&at) {
+                let message = format!("column \"{}\" specified more than once", table.columns[at].name);
+                return Err(Error::Syntax { message, position: span_position(ident.span).unwrap_or(1), hint: None });
+            }
+            positions.push(at);
+        }
+        if positions.is_empty() {
+            positions = (0..table.columns.len()).collect();
+        }
+        let writer = ops::Writer { table, columns: positions, conflict: None, actor: self.user().clone() };
+        let target = Into::Ops(writer);
+        let schema = Arc::new(target.copied(self.time_zone()));
+        Ok(CopyIn { target, schema, database: self.database().clone(), rows: Arc::default(), options })
     }
 }
 

@@ -160,14 +160,36 @@ impl DroppedTables {
         Ok(Command::DropTable)
     }
 
+    /// Checks that views are of the kind that the statement says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub(crate) fn check_kind(&self, kind: ObjectType, lowering: &crate::lower::Lowering<'_>) -> Result<()> {
+        let is_continuous = kind == ObjectType::MaterializedView;
+        for view in self.names.iter().filter_map(|name| lowering.definitions.views.get(name)) {
+            if view.is_continuous != is_continuous {
+                let (is_not, hint) = match is_continuous {
+                    true => ("materialized view", "Use DROP VIEW to remove a view."),
+                    false => ("view", "Use DROP MATERIALIZED VIEW to remove a materialized view."),
+                };
+                let what = format!("\"{}\" is not a {is_not}", view.name);
+                return Err(Error::Unsupported { what, position: None, hint: Some(hint.to_owned()) });
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the views; none, if one of them does not exist.
     ///
     /// # Errors
     /// [`Error::UndefinedTable`], [`Error::Dependents`], [`Error::Catalog`].
     pub(crate) async fn run_on_views(self, database: Database) -> Result<Command> {
         blocking(move || {
+            let is_continuous =
+                |name: &String| database.catalog().definitions().views.get(name).is_some_and(|view| view.is_continuous);
+            let are_continuous = self.names.iter().any(is_continuous);
             database.catalog().drop_views(&self.names, self.if_exists, self.cascade)?;
-            Ok(Command::DropView)
+            Ok(if are_continuous { Command::DropMaterializedView } else { Command::DropView })
         })
         .await
     }
@@ -180,7 +202,7 @@ impl DroppedTables {
 pub(crate) fn dropped(statement: &ast::Statement) -> Result<Option<(ObjectType, DroppedTables)>> {
     match statement {
         ast::Statement::Drop {
-            object_type: object_type @ (ObjectType::Table | ObjectType::View),
+            object_type: object_type @ (ObjectType::Table | ObjectType::View | ObjectType::MaterializedView),
             if_exists,
             names,
             cascade,

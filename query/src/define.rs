@@ -78,6 +78,7 @@ impl Defining {
             }
             Statement::Drop { kind, names, .. } => Some(format!("{} {}", kind.word(), names.join(", "))),
             Statement::Role(statement) => Some(format!("role {}", statement.names().join(", "))),
+            Statement::Refresh { name } => Some(format!("view {name}")),
             _ => None,
         }
     }
@@ -106,6 +107,10 @@ impl Defining {
         }
         let (this, state, database) = (self.clone(), state.clone(), database.clone());
         let (now_ns, seen) = (now_ns(&state), database.clone());
+        if let Statement::Refresh { name } = &*self.statement {
+            crate::maintained::recompute(name, &database, now_ns).await?;
+            return Ok(Done::Command(Command::Define { tag: self.statement.tag(), notice: None }));
+        }
         let work = move || on_deep_stack(|| this.carry_out(&state, &database));
         let done = blocking(work).await.map_err(|error| error.shifted(self.offset))?;
         match (&*self.statement, done) {
@@ -187,6 +192,7 @@ impl Defining {
                 done()
             }
             Statement::EvaluateSla { .. }
+            | Statement::Refresh { .. }
             | Statement::Backtest(_)
             | Statement::BacktestBaseline { .. }
             | Statement::ExplainAlert { .. }
@@ -322,6 +328,7 @@ impl Defining {
             role: None,
             rights: Rights::ALL,
             reader: Cell::new(Reader::Statement),
+            is_counting: Cell::new(false),
         })
     }
 }

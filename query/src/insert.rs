@@ -53,6 +53,15 @@ impl Into {
         }
     }
 
+    /// Names and types of the columns as rows of COPY come.
+    pub(crate) fn copied(&self, time_zone: &Arc<str>) -> Schema {
+        let fields = self.columns(time_zone).into_iter().map(|field| match field.data_type() {
+            DataType::Utf8 => field.with_data_type(DataType::Utf8View),
+            _ => field,
+        });
+        Schema::new(fields.collect::<Vec<_>>())
+    }
+
     fn truncate(&mut self, width: usize) {
         match self {
             Into::Table(target) => target.columns.truncate(width),

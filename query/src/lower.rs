@@ -82,6 +82,8 @@ pub(crate) struct Lowering<'a> {
     pub(crate) rights: Rights,
     /// Who looks a name up.
     pub(crate) reader: Cell<Reader>,
+    /// True while what an SLO counts is planned, which are buckets that were measured.
+    pub(crate) is_counting: Cell<bool>,
 }
 
 /// Who looks a name up while a statement is planned.
@@ -177,6 +179,14 @@ impl Lowering<'_> {
         self.reader.set(before.max(reader));
         let done = work();
         self.reader.set(before);
+        done
+    }
+
+    /// Plans what an SLO counts.
+    pub(crate) fn counting<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.is_counting.replace(true);
+        let done = work();
+        self.is_counting.set(before);
         done
     }
 
@@ -334,7 +344,11 @@ impl ContextProvider for Lowering<'_> {
             }
             (Err(_), Some(view)) => {
                 may_read(PUBLIC)?;
-                let plan = self.within(Reader::Definition, || view.plan(self)).map_err(external)?;
+                let planned = || match view.is_continuous {
+                    true => crate::maintained::read_view(view, view.plan(self)?, self),
+                    false => view.plan(self),
+                };
+                let plan = self.within(Reader::Definition, planned).map_err(external)?;
                 Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
             }
             (Err(error), None) => Err(external(error)),

@@ -1,4 +1,4 @@
-//! KPIs that are kept up: their rows are computed once, when the data of a bucket is complete, and again where rows come late.
+//! KPIs, and views like them, that are kept up: their rows are computed once, when the data of a bucket is complete, and again where rows come late.
 //!
 //! ```text
 //! writes ─► engine: which times were touched ─┐
@@ -29,22 +29,23 @@ mod rows;
 mod scored;
 mod scores;
 mod source;
+mod subject;
 
 use crate::alert::{ACTOR, Watermarks, session};
-use crate::analysis::duration::Span;
-use crate::catalog::Object;
-use crate::dialect::{Definition, Kind, quoted};
+use crate::catalog::{Object, View};
+use crate::dialect::{Definition, quoted};
 use crate::lower::Lowering;
 use crate::ops::incident::{of_system, rfc3339};
 use crate::ops::{Transaction, Value};
-use crate::relation::{Computed, Course, Scoring, Shape, TIME, baseline_of, step_ns_of};
+use crate::relation::{Computed, Course, Scoring, Shape, TIME, baseline_of};
 use crate::session::{Session, blocking};
-use crate::{Database, Error, Result};
+use crate::{Database, Error, OutputColumn, Result};
 use fitness::Source;
 use rows::{Change, Difference, Layout, Measured};
 use scored::ScoredKpi;
 use scores::{Scores, Shelf};
-use source::KeptKpi;
+use source::{Columns, KeptKpi};
+use subject::{Of, Subject};
 
 /// Rows that one step of a backfill aims at.
 const STEP_ROWS: usize = 100_000;
@@ -133,7 +134,7 @@ impl Kept {
 
 /// What a refresh knows of a KPI.
 struct Work {
-    object: Arc<Object>,
+    subject: Subject,
     /// What it reads, or why it is not kept up.
     fitness: std::result::Result<Fit, String>,
     error: Option<String>,
@@ -170,8 +171,54 @@ pub(crate) fn read(object: &Object, live: LogicalPlan, shape: &Shape, lowering: 
     if lowering.database.maintained().of(&object.name, object.version).is_none() {
         return Ok(live);
     }
-    let kept: Arc<dyn TableProvider> = Arc::new(KeptKpi::new(&object.name, object.version, &live, shape, lowering));
+    let kept: Arc<dyn TableProvider> =
+        Arc::new(KeptKpi::new(&object.name, object.version, &live, Columns::Kpi(shape.clone()), lowering));
     Ok(LogicalPlanBuilder::scan(object.name.clone(), provider_as_source(kept), None)?.build()?)
+}
+
+/// The rows of a view that is kept up, with `live` for those that are not.
+///
+/// # Errors
+/// Those of planning.
+pub(crate) fn read_view(view: &View, live: LogicalPlan, lowering: &Lowering<'_>) -> Result<LogicalPlan> {
+    let (key, version) = (subject::key_of(&view.name), view.version());
+    if lowering.database.maintained().of(&key, version).is_none() {
+        return Ok(live);
+    }
+    let Ok((_, layout)) = fitness::of_view(&live, &subject::columns_of(view))? else { return Ok(live) };
+    let kept: Arc<dyn TableProvider> = Arc::new(KeptKpi::new(&key, version, &live, Columns::View(layout), lowering));
+    Ok(LogicalPlanBuilder::scan(view.name.clone(), provider_as_source(kept), None)?.build()?)
+}
+
+/// Checks that the rows of a query can be kept up.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub(crate) fn check_view(plan: &LogicalPlan, columns: &[OutputColumn]) -> Result<()> {
+    match fitness::of_view(plan, columns)? {
+        Ok(_) => Ok(()),
+        Err(why) => {
+            let hint = "Its query has one table, a column time that is time_bucket(..., time), and GROUP BY.";
+            let what = format!("a materialized view is not kept up when {why}");
+            Err(Error::Unsupported { what, position: None, hint: Some(hint.to_owned()) })
+        }
+    }
+}
+
+/// Forgets the rows that are kept of a view, so that the next refresh computes them anew: until then its query answers.
+///
+/// # Errors
+/// [`Error::UndefinedTable`] where there is no such view, and those of the stores.
+pub(crate) async fn recompute(name: &str, database: &Database, now_ns: i64) -> Result<()> {
+    let is_there = database.catalog().definitions().views.get(name).is_some_and(|view| view.is_continuous);
+    if !is_there {
+        return Err(Error::UndefinedTable { name: name.to_owned(), position: None, hint: None });
+    }
+    let key = subject::key_of(name);
+    let mut work = database.maintained().work.lock().await;
+    work.remove(&key);
+    database.maintained().publish(|all| drop(all.remove(&key)));
+    forget(std::slice::from_ref(&key), database, now_ns).await
 }
 
 /// The relation of a KPI with a baseline: verdicts as they were given, as far as they are kept; `whole` computes all of them.
@@ -184,7 +231,7 @@ pub(crate) fn scored(
     scoring: Arc<Scoring>,
     lowering: &Lowering<'_>,
 ) -> Arc<dyn TableProvider> {
-    let kept = KeptKpi::new(&object.name, object.version, &live, shape, lowering);
+    let kept = KeptKpi::new(&object.name, object.version, &live, Columns::Kpi(shape.clone()), lowering);
     Arc::new(ScoredKpi { kept, version: baseline, shape: shape.clone(), whole, scoring })
 }
 
@@ -232,19 +279,19 @@ pub(crate) async fn refresh(database: &Database, now_ns: i64) -> Result<()> {
     let mut notes = Vec::new();
     for (name, one) in work.iter_mut() {
         let Ok(fit) = &mut one.fitness else { continue };
-        let before = database.maintained().of(name, one.object.version);
-        let done = bring_up(&one.object, fit, before.as_deref(), &session, &mut watermarks, now_ns).await;
+        let before = database.maintained().of(name, one.subject.version);
+        let done = bring_up(&one.subject, fit, before.as_deref(), &session, &mut watermarks, now_ns).await;
         note(name, one, before.as_deref(), done, database, &mut notes);
     }
     let started = Instant::now();
     for (name, one) in work.iter_mut() {
         while started.elapsed() < BACKFILL {
             let Ok(fit) = &mut one.fitness else { break };
-            let Some(before) = database.maintained().of(name, one.object.version) else { break };
+            let Some(before) = database.maintained().of(name, one.subject.version) else { break };
             if before.from_ns == i64::MIN || one.error.is_some() {
                 break;
             }
-            let done = go_back(&one.object, fit, &before, &session, now_ns).await;
+            let done = go_back(&one.subject, fit, &before, &session, now_ns).await;
             note(name, one, Some(&before), done, database, &mut notes);
         }
     }
@@ -252,14 +299,15 @@ pub(crate) async fn refresh(database: &Database, now_ns: i64) -> Result<()> {
     for (name, one) in work.iter_mut() {
         let Ok(fit) = &one.fitness else { continue };
         let late = std::mem::take(&mut one.late);
-        if let Err(error) = score(&one.object, fit, late, &session, started, now_ns).await {
+        let Of::Kpi(object) = &one.subject.of else { continue };
+        if let Err(error) = score(object, fit, late, &session, started, now_ns).await {
             // Until that works it is scored when it is read.
             database.maintained().publish_scores(name, None);
             let error = format!("verdicts of its baseline are not kept: {error}");
             if one.score_error.as_ref() != Some(&error) {
                 one.score_error = Some(error.clone());
-                let kept = database.maintained().of(name, one.object.version).map(|kept| (*kept).clone());
-                let version = one.object.version;
+                let version = one.subject.version;
+                let kept = database.maintained().of(name, version).map(|kept| (*kept).clone());
                 let note = Note { name: name.clone(), version, kept, error: Some(error), restated: Vec::new() };
                 write_down(&[note], database, now_ns)?;
             }
@@ -378,63 +426,62 @@ struct Restated {
 async fn follow_definitions(work: &mut BTreeMap<String, Work>, session: &Session, now_ns: i64) -> Result<()> {
     let database = session.database();
     let definitions = database.catalog().definitions();
-    let is_there = |name: &String| definitions.find(Kind::Kpi, name).is_some();
+    let subjects = subject::all(&definitions);
     let table = of_system("watermark")?;
     let mut gone: Vec<String> = Vec::new();
     for row in database.ops().rows(table).values() {
         let row = crate::ops::Named::new(table, row);
-        gone.extend(row.text("object").filter(|name| !is_there(&(*name).to_owned())).map(str::to_owned));
+        gone.extend(row.text("object").filter(|name| !subjects.contains_key(*name)).map(str::to_owned));
     }
-    work.retain(|name, _| is_there(name));
+    work.retain(|name, _| subjects.contains_key(name));
     for name in &gone {
         database.maintained().publish(|all| drop(all.remove(name)));
         database.maintained().publish_scores(name, None);
-        let store = store_name(name);
-        drop_store(database, &store).await?;
     }
-    if !gone.is_empty() {
-        database.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
-            for name in &gone {
-                if let Some((number, _)) = transaction.held(table).find(&["object"], &[Value::Text(name.clone())]) {
-                    transaction.remove(table, number);
-                }
-            }
-            Ok(())
-        })?;
-    }
-    for object in definitions.of_kind(Kind::Kpi) {
-        let is_known =
-            work.get(&object.name).is_some_and(|one| Arc::ptr_eq(&one.object, object) && one.error.is_none());
+    forget(&gone, database, now_ns).await?;
+    for (name, subject) in subjects {
+        let is_known = work.get(&name).is_some_and(|one| one.subject.is_same(&subject) && one.error.is_none());
         if is_known {
             continue;
         }
-        let fitness = match fitness_of(object, session, now_ns) {
+        let fitness = match fitness_of(&subject, session, now_ns) {
             Ok(fitness) => fitness,
             Err(error) => Err(error.to_string()),
         };
-        let kept = stored(object, fitness.as_ref().ok(), database)?;
+        let kept = stored(&subject, fitness.as_ref().ok(), database)?;
         if kept.is_none() {
-            database.maintained().publish(|all| drop(all.remove(&object.name)));
-            drop_store(database, &store_name(&object.name)).await?;
+            database.maintained().publish(|all| drop(all.remove(&name)));
+            drop_store(database, &store_name(&name)).await?;
         }
         if let Some(kept) = kept {
-            database.maintained().publish(|all| drop(all.insert(object.name.clone(), Arc::new(kept))));
+            database.maintained().publish(|all| drop(all.insert(name.clone(), Arc::new(kept))));
         } else if let Err(why) = &fitness {
-            let note = Note {
-                name: object.name.clone(),
-                version: object.version,
-                kept: None,
-                error: Some(why.clone()),
-                restated: Vec::new(),
-            };
+            let error = Some(why.clone());
+            let note = Note { name: name.clone(), version: subject.version, kept: None, error, restated: Vec::new() };
             write_down(&[note], database, now_ns)?;
         }
-        work.insert(
-            object.name.clone(),
-            Work { object: object.clone(), fitness, error: None, late: rows::Rows::new(), score_error: None },
-        );
+        work.insert(name, Work { subject, fitness, error: None, late: rows::Rows::new(), score_error: None });
     }
     Ok(())
+}
+
+/// Forgets what is kept under some names.
+async fn forget(names: &[String], database: &Database, now_ns: i64) -> Result<()> {
+    for name in names {
+        drop_store(database, &store_name(name)).await?;
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let table = of_system("watermark")?;
+    database.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
+        for name in names {
+            if let Some((number, _)) = transaction.held(table).find(&["object"], &[Value::Text(name.clone())]) {
+                transaction.remove(table, number);
+            }
+        }
+        Ok(())
+    })
 }
 
 fn store_name(kpi: &str) -> String {
@@ -450,21 +497,21 @@ async fn drop_store(database: &Database, store: &str) -> Result<()> {
 }
 
 /// What was kept of a version of a KPI when it was last written down, if its rows are there still.
-fn stored(object: &Object, fit: Option<&Fit>, database: &Database) -> Result<Option<Kept>> {
+fn stored(subject: &Subject, fit: Option<&Fit>, database: &Database) -> Result<Option<Kept>> {
     let Some(fit) = fit else { return Ok(None) };
     let table = of_system("watermark")?;
     let held = database.ops().held(table);
-    let Some((_, row)) = held.find(&["object"], &[Value::Text(object.name.clone())]) else { return Ok(None) };
+    let Some((_, row)) = held.find(&["object"], &[Value::Text(subject.name.clone())]) else { return Ok(None) };
     let row = crate::ops::Named::new(table, row);
-    let store = store_name(&object.name);
-    let is_same = row.integer("version") == i64::try_from(object.version).ok()
+    let store = store_name(&subject.name);
+    let is_same = row.integer("version") == i64::try_from(subject.version).ok()
         && row.text("source") == Some(&fit.source.table)
         && database.engine().table(&store).is_some();
     let (Some(complete_ns), Some(record), true) = (row.time_ns("watermark"), row.integer("record"), is_same) else {
         return Ok(None);
     };
     Ok(Some(Kept {
-        version: object.version,
+        version: subject.version,
         table: fit.source.table.clone(),
         reach_ns: fit.source.reach_ns,
         span_ns: fit.span_ns(),
@@ -476,35 +523,37 @@ fn stored(object: &Object, fit: Option<&Fit>, database: &Database) -> Result<Opt
     }))
 }
 
-/// Whether a KPI can be kept up, and how.
-fn fitness_of(object: &Object, session: &Session, now_ns: i64) -> Result<std::result::Result<Fit, String>> {
-    let Definition::Kpi(kpi) = &object.definition else {
-        return Err(Error::Internal("a KPI that is none".to_owned()));
+/// Whether something can be kept up, and how.
+fn fitness_of(subject: &Subject, session: &Session, now_ns: i64) -> Result<std::result::Result<Fit, String>> {
+    let (plan, columns) = session.plan_of(&subject.query, now_ns)?;
+    let found = match &subject.of {
+        Of::View(_) => fitness::of_view(&plan, &columns)?,
+        Of::Kpi(_) => match fitness::source(&plan)? {
+            Ok(source) => {
+                let shape = Shape::of(&columns)?;
+                let column = |name: &str| columns.iter().find(|column| column.name == name);
+                let type_of = |name: &str| column(name).map(|column| column.data_type.clone());
+                Layout::new(&shape, type_of).map(|layout| (source, layout))
+            }
+            Err(why) => Err(why),
+        },
     };
-    let (plan, columns) = session.plan_of(&kpi.query.text, now_ns)?;
-    let source = match fitness::source(&plan)? {
-        Ok(source) => source,
+    let (source, layout) = match found {
+        Ok(found) => found,
         Err(why) => return Ok(Err(why)),
     };
-    let shape = Shape::of(&columns)?;
-    let type_of = |name: &str| columns.iter().find(|column| column.name == name).map(|column| column.data_type.clone());
-    let layout = match Layout::new(&shape, type_of) {
-        Ok(layout) => layout,
-        Err(why) => return Ok(Err(why)),
-    };
-    let span = |name: &str| Span::parse(kpi.option_text(name)?).ok()?.fixed_ns();
     let definitions = session.database().catalog().definitions();
-    let step_ns = step_ns_of(kpi, &definitions).unwrap_or(60_000_000_000).max(1);
-    let lateness_ns = span("lateness").unwrap_or(0);
-    let idle_ns = span("idle_after").unwrap_or((2 * step_ns).max(60_000_000_000));
+    let step_ns = subject.step_ns(&definitions).unwrap_or(60_000_000_000).max(1);
+    let lateness_ns = subject.span_ns("lateness").unwrap_or(0);
+    let idle_ns = subject.span_ns("idle_after").unwrap_or((2 * step_ns).max(60_000_000_000));
     let chunk_ns = step_ns.saturating_mul(STEP_BUCKETS);
-    let query = kpi.query.text.clone();
+    let query = subject.query.clone();
     Ok(Ok(Fit { query, source, layout, step_ns, lateness_ns, idle_ns, chunk_ns }))
 }
 
 /// Computes what has become complete, and what was touched.
 async fn bring_up(
-    object: &Object,
+    subject: &Subject,
     fit: &mut Fit,
     before: Option<&Kept>,
     session: &Session,
@@ -522,11 +571,11 @@ async fn bring_up(
     let whole_ns = complete_ns.saturating_sub(complete_ns.rem_euclid(fit.step_ns));
     let until_ns = Kept::until_ns(whole_ns, fit.span_ns());
     let fresh = Kept {
-        version: object.version,
+        version: subject.version,
         table: table.clone(),
         reach_ns: fit.source.reach_ns,
         span_ns: fit.span_ns(),
-        store: store_name(&object.name),
+        store: store_name(&subject.name),
         from_ns: until_ns,
         until_ns,
         record: touches.up_to,
@@ -563,12 +612,12 @@ async fn bring_up(
     let mut kept = Kept { record: touches.up_to, until_ns: before.until_ns.max(until_ns), ..before.clone() };
     let mut changed = Vec::new();
     for (start_ns, end_ns) in stale {
-        changed.extend(reconcile(object.version, fit, &kept.store, start_ns, end_ns, session, now_ns).await?.1);
+        changed.extend(reconcile(subject.version, fit, &kept.store, start_ns, end_ns, session, now_ns).await?.1);
     }
     let mut start_ns = before.until_ns;
     while start_ns < kept.until_ns {
         let end_ns = start_ns.saturating_add(fit.chunk_ns).min(kept.until_ns);
-        reconcile(object.version, fit, &kept.store, start_ns, end_ns, session, now_ns).await?;
+        reconcile(subject.version, fit, &kept.store, start_ns, end_ns, session, now_ns).await?;
         start_ns = end_ns;
     }
     kept.written = engine.snapshot().last_record();
@@ -577,7 +626,7 @@ async fn bring_up(
 
 /// Computes a stretch of history before what is kept.
 async fn go_back(
-    object: &Object,
+    subject: &Subject,
     fit: &mut Fit,
     before: &Kept,
     session: &Session,
@@ -594,7 +643,7 @@ async fn go_back(
     }
     let start_ns = before.from_ns.saturating_sub(fit.chunk_ns).max(first_ns);
     let (rows, changed) =
-        reconcile(object.version, fit, &before.store, start_ns, before.from_ns, session, now_ns).await?;
+        reconcile(subject.version, fit, &before.store, start_ns, before.from_ns, session, now_ns).await?;
     if rows < STEP_ROWS / 4 {
         fit.chunk_ns = fit.chunk_ns.saturating_mul(2);
     } else if rows > STEP_ROWS {
@@ -617,7 +666,7 @@ async fn reconcile(
     now_ns: i64,
 ) -> Result<(usize, Vec<Change>)> {
     let names =
-        fit.layout.dimensions.iter().map(String::as_str).chain(fit.layout.measures.iter().map(|(name, _)| *name));
+        fit.layout.dimensions.iter().chain(fit.layout.measures.iter().map(|(name, _)| name)).map(String::as_str);
     let columns: Vec<String> = names.map(quoted).collect();
     let mut text = format!("SELECT {TIME}, {} FROM ({}\n) AS kpi WHERE true", columns.join(", "), fit.query);
     if start_ns > i64::MIN {
@@ -647,7 +696,7 @@ fn note(
     database: &Database,
     notes: &mut Vec<Note>,
 ) {
-    let version = one.object.version;
+    let version = one.subject.version;
     let mut new = Note { name: name.to_owned(), version, kept: None, error: None, restated: Vec::new() };
     match done {
         Ok(None) if one.error.is_none() => return,
@@ -685,7 +734,7 @@ fn restated(layout: &Layout, changed: &[Change], cause: &str) -> Vec<Restated> {
     let text = |measured: &Option<Measured>| {
         let numbers = layout.measures.iter().zip(measured.as_ref()?);
         let object: serde_json::Map<String, serde_json::Value> = numbers
-            .map(|((name, _), number)| ((*name).to_owned(), number.map_or(serde_json::Value::Null, rows::Number::json)))
+            .map(|((name, _), number)| (name.clone(), number.map_or(serde_json::Value::Null, rows::Number::json)))
             .collect();
         Some(serde_json::Value::Object(object).to_string())
     };

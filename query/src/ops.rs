@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use chrono::NaiveDate;
 use datafusion::arrow::datatypes::DataType;
 
+pub(crate) mod adjustment;
 pub(crate) mod audit;
 mod change;
 mod check;
@@ -107,6 +108,8 @@ pub(crate) struct Ops {
     store: Mutex<Store>,
     tables: RwLock<Tables>,
     listeners: Listeners,
+    /// The row of `sys.restatement` up to which sealed periods were looked at.
+    restated: Mutex<u64>,
 }
 
 /// The rows of each table, by schema and name.
@@ -124,7 +127,12 @@ impl Ops {
             let (rows, next) = store.load(table)?.unwrap_or_else(|| (held::at_first(table), 0));
             tables.insert(table.id(), Arc::new(Held::new(table, rows, next)?));
         }
-        Ok(Ops { store: Mutex::new(store), tables: RwLock::new(tables), listeners: Listeners::default() })
+        Ok(Ops {
+            store: Mutex::new(store),
+            tables: RwLock::new(tables),
+            listeners: Listeners::default(),
+            restated: Mutex::new(0),
+        })
     }
 
     /// Those who are told of what is written.
@@ -156,9 +164,24 @@ impl Ops {
         let mut transaction = Transaction::new(self, self.store(), actor, now_ns);
         let answer = work(&mut transaction)?;
         incident::follow(&mut transaction)?;
+        adjustment::follow(&mut transaction)?;
         transaction.audit()?;
         transaction.commit()?;
         Ok(answer)
+    }
+
+    /// The buckets of the rows of `sys.restatement` that are new since this was asked last, in nanoseconds since the Unix epoch.
+    /// All are new once.
+    ///
+    /// # Errors
+    /// None: the table is there.
+    pub(crate) fn newly_restated(&self) -> Result<Vec<i64>> {
+        let table = incident::of_system("restatement")?;
+        let rows = self.rows(table);
+        let mut known = self.restated.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = rows.range(*known..).filter_map(|(_, row)| Named::new(table, row).time_ns("bucket")).collect();
+        *known = rows.keys().next_back().map_or(*known, |last| last + 1);
+        Ok(new)
     }
 
     /// Does something while no transaction runs; `None` when one runs now.

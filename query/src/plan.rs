@@ -289,7 +289,10 @@ impl Plan {
             }
             ast::Statement::Vacuum(vacuum) => (Plan::Vacuum(Vacuum::read(vacuum)?), Vec::new()),
             other => match dropped(other)? {
-                Some((ObjectType::View, dropped)) => (Plan::DropView(dropped), Vec::new()),
+                Some((kind @ (ObjectType::View | ObjectType::MaterializedView), dropped)) => {
+                    dropped.check_kind(kind, lowering)?;
+                    (Plan::DropView(dropped), Vec::new())
+                }
                 Some((_, dropped)) => (Plan::DropTable(dropped), Vec::new()),
                 None => return Err(unsupported(&kind(statement.text()))),
             },
@@ -515,10 +518,14 @@ impl Plan {
             Plan::ChangeRules(changed) => Ok(Outcome::Done(changed.clone().run(database.clone()).await?)),
             Plan::DropTable(tables) => Ok(Outcome::Done(tables.clone().run(database.clone()).await?)),
             Plan::CreateView { view, or_replace } => {
+                let done = match view.is_continuous {
+                    true => Command::CreateMaterializedView,
+                    false => Command::CreateView,
+                };
                 let (view, or_replace, database) = (view.clone(), *or_replace, database.clone());
                 let create = move || database.catalog().create_view(view, or_replace, &database.engine().snapshot());
                 blocking(create).await?;
-                Ok(Outcome::Done(Command::CreateView))
+                Ok(Outcome::Done(done))
             }
             Plan::Vacuum(vacuum) => {
                 Ok(Outcome::Done(vacuum.clone().run(database.engine().clone(), now_ns(state)).await?))
@@ -597,6 +604,7 @@ fn check_dialect(statement: &dialect::Statement, lowering: &Lowering<'_>) -> Res
             let mut others = dialect::Kind::all().filter(|_| *cascade);
             others.try_for_each(makes)
         }
+        Statement::Refresh { .. } => rights.check(Privilege::Create, &On::Schema(PUBLIC.to_owned())),
         Statement::Override(changed) => {
             rights.check(Privilege::Override, &On::object(dialect::Kind::Baseline, &changed.baseline))
         }
@@ -615,6 +623,7 @@ fn check_dialect(statement: &dialect::Statement, lowering: &Lowering<'_>) -> Res
         Statement::Call(call) => match call.name.as_str() {
             "redeliver" | "enable_sink" => makes(dialect::Kind::Sink),
             "release" | "purge_quarantine" | "reseal" => rights.check(Privilege::Restate, &On::Everything),
+            "approve_adjustment" | "reject_adjustment" => rights.check(Privilege::Approve, &On::Everything),
             "rebaseline" => {
                 let named = call.arguments.iter().find(|argument| argument.name.as_deref() == Some("baseline"));
                 let baseline = match named.or(call.arguments.first()).map(|argument| &argument.value) {

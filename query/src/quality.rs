@@ -1,4 +1,4 @@
-//! Data quality on the way in: expectations of tables, and what becomes of rows that violate them.
+//! Data quality on the way in: tags that rows get, expectations of tables, and what becomes of rows that violate them.
 //!
 //! ```text
 //!  INSERT, COPY ──► points ─┐               ┌─► kept: the writer stores them
@@ -24,6 +24,7 @@ mod ddl;
 mod judge;
 mod kept;
 mod rules;
+mod tags;
 mod tainted;
 mod tally;
 mod whole;
@@ -31,7 +32,7 @@ mod whole;
 pub(crate) use ddl::{ChangedRules, NewRules, forget_tables};
 pub(crate) use kept::{SCHEMA as QUARANTINE, delete_target, quarantine};
 pub(crate) use rules::{Action, Rules, TableRules, lateness_ns};
-pub(crate) use tainted::marked;
+pub(crate) use tainted::{expecting, marked};
 pub(crate) use tally::Expected;
 pub(crate) use whole::look;
 
@@ -40,6 +41,7 @@ use crate::lower::Lowering;
 use crate::stack::on_deep_stack;
 use crate::{Database, Error, Result};
 use judge::Compiled;
+use tags::TagRules;
 use tally::Tallies;
 
 /// What all sessions and writers of a database share of it.
@@ -47,6 +49,8 @@ pub(crate) struct Quality {
     /// Planned expectations, one entry for each table.
     compiled: Mutex<Vec<Arc<Compiled>>>,
     tallies: Tallies,
+    /// Rules of tags as they were read last.
+    tags: Mutex<Option<Arc<TagRules>>>,
     /// When tables were last looked at as a whole.
     looked_ns: Mutex<i64>,
     /// Held to read while rows go into quarantine, and to write while they are moved out of it.
@@ -54,13 +58,24 @@ pub(crate) struct Quality {
 }
 
 impl Quality {
+    /// True where rows of one of some tables with a time in `[start, end)`, to the minute, were not as they are expected to be.
+    pub(crate) fn is_tainted(&self, tables: &[String], start_ns: i64, end_ns: i64) -> bool {
+        self.tallies.is_tainted(tables, start_ns, end_ns)
+    }
+
     /// Reads what was violated before.
     ///
     /// # Errors
     /// Those of the engine.
     pub(crate) fn open(engine: &Engine) -> Result<Quality> {
         let (compiled, looked_ns) = (Mutex::default(), Mutex::new(i64::MIN));
-        Ok(Quality { compiled, tallies: Tallies::open(engine)?, looked_ns, moving: RwLock::default() })
+        Ok(Quality {
+            compiled,
+            tallies: Tallies::open(engine)?,
+            tags: Mutex::default(),
+            looked_ns,
+            moving: RwLock::default(),
+        })
     }
 
     fn compiled(
@@ -91,11 +106,13 @@ impl fmt::Debug for Quality {
     }
 }
 
-/// The expectations of all tables as they are at one moment, kept against points on their way in.
+/// The expectations of all tables and the rules of tags as they are at one moment, kept against points on their way in.
 #[derive(Debug, Clone)]
 pub struct Guard {
     database: Database,
     definitions: Arc<Definitions>,
+    /// `None` where they cannot be read, which is never.
+    tags: Option<Arc<TagRules>>,
     now_ns: i64,
 }
 
@@ -137,7 +154,12 @@ impl Refusal {
 impl Database {
     /// The expectations as they are now; `now_ns` is what `now()` gives in them.
     pub fn guard(&self, now_ns: i64) -> Guard {
-        Guard { database: self.clone(), definitions: self.catalog().definitions(), now_ns }
+        let definitions = self.catalog().definitions();
+        let mut known = self.quality().tags.lock().unwrap_or_else(PoisonError::into_inner);
+        let tags = TagRules::of(self, &definitions, known.as_ref()).ok();
+        known.clone_from(&tags);
+        drop(known);
+        Guard { database: self.clone(), definitions, tags, now_ns }
     }
 }
 
@@ -149,7 +171,21 @@ impl Guard {
 
     /// True for a table whose points have to be shown to [`Guard::admit`].
     pub fn watches(&self, table: &str) -> bool {
-        !self.definitions.rules.is_empty() && self.definitions.rules.get(table).is_some_and(|rules| rules.judge_rows())
+        let has_rules = !self.definitions.rules.is_empty();
+        (has_rules && self.definitions.rules.get(table).is_some_and(|rules| rules.judge_rows()))
+            || self.tags(table).is_some()
+    }
+
+    /// The rules of tags, where some are for a table.
+    fn tags(&self, table: &str) -> Option<&TagRules> {
+        self.tags.as_deref().filter(|tags| tags.watches(table))
+    }
+
+    /// Gives points of a table their tags.
+    fn enrich(&self, table: &str, points: &mut [Point<'_>]) {
+        let Some(tags) = self.tags(table) else { return };
+        let schema = self.database.engine().table(table);
+        points.iter_mut().for_each(|point| tags.enrich(point, schema.as_deref()));
     }
 
     /// True for a table that may refuse points.
@@ -162,21 +198,24 @@ impl Guard {
     /// # Errors
     /// Those of planning.
     pub(crate) fn first_refused(&self, table: &str, points: &[Point<'_>]) -> Result<Option<(usize, Refusal)>> {
-        let Some(judged) = self.judge(table, points)? else { return Ok(None) };
+        let mut points = points.to_vec();
+        self.enrich(table, &mut points);
+        let Some(judged) = self.judge(table, &points)? else { return Ok(None) };
         let refused = (0..points.len()).find_map(|at| Some((at, judged.refusal(table, at)?)));
         if refused.is_some() {
-            self.database.quality().tallies.count(table, &judged.only(Action::Fail), points, self.now_ns);
+            self.database.quality().tallies.count(table, &judged.only(Action::Fail), &points, self.now_ns);
         }
         Ok(refused)
     }
 
-    /// Judges the points of a table: those that violate an expectation are counted, kept aside, left out or refused, as it says.
+    /// Gives the points of a table their tags and judges them: those that violate an expectation are counted, kept aside, left out or refused, as it says.
     /// Waits for the disk. Must not be called while a write of the engine is under way in the same thread.
     ///
     /// # Errors
     /// Those of planning and of the engine.
-    pub fn admit<'p>(&self, table: &str, points: Vec<Point<'p>>, actor: &str) -> Result<Admitted<'p>> {
+    pub fn admit<'p>(&self, table: &str, mut points: Vec<Point<'p>>, actor: &str) -> Result<Admitted<'p>> {
         let quality = self.database.quality();
+        self.enrich(table, &mut points);
         let Some(judged) = self.judge(table, &points)? else {
             return Ok(Admitted { kept: points.into_iter().enumerate().collect(), refused: Vec::new() });
         };

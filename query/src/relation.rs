@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast;
 
 mod baseline;
 mod computed;
+mod filled;
 mod functions;
 mod gaps;
 mod kpi;
@@ -33,13 +34,13 @@ pub(crate) use functions::{
     SCALARS, asks_of, check_may_ask, evaluation, function, is_function, reader_of, reads_as_asked,
 };
 pub(crate) use kpi::{Measure, Shape, TIME, dimensions, known, share};
-pub(crate) use promise::{calendar_of, check_slo, zone_of};
+pub(crate) use promise::{calendar_of, check_slo, periods_of};
 pub(crate) use sla::{due as sealing, period_start};
 pub(crate) use slot::slot;
-pub(crate) use step::{step_ns as step_ns_of, step_of};
+pub(crate) use step::{known_step_ns as known_step_of, step_ns as step_ns_of, step_of};
 
 use crate::catalog::{Definitions, Object, plan_query};
-use crate::dialect::{Baseline, Definition, Kind, Query};
+use crate::dialect::{Baseline, Definition, Kind, Kpi, Query};
 use crate::lower::Lowering;
 use crate::{Error, OutputColumn, Result};
 
@@ -63,10 +64,11 @@ pub(crate) fn source(lowering: &Lowering<'_>, kind: Kind, name: &str) -> Result<
                 }
                 None => provider_as_source(Arc::new(ViewTable::new(plan, Some(object.text())))),
             };
-            crate::quality::marked(object, kpi, rows, lowering)
+            let rows = crate::quality::marked(object, kpi, rows, lowering)?;
+            filled::filled(object, kpi, &shape, rows, lowering)
         }
         Definition::Slo(slo) => Ok(computed(slo::relation(object, slo, lowering)?)),
-        Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, None, None, lowering)?)),
+        Definition::Sla(sla) => Ok(computed(sla::relation(object, sla, sla::Asked::default(), lowering)?)),
         _ => Err(missing()),
     }
 }
@@ -79,7 +81,7 @@ pub(crate) fn columns(object: &Object, lowering: &Lowering<'_>) -> Result<Vec<(S
     let schema = match &object.definition {
         Definition::Kpi(kpi) => kpi::plan(object, kpi, lowering)?.0.schema().inner().clone(),
         Definition::Slo(slo) => slo::relation(object, slo, lowering)?.schema(),
-        Definition::Sla(sla) => sla::relation(object, sla, None, None, lowering)?.schema(),
+        Definition::Sla(sla) => sla::relation(object, sla, sla::Asked::default(), lowering)?.schema(),
         _ => return Ok(Vec::new()),
     };
     Ok(schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
@@ -117,6 +119,40 @@ pub(crate) fn kpi_of(text: &str) -> Option<String> {
         crate::catalog::Reference::Object(Kind::Kpi, name) => Some(name),
         _ => None,
     })
+}
+
+/// Checks what a KPI means beyond its query.
+///
+/// # Errors
+/// [`Error::Definition`], KP003 for options that mean nothing, KP007 where the width of buckets has to be known and is not.
+pub(crate) fn check_kpi(object: &Object, kpi: &Kpi, lowering: &Lowering<'_>) -> Result<()> {
+    let (_, shape) = kpi::plan(object, kpi, lowering)?;
+    filled::check(kpi, &shape, lowering)?;
+    if let Some(text) = kpi.option_text("contributors") {
+        contributors(text)?;
+    }
+    if kpi.option_text("counter_kpi") == Some(kpi.name.as_str()) {
+        return Err(Error::definition("KP003", "a KPI does not counter itself"));
+    }
+    Ok(())
+}
+
+/// Services and their weights, from the option `contributors`.
+///
+/// # Errors
+/// [`Error::Definition`], KP003.
+pub(crate) fn contributors(text: &str) -> Result<std::collections::BTreeMap<String, f64>> {
+    let refused = |why: String| {
+        Error::definition("KP003", format!("option \"contributors\": {why}"))
+            .hinted("It is JSON of services and their weights, such as '{\"payments\": 2, \"cart\": 1}'.")
+    };
+    let weights: std::collections::BTreeMap<String, f64> =
+        serde_json::from_str(text).map_err(|why| refused(why.to_string()))?;
+    match weights.iter().find(|(_, weight)| **weight <= 0.0) {
+        Some((name, weight)) => Err(refused(format!("the weight {weight} of \"{name}\" is not above 0"))),
+        None if weights.is_empty() => Err(refused("it names no service".to_owned())),
+        None => Ok(weights),
+    }
 }
 
 /// Plans the query of an alert, to see that it still can be.

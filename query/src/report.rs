@@ -12,15 +12,18 @@ use crate::dialect::Query;
 use crate::lower::Lowering;
 use crate::relation::{Computed, plan_text};
 
+mod conflict;
 mod downtime;
 mod functions;
 mod known_error;
 mod periods;
+
 mod seal;
 mod snapshot;
 mod study;
 mod views;
 
+pub(crate) use conflict::{attribution, counter_conflict};
 pub(crate) use functions::{chronic, incident_report, packet};
 pub(crate) use known_error::matches;
 pub(crate) use periods::{breaches, contract};

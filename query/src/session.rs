@@ -152,6 +152,7 @@ impl Session {
             role: self.role.as_ref(),
             rights: self.rights(definitions),
             reader: Cell::new(Reader::Statement),
+            is_counting: Cell::new(false),
         })
     }
 
@@ -449,6 +450,10 @@ pub enum Command {
     CreateView,
     /// `DROP VIEW`
     DropView,
+    /// `CREATE MATERIALIZED VIEW`
+    CreateMaterializedView,
+    /// `DROP MATERIALIZED VIEW`
+    DropMaterializedView,
     /// `VACUUM`
     Vacuum,
     /// A change of what is defined, by its tag: `CREATE KPI`, `DROP SLO`, `COMMENT`.
@@ -493,6 +498,8 @@ impl fmt::Display for Command {
             Command::DropTable => f.write_str("DROP TABLE"),
             Command::CreateView => f.write_str("CREATE VIEW"),
             Command::DropView => f.write_str("DROP VIEW"),
+            Command::CreateMaterializedView => f.write_str("CREATE MATERIALIZED VIEW"),
+            Command::DropMaterializedView => f.write_str("DROP MATERIALIZED VIEW"),
             Command::Vacuum => f.write_str("VACUUM"),
             Command::Define { tag, .. } => f.write_str(tag),
             Command::Insert { rows } => write!(f, "INSERT 0 {rows}"),

@@ -9,7 +9,7 @@
 //! - `.maintain` does upkeep at the current time until none is left.
 //! - `.flush` writes everything to segments; `.restart` closes the database and opens it again.
 //! - `.memory 8388608` opens it again with that many bytes for queries.
-//! - `.zone Europe/Berlin` sets the time zone of the session.
+//! - `.zone Europe/Berlin` sets the time zone of the session, `.user alice` who it speaks for, until it is opened again.
 //!
 //! The examples of some pages of `docs` are run as well, one after the other over a database for each page; what they answer is
 //! for their readers.
@@ -143,6 +143,10 @@ impl World {
             ".zone" => {
                 self.zone = argument.trim().to_owned();
                 self.session.as_mut().expect("open").set_time_zone(argument.trim()).map_err(Failure::of)
+            }
+            ".user" => {
+                self.session.as_mut().expect("open").set_user(argument.trim());
+                Ok(())
             }
             _ => Err(Failure(format!("unknown command {name}"))),
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{escalation, outbox};
 use crate::dialect::{Call, Kind, Literal};
-use crate::ops::{Named, Transaction, Value, incident, seal};
+use crate::ops::{Named, Transaction, Value, adjustment, incident, seal};
 use crate::privilege::On;
 use crate::{Database, Error, Result};
 
@@ -23,7 +23,7 @@ enum Takes {
     Text,
 }
 
-const KNOWN: [Known; 13] = [
+const KNOWN: [Known; 15] = [
     Known { name: "acknowledge", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
     Known { name: "resolve", arguments: &[("id", Takes::Integer), ("resolution", Takes::Text)], required: 1 },
     Known { name: "close", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
@@ -40,6 +40,8 @@ const KNOWN: [Known; 13] = [
         arguments: &[("sla", Takes::Text), ("period", Takes::Text), ("reason", Takes::Text)],
         required: 3,
     },
+    Known { name: "approve_adjustment", arguments: &[("id", Takes::Integer), ("reason", Takes::Text)], required: 2 },
+    Known { name: "reject_adjustment", arguments: &[("id", Takes::Integer), ("reason", Takes::Text)], required: 2 },
     Known {
         name: "rebaseline",
         arguments: &[
@@ -175,6 +177,10 @@ impl Procedure {
                 outbox::enable(transaction, sink).map(|_| ())
             }
             "reseal" => self.reseal(transaction, database),
+            "approve_adjustment" | "reject_adjustment" => {
+                let reason = given(self.text(1).unwrap_or_default(), "reason")?;
+                adjustment::decide(transaction, database, self.integer(0), name == "approve_adjustment", reason)
+            }
             "rebaseline" => self.rebaseline(transaction, database),
             "reescalate" => self.reescalate(transaction, database),
             _ => self.change_incident(name, transaction),

@@ -182,7 +182,7 @@ fn firing(database: &Database) -> Result<BTreeSet<String>> {
 }
 
 /// True when a text has the parts of a pattern that stand between its stars, in their order.
-fn like(text: &str, pattern: &str) -> bool {
+pub(crate) fn like(text: &str, pattern: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return text == pattern };
     let Some(mut left) = text.strip_prefix(first) else { return false };
     let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));

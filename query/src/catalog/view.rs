@@ -25,6 +25,8 @@ pub struct View {
     pub query: String,
     /// Its columns.
     pub columns: Vec<ViewColumn>,
+    /// Whether its rows are kept up, rather than computed when they are read.
+    pub is_continuous: bool,
     /// What it reads.
     pub(super) reads: BTreeSet<Reference>,
 }
@@ -44,6 +46,8 @@ pub struct ViewColumn {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     query: String,
+    #[serde(default)]
+    is_continuous: bool,
     columns: Vec<StoredColumn>,
 }
 
@@ -63,7 +67,11 @@ impl View {
     /// whatever is wrong with the query.
     pub(crate) fn define(create: &CreateView, lowering: &Lowering<'_>) -> Result<View> {
         refuse_clauses(create)?;
-        let (_, output) = plan_query(&create.query, lowering)?;
+        let is_continuous = create.materialized;
+        let (plan, output) = plan_query(&create.query, lowering)?;
+        if is_continuous {
+            crate::maintained::check_view(&plan, &output)?;
+        }
         let given: Vec<String> = create.columns.iter().map(|column| folded(&column.name)).collect();
         if given.len() > output.len() {
             let message = "CREATE VIEW specifies more column names than columns".to_owned();
@@ -84,7 +92,21 @@ impl View {
             columns.push(ViewColumn { name, data_type: column.data_type, source });
         }
         let query = create.query.to_string();
-        Ok(View { name: table_name(&create.name)?, query, columns, reads: relations(&create.query) })
+        Ok(View { name: table_name(&create.name)?, query, columns, is_continuous, reads: relations(&create.query) })
+    }
+
+    /// A number that another query has not: rows that are kept are those of one query.
+    pub(crate) fn version(&self) -> u64 {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(self.query.as_bytes());
+        digest.iter().take(4).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    /// The statement that makes it.
+    pub(crate) fn text(&self) -> String {
+        let (kind, options) =
+            if self.is_continuous { ("MATERIALIZED VIEW", " WITH (continuous)") } else { ("VIEW", "") };
+        format!("CREATE {kind} {}{options} AS {}", crate::dialect::quoted(&self.name), self.query)
     }
 
     /// The plan that gives the view's rows, under the names of its columns.
@@ -116,6 +138,11 @@ impl View {
     /// [`Error::Type`].
     pub(super) fn check_replaces(&self, old: &View) -> Result<()> {
         let refused = |message: String| Err(Error::Type { message, position: None, hint: None });
+        if self.is_continuous != old.is_continuous {
+            let (is, other) =
+                if old.is_continuous { ("materialized view", "view") } else { ("view", "materialized view") };
+            return refused(format!("\"{}\" is a {is} and is not replaced by a {other}", self.name));
+        }
         if self.columns.len() < old.columns.len() {
             return refused("cannot drop columns from view".to_owned());
         }
@@ -137,7 +164,9 @@ impl View {
             source: column.source.0.clone(),
             nth: column.source.1,
         };
-        let stored = Stored { query: self.query.clone(), columns: self.columns.iter().map(column).collect() };
+        let is_continuous = self.is_continuous;
+        let stored =
+            Stored { query: self.query.clone(), is_continuous, columns: self.columns.iter().map(column).collect() };
         serde_json::to_string(&stored).expect("a view is plain data")
     }
 
@@ -150,7 +179,8 @@ impl View {
             Ok(ViewColumn { name: column.name, data_type, source: (column.source, column.nth) })
         };
         let columns = stored.columns.into_iter().map(column).collect::<Result<_>>()?;
-        Ok(View { name: name.to_owned(), query: stored.query, columns, reads })
+        let is_continuous = stored.is_continuous;
+        Ok(View { name: name.to_owned(), query: stored.query, columns, is_continuous, reads })
     }
 }
 
@@ -236,9 +266,10 @@ fn asked_of(factor: &ast::TableFactor) -> Option<Reference> {
 }
 
 fn refuse_clauses(create: &CreateView) -> Result<()> {
-    let has_options = !matches!(create.options, ast::CreateTableOptions::None);
+    let has_options = !matches!(create.options, ast::CreateTableOptions::None) && !create.materialized;
     let refused = [
-        (create.materialized, "CREATE MATERIALIZED VIEW"),
+        (create.materialized && !is_continuous(create)?, "CREATE MATERIALIZED VIEW without WITH (continuous)"),
+        (create.materialized && !create.columns.is_empty(), "names of columns of a materialized view"),
         (create.temporary, "CREATE TEMPORARY VIEW"),
         (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
         (
@@ -251,10 +282,37 @@ fn refuse_clauses(create: &CreateView) -> Result<()> {
         None => Ok(()),
         Some((_, what)) => {
             let position = span_position(ast::Spanned::span(&create.name));
-            let hint = Some("CREATE [OR REPLACE] VIEW name [(columns)] AS query is.".to_owned());
-            Err(Error::Unsupported { what: format!("{what} is not supported"), position, hint })
+            let hint = match create.materialized {
+                true => {
+                    "CREATE [OR REPLACE] MATERIALIZED VIEW name WITH (continuous) AS query is: its rows are kept up."
+                }
+                false => "CREATE [OR REPLACE] VIEW name [(columns)] AS query is.",
+            };
+            Err(Error::Unsupported { what: format!("{what} is not supported"), position, hint: Some(hint.to_owned()) })
         }
     }
+}
+
+/// Whether a materialized view is to be kept up.
+///
+/// # Errors
+/// [`Error::InvalidOption`] for an option that there is not, or another value.
+fn is_continuous(create: &CreateView) -> Result<bool> {
+    let ast::CreateTableOptions::With(options) = &create.options else { return Ok(false) };
+    for option in options {
+        let ast::SqlOption::KeyValue { key, value } = option else { return Ok(false) };
+        let name = folded(key);
+        let is_true = matches!(value, ast::Expr::Value(value) if value.value == ast::Value::Boolean(true));
+        if name != "continuous" || !is_true {
+            let message = match name.as_str() {
+                "continuous" => "a materialized view is continuous or is none".to_owned(),
+                _ => format!("unrecognized parameter \"{name}\""),
+            };
+            let hint = Some("It is WITH (continuous).".to_owned());
+            return Err(Error::InvalidOption { message, position: span_position(key.span), hint });
+        }
+    }
+    Ok(!options.is_empty())
 }
 
 fn same_type(a: &DataType, b: &DataType) -> bool {

@@ -47,11 +47,21 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
             if let Some(name) = repeated(named) {
                 return Err(refused(format!("the service \"{name}\" is named twice")));
             }
+            if let Some(text) = definition.option_text("match") {
+                serde_json::from_str::<std::collections::BTreeMap<String, String>>(text).map_err(|why| {
+                    refused(format!("option \"match\" is no JSON of tags and patterns: {why}"))
+                        .hinted("It is like '{\"app\": \"checkout*\"}'.")
+                })?;
+            }
         }
         Definition::Calendar(calendar) => {
             Calendar::parse(&calendar.zone, &calendar.windows, Vec::new()).map_err(refused)?;
+            if let Some(text) = definition.option_text("period_anchor") {
+                let what = || refused(format!("option \"period_anchor\": '{text}' is no day such as '2026-04-01'"));
+                text.parse::<chrono::NaiveDate>().map_err(|_| what())?;
+            }
         }
-        Definition::Kpi(_) => {}
+        Definition::Kpi(kpi) => relation::check_kpi(object, kpi, lowering)?,
         Definition::Sink(sink) => {
             check_sink(sink)?;
             let found = lowering.database.check_sink(&SinkOptions::new(&sink.options));
@@ -90,8 +100,7 @@ pub(super) fn meaning(object: &Object, lowering: &Lowering<'_>) -> Result<()> {
             relation::check_slo(object, slo, lowering)?;
         }
         Definition::Sla(sla) => {
-            let zone = relation::zone_of(sla.calendar.as_deref(), lowering)?;
-            Period::parse(&sla.period, &zone, None).map_err(refused)?;
+            relation::periods_of(&sla.period, sla.calendar.as_deref(), lowering.definitions, lowering.database)?;
             if let Some(text) = definition.option_text("credits") {
                 Credits::parse(text).map_err(|why| refused(format!("option \"credits\": {why}")))?;
             }

@@ -25,7 +25,7 @@ pub(super) fn text(of: Shown, name: &str, definitions: &Definitions, database: &
         Shown::Object(kind) => Ok(definitions.get(kind, name)?.text()),
         Shown::View => {
             let view = definitions.views.get(name).ok_or_else(missing)?;
-            Ok(format!("CREATE VIEW {} AS {}", quoted(name), view.query))
+            Ok(view.text())
         }
         Shown::Table => {
             let schema = database.engine().table(name).ok_or_else(missing)?;

@@ -119,10 +119,12 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("calendar", Text),
             ("lateness", Span),
             ("idle_after", Span),
-            ("on_missing", Word(&["unknown", "hold", "bad", "good"])),
+            ("on_missing", Word(&["unknown", "hold", "bad", "good", "zero", "interpolate"])),
+            ("max_hold", Span),
             ("step", Span),
             ("min_coverage", Number(0.0, 1.0)),
             ("counter_kpi", Text),
+            ("contributors", Text),
         ],
         Kind::Baseline => &[
             ("history", Span),

@@ -24,8 +24,19 @@ pub(crate) struct Slo {
     pub(crate) service: Option<String>,
     pub(crate) objective: Percent,
     pub(crate) window: Window,
+    /// The SLOs that it is made of, with their weights; none of one that counts events itself.
+    pub(crate) parts: Vec<Part>,
+    /// What it counts; of one that is made of others, what that comes to in SQL.
     pub(crate) query: Query,
     pub(crate) options: Options,
+}
+
+/// An SLO as a part of another one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) slo: String,
+    /// How much it counts beside the others, as it was written.
+    pub(crate) weight: String,
 }
 
 /// What time an objective is about.
@@ -93,11 +104,82 @@ impl Slo {
         cursor.expect("over")?;
         let window = window(cursor)?;
         cursor.expect("as")?;
-        let query = Query::parse(cursor)?;
+        let is_composite = cursor.is_word("composite") && cursor.is_sign_at(1, '(');
+        let (parts, query) = match is_composite {
+            true => {
+                cursor.advance();
+                (parts(cursor)?, Query { text: String::new(), offset: 0 })
+            }
+            false if cursor.is_word("composite") => {
+                cursor.advance();
+                return Err(cursor.unexpected("the SLOs that it is made of, as in (a WEIGHT 2, b WEIGHT 1)", &[]));
+            }
+            false => (Vec::new(), Query::parse(cursor)?),
+        };
         let options = Options::parse_with(cursor, Kind::Slo)?;
-        cursor.expect_end(&[])?;
-        Ok(Slo { name, service, objective, window, query, options })
+        cursor.expect_end(if is_composite { &["with"] } else { &[] })?;
+        let mut slo = Slo { name, service, objective, window, parts, query, options };
+        slo.compose();
+        Ok(slo)
     }
+
+    /// Says in SQL what an SLO that is made of others counts: slices of time, each as good as the weighted mean of the shares of
+    /// those that counted anything in it. To be done again when its options have changed.
+    pub(super) fn compose(&mut self) {
+        if self.parts.is_empty() {
+            return;
+        }
+        let slice = text_literal(self.options.text("slice").unwrap_or(Slo::SLICE));
+        let part = |Part { slo, weight }: &Part| {
+            format!(
+                "SELECT time_bucket({slice}, time) AS slice, sum(good) AS good, sum(total) AS total, {weight}::float8 AS weight \
+                 FROM slo.{} GROUP BY 1",
+                quoted(slo)
+            )
+        };
+        let parts: Vec<String> = self.parts.iter().map(part).collect();
+        self.query.text = format!(
+            "SELECT time_bucket({slice}, slice) AS time, sum(weight * (good / total)) AS good, sum(weight) AS total \
+             FROM ({}) AS parts WHERE total > 0 GROUP BY 1",
+            parts.join(" UNION ALL ")
+        );
+    }
+
+    /// The width of a slice when it does not say.
+    pub(crate) const SLICE: &str = "1 min";
+}
+
+/// Takes the SLOs that one is made of.
+fn parts(cursor: &mut Cursor<'_>) -> Result<Vec<Part>> {
+    let parts = cursor.list(|cursor| {
+        let slo = cursor.name("the name of an SLO")?;
+        let weight = match cursor.eat("weight") {
+            true => weight(cursor)?,
+            false => "1".to_owned(),
+        };
+        Ok(Part { slo, weight })
+    })?;
+    let twice = parts.iter().enumerate().find(|(at, part)| parts[..*at].iter().any(|other| other.slo == part.slo));
+    match twice {
+        Some((_, part)) => Err(cursor.error(&format!("the SLO \"{}\" is a part twice", part.slo), None)),
+        None => Ok(parts),
+    }
+}
+
+fn weight(cursor: &mut Cursor<'_>) -> Result<String> {
+    /// The largest weight; sums of thousands stay exact.
+    const MOST: f64 = 1_000_000.0;
+    let TokenKind::Number(digits) = &cursor.peek().kind else {
+        return Err(cursor.unexpected("a weight such as 2 or 0.5", &[]));
+    };
+    let is_weight = digits.parse::<f64>().is_ok_and(|weight| weight > 0.0 && weight <= MOST);
+    if !is_weight {
+        let hint = "It is a number above 0, and a million at most.";
+        return Err(cursor.error("invalid weight", Some(hint.to_owned())));
+    }
+    let digits = digits.clone();
+    cursor.advance();
+    Ok(digits)
 }
 
 fn window(cursor: &mut Cursor<'_>) -> Result<Window> {
@@ -187,7 +269,18 @@ impl fmt::Display for Slo {
         if let Some(service) = &self.service {
             write!(f, " ON SERVICE {}", quoted(service))?;
         }
-        write!(f, " OBJECTIVE {} OVER {} AS {}{}", self.objective, self.window, self.query.text, self.options)
+        write!(f, " OBJECTIVE {} OVER {} AS ", self.objective, self.window)?;
+        match self.parts.as_slice() {
+            [] => f.write_str(&self.query.text)?,
+            parts => write!(f, "COMPOSITE ({})", joined(parts, ", "))?,
+        }
+        write!(f, "{}", self.options)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} WEIGHT {}", quoted(&self.slo), self.weight)
     }
 }
 

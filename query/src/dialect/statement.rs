@@ -47,6 +47,8 @@ pub(crate) enum Statement {
     ShowLineage { kind: Kind, name: String },
     /// `EVALUATE SLA name FOR PERIOD '...'`
     EvaluateSla { name: String, period: String, as_of: Option<String> },
+    /// `REFRESH MATERIALIZED VIEW name`
+    Refresh { name: String },
     /// `CALL name(...)`
     Call(Call),
     /// `BACKTEST ALERT name BETWEEN '...' AND '...' ...`
@@ -150,6 +152,7 @@ impl Statement {
             | Statement::Backtest(_)
             | Statement::BacktestBaseline { .. }
             | Statement::ExplainAlert { .. } => "SELECT",
+            Statement::Refresh { .. } => "REFRESH MATERIALIZED VIEW",
             Statement::Call(_) => "CALL",
             Statement::Subscribe { .. } => "SUBSCRIBE",
             Statement::Role(statement) => statement.tag(),
@@ -240,6 +243,10 @@ impl Definition {
     pub(crate) fn change_options(&mut self, set: &Options, reset: &[String]) {
         match self {
             Definition::Service(service) => service.change(set, reset),
+            Definition::Slo(slo) => {
+                slo.options.change(set, reset);
+                slo.compose();
+            }
             other => other.options_mut().change(set, reset),
         }
     }
@@ -278,6 +285,7 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
         () if cursor.eat_all(&["show", "create"]) => Some(show_create(cursor)),
         () if cursor.eat_all(&["show", "lineage"]) => Some(show_lineage(cursor)),
         () if cursor.eat("evaluate") => Some(evaluate(cursor)),
+        () if cursor.eat_all(&["refresh", "materialized", "view"]) => Some(refresh(cursor)),
         () if cursor.eat("call") => Some(Call::parse(cursor).map(Statement::Call)),
         () if cursor.eat("backtest") => Some(match cursor.eat("baseline") {
             true => backtest_baseline(cursor),
@@ -295,6 +303,12 @@ pub(super) fn parse(text: &str) -> Option<Result<Statement>> {
         }
         () => None,
     }
+}
+
+fn refresh(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let name = cursor.name("the name of a materialized view")?;
+    cursor.expect_end(&[])?;
+    Ok(Statement::Refresh { name })
 }
 
 /// Takes the words of a kind if the first one comes next, and does something with the kind.
@@ -546,6 +560,7 @@ impl fmt::Display for Statement {
             Statement::ShowLineage { kind, name } => {
                 write!(f, "SHOW LINEAGE FOR {} {}", kind.word().to_uppercase(), quoted(name))
             }
+            Statement::Refresh { name } => write!(f, "REFRESH MATERIALIZED VIEW {}", quoted(name)),
             Statement::EvaluateSla { name, period, as_of } => {
                 write!(f, "EVALUATE SLA {} FOR PERIOD {}", quoted(name), text_literal(period))?;
                 match as_of {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::alerting::{Clear, Step};
 use super::expression::Expression;
+use super::promise::Part;
 use super::*;
 
 fn parsed(text: &str) -> Statement {
@@ -369,10 +370,18 @@ fn definition() -> BoxedStrategy<Definition> {
         text().prop_map(Window::Rolling),
         (text(), prop::option::of(text())).prop_map(|(period, zone)| Window::Calendar { period, zone }),
     ];
-    let slo = (name(), prop::option::of(name()), percent(), window, query(), options(vec![("lateness", any_text())]))
-        .prop_map(|(name, service, objective, window, query, options)| {
-            Definition::Slo(Slo { name, service, objective, window, query, options })
-        });
+    let part = (name(), 1u32..1000).prop_map(|(slo, weight)| Part { slo, weight: weight.to_string() });
+    let parts = prop::collection::vec(part, 0..3).prop_filter("once each", |parts| {
+        parts.iter().enumerate().all(|(at, part)| parts[..at].iter().all(|other| other.slo != part.slo))
+    });
+    let slo_options = options(vec![("lateness", any_text()), ("slice", any_text())]);
+    let slo = (name(), prop::option::of(name()), percent(), window, (parts, query()), slo_options).prop_map(
+        |(name, service, objective, window, (parts, query), options)| {
+            let mut slo = Slo { name, service, objective, window, parts, query, options };
+            slo.compose();
+            Definition::Slo(slo)
+        },
+    );
     let target = (name(), percent()).prop_map(|(slo, at_least)| Target { slo, at_least });
     let targets = prop::collection::vec(target, 1..4).prop_filter("once each", |targets| {
         targets.iter().enumerate().all(|(at, target)| targets[..at].iter().all(|other| other.slo != target.slo))

@@ -1,13 +1,17 @@
 //! Which KPIs can be kept up: those whose rows of one time come of rows of about that time, and of nothing else.
 
+use std::collections::BTreeSet;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Volatility};
 
-use crate::Result;
+use super::rows::Layout;
+use crate::relation::TIME;
 use crate::source::SnapshotTable;
+use crate::{OutputColumn, Result};
 
 /// Functions that give the start of a bucket.
 const BUCKETS: [&str; 2] = ["time_bucket", "date_bin"];
@@ -52,6 +56,51 @@ pub(super) fn source(plan: &LogicalPlan) -> Result<Result<Source, String>> {
         ([_], _) => Err("it cuts time into buckets more than once".to_owned()),
         _ => Err("it does not read one table of time series".to_owned()),
     })
+}
+
+/// Reads the plan of a view: what its rows come of, and how they are laid out. The inner error is the reason, a part of a sentence,
+/// why they cannot be kept up.
+///
+/// # Errors
+/// Those of DataFusion.
+pub(super) fn of_view(plan: &LogicalPlan, columns: &[OutputColumn]) -> Result<Result<(Source, Layout), String>> {
+    let source = match source(plan)? {
+        Ok(source) => source,
+        Err(why) => return Ok(Err(why)),
+    };
+    let is_time =
+        |column: &&OutputColumn| column.name == TIME && matches!(column.data_type, DataType::Timestamp(_, Some(_)));
+    if columns.iter().find(is_time).is_none() {
+        return Ok(Err("it has no column time of the type timestamptz".to_owned()));
+    }
+    let Some(groups) = groups(plan) else { return Ok(Err("it does not group its rows".to_owned())) };
+    let is_dimension = |name: &str| {
+        let of = columns.iter().find(|column| column.name == name).map(|column| &column.data_type);
+        groups.contains(name) || !of.is_some_and(DataType::is_numeric)
+    };
+    Ok(Layout::of_view(columns, is_dimension).map(|layout| (source, layout)))
+}
+
+/// The names of columns that are what a plan groups by, as they are; `None` for a plan that does not group.
+fn groups(plan: &LogicalPlan) -> Option<BTreeSet<String>> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let names = aggregate.group_expr.iter().map(|expr| expr.schema_name().to_string());
+            Some(names.collect())
+        }
+        LogicalPlan::Projection(projection) => {
+            let inner = groups(&projection.input)?;
+            let kept = projection.expr.iter().filter_map(|expr| {
+                let plain = expr.clone().unalias();
+                let (Expr::Column(column), name) = (&plain, expr.qualified_name().1) else { return None };
+                inner.contains(&column.name).then_some(name)
+            });
+            Some(kept.collect())
+        }
+        LogicalPlan::Filter(filter) => groups(&filter.input),
+        LogicalPlan::SubqueryAlias(alias) => groups(&alias.input),
+        _ => None,
+    }
 }
 
 #[derive(Default)]

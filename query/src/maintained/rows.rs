@@ -14,8 +14,8 @@ use plimsoll_engine::{
     TimeRange, Value,
 };
 
-use crate::relation::{Measure, Shape};
-use crate::{Error, Result};
+use crate::relation::{Measure, Shape, TIME};
+use crate::{Error, OutputColumn, Result};
 
 /// The column that every row has a value in, so that one without a value is kept too.
 const VERSION: &str = "version";
@@ -62,7 +62,7 @@ pub(super) type Rows = BTreeMap<Key, Measured>;
 pub(super) struct Layout {
     pub(super) dimensions: Vec<String>,
     /// Names and types of what is measured.
-    pub(super) measures: Vec<(&'static str, FieldType)>,
+    pub(super) measures: Vec<(String, FieldType)>,
 }
 
 impl Layout {
@@ -72,19 +72,31 @@ impl Layout {
     /// A part of a sentence that says what cannot be kept.
     pub(super) fn new(shape: &Shape, types: impl Fn(&str) -> Option<DataType>) -> Result<Layout, String> {
         let measures = match shape.measure {
-            Measure::Value => vec![("value", FieldType::Float)],
+            Measure::Value => vec![("value".to_owned(), FieldType::Float)],
             Measure::Ratio => {
-                let field = |name: &'static str| match types(name) {
-                    Some(DataType::Decimal128(_, 0)) => Ok((name, FieldType::Integer)),
-                    Some(DataType::UInt64) => Err(format!("{name} may be beyond 64 bits")),
-                    Some(data_type) if data_type.is_integer() => Ok((name, FieldType::Integer)),
-                    Some(DataType::Decimal128(..)) => Err(format!("{name} is a decimal with a fraction")),
-                    _ => Ok((name, FieldType::Float)),
-                };
-                vec![field("good")?, field("total")?]
+                ["good", "total"].map(|name| field(name, types(name))).into_iter().collect::<Result<_, _>>()?
             }
         };
         Ok(Layout { dimensions: shape.dimensions.clone(), measures })
+    }
+
+    /// Reads the columns of a view: those that `is_dimension` is true of tell its rows of one time apart.
+    ///
+    /// # Errors
+    /// A part of a sentence that says what cannot be kept.
+    pub(super) fn of_view(columns: &[OutputColumn], is_dimension: impl Fn(&str) -> bool) -> Result<Layout, String> {
+        let mut layout = Layout { dimensions: Vec::new(), measures: Vec::new() };
+        let ours: Vec<String> = super::scores::columns().map(|column| column.name).collect();
+        for column in columns.iter().filter(|column| column.name != TIME) {
+            if column.name == VERSION || ours.contains(&column.name) {
+                return Err(format!("its column \"{}\" needs another name", column.name));
+            }
+            match is_dimension(&column.name) {
+                true => layout.dimensions.push(column.name.clone()),
+                false => layout.measures.push(field(&column.name, Some(column.data_type.clone()))?),
+            }
+        }
+        Ok(layout)
     }
 
     pub(super) fn columns(&self) -> Vec<Column> {
@@ -175,7 +187,7 @@ impl Layout {
         test: Option<FieldPredicate>,
     ) -> Result<Rows> {
         let names = self.dimensions.iter().map(String::as_str);
-        let columns = ["time"].into_iter().chain(names).chain(self.measures.iter().map(|(name, _)| *name));
+        let columns = ["time"].into_iter().chain(names).chain(self.measures.iter().map(|(name, _)| name.as_str()));
         let request = ScanRequest {
             time: TimeRange { min_ns: start_ns, max_ns: end_ns.saturating_sub(1) },
             predicates: test.into_iter().collect(),
@@ -210,7 +222,7 @@ impl Layout {
                     Number::Integer(number) => Value::Integer(number),
                     Number::Float(number) => Value::Float(number),
                 };
-                Some((Cow::Borrowed(*name), value))
+                Some((Cow::Borrowed(name.as_str()), value))
             });
             let version = (Cow::Borrowed(VERSION), Value::Integer(version));
             let point = Point {
@@ -297,6 +309,18 @@ impl Difference {
         }
         difference
     }
+}
+
+/// How a number is kept.
+fn field(name: &str, data_type: Option<DataType>) -> Result<(String, FieldType), String> {
+    let kind = match data_type {
+        Some(DataType::Decimal128(_, 0)) => FieldType::Integer,
+        Some(DataType::UInt64) => return Err(format!("{name} may be beyond 64 bits")),
+        Some(data_type) if data_type.is_integer() => FieldType::Integer,
+        Some(DataType::Decimal128(..)) => return Err(format!("{name} is a decimal with a fraction")),
+        _ => FieldType::Float,
+    };
+    Ok((name.to_owned(), kind))
 }
 
 fn as_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {

@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use plimsoll_engine::Snapshot;
 
 use super::Kept;
-use super::rows::EMPTY;
+use super::rows::{EMPTY, Layout};
 use super::scores::Scores;
 use crate::lower::Lowering;
 use crate::plan::physical;
@@ -37,26 +37,38 @@ pub(super) struct Split {
 /// Rows without a verdict that a reader scores itself, in buckets; with more of them it computes everything.
 const LAG_BUCKETS: i64 = 1_440;
 
-/// The relation of such a KPI.
+/// What the columns of its query are.
+pub(super) enum Columns {
+    Kpi(Shape),
+    View(Layout),
+}
+
+/// The relation of such a KPI, or of a view that is kept up like one.
 pub(super) struct KeptKpi {
     name: String,
     version: u64,
     /// The rows as its query gives them.
     live: LogicalPlan,
-    shape: Shape,
+    columns: Columns,
     schema: SchemaRef,
     database: Database,
     time_zone: Arc<str>,
 }
 
 impl KeptKpi {
-    pub(super) fn new(name: &str, version: u64, live: &LogicalPlan, shape: &Shape, lowering: &Lowering<'_>) -> KeptKpi {
+    pub(super) fn new(
+        name: &str,
+        version: u64,
+        live: &LogicalPlan,
+        columns: Columns,
+        lowering: &Lowering<'_>,
+    ) -> KeptKpi {
         let field = |field: &Arc<Field>| Arc::new(Field::new(field.name(), field.data_type().clone(), true));
         KeptKpi {
             name: name.to_owned(),
             version,
             live: live.clone(),
-            shape: shape.clone(),
+            columns,
             schema: Arc::new(Schema::new(live.schema().fields().iter().map(field).collect::<Vec<_>>())),
             database: lowering.database.clone(),
             time_zone: lowering.settings.time_zone.clone(),
@@ -171,17 +183,34 @@ impl KeptKpi {
             Ok::<_, DataFusionError>(field.data_type().clone())
         };
         let zoned = DataType::Timestamp(TimeUnit::Nanosecond, Some(self.time_zone.clone()));
-        let mut projection = vec![cast(column(&stored, TIME)?, zoned).alias(TIME)];
-        for name in &self.shape.dimensions {
+        let time = cast(column(&stored, TIME)?, zoned).alias(TIME);
+        let dimension = |name: &str| {
             let (tag, data_type) = (column(&stored, name)?, type_of(name)?);
             let is_text = !data_type.is_integer() && data_type != DataType::Boolean;
             let full = match is_text {
                 true => when(tag.clone().eq(lit(EMPTY)), lit("")).otherwise(cast(tag, DataType::Utf8))?,
                 false => tag,
             };
-            projection.push(cast(full, data_type).alias(name));
+            Ok::<_, crate::Error>(cast(full, data_type).alias(name))
+        };
+        let shape = match &self.columns {
+            Columns::Kpi(shape) => shape,
+            Columns::View(layout) => {
+                let fields = self.live.schema().fields().iter();
+                let one = fields.map(|field| match field.name().as_str() {
+                    TIME => Ok(time.clone()),
+                    name if layout.dimensions.iter().any(|known| known == name) => dimension(name),
+                    name => Ok(cast(column(&stored, name)?, field.data_type().clone()).alias(name)),
+                });
+                let projection = one.collect::<Result<Vec<_>>>()?;
+                return Ok(LogicalPlanBuilder::from(stored.clone()).project(projection)?.build()?);
+            }
+        };
+        let mut projection = vec![time];
+        for name in &shape.dimensions {
+            projection.push(dimension(name)?);
         }
-        let value = match self.shape.measure {
+        let value = match shape.measure {
             Measure::Value => column(&stored, "value")?,
             Measure::Ratio => {
                 let good = cast(column(&stored, "good")?, type_of("good")?);

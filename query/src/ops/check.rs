@@ -92,6 +92,11 @@ fn violated(table: &Table, column: &Column, value: &Value, row: &Row) -> Option<
         (Check::Json, Value::Text(text)) => {
             serde_json::from_str::<serde::de::IgnoredAny>(text).err().map(|error| format!("It is JSON: {error}."))
         }
+        (Check::Tags, Value::Text(text)) => {
+            let tags = serde_json::from_str::<std::collections::BTreeMap<String, String>>(text);
+            let is_fine = tags.is_ok_and(|tags| tags.keys().all(|name| !name.is_empty() && name != "time"));
+            (!is_fine).then(|| "It is JSON of tags and texts, such as {\"region\": \"eu\"}.".to_owned())
+        }
         (Check::Zone, Value::Text(text)) => text
             .parse::<chrono_tz::Tz>()
             .err()

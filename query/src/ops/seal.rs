@@ -21,6 +21,8 @@ pub(crate) struct Seal {
     pub(crate) coverage: Option<f64>,
     pub(crate) credit: Option<f64>,
     pub(crate) sealed_ns: i64,
+    pub(crate) quality: Option<String>,
+    pub(crate) adjustments: Option<String>,
 }
 
 /// The seals of an SLA that held at a moment, by the start of the period and the target: of each the last one.
@@ -52,10 +54,27 @@ pub(crate) fn seals(database: &Database, sla: &str, at_ns: i64) -> BTreeMap<(i64
                 coverage: row.number("coverage"),
                 credit: row.number("credit"),
                 sealed_ns,
+                quality: row.text("quality").map(str::to_owned),
+                adjustments: row.text("adjustments").map(str::to_owned),
             },
         );
     }
     all
+}
+
+/// True when a period was opened that is not sealed anew.
+pub(crate) fn has_opened(database: &Database, sla: &str) -> bool {
+    let Ok(table) = of_system("seal") else { return false };
+    let mut last: BTreeMap<(i64, String), bool> = BTreeMap::new();
+    for row in database.ops().rows(table).values() {
+        let row = Named::new(table, row);
+        if let (Some(start_ns), Some(target), true) =
+            (row.time_ns("period_start"), row.text("target"), row.text("sla") == Some(sla))
+        {
+            last.insert((start_ns, target.to_owned()), row.text("status") == Some(OPENED));
+        }
+    }
+    last.values().any(|is_opened| *is_opened)
 }
 
 /// Keeps what a period came to.
@@ -76,6 +95,8 @@ pub(crate) fn seal(transaction: &mut Transaction<'_>, sla: &str, seal: &Seal) ->
         ("coverage", number(seal.coverage)),
         ("credit", number(seal.credit)),
         ("sealed_at", Some(Value::Time(seal.sealed_ns))),
+        ("quality", seal.quality.as_deref().and_then(text)),
+        ("adjustments", seal.adjustments.as_deref().and_then(text)),
     ];
     transaction.insert(of_system("seal")?, &values)?;
     super::audit::enter(
@@ -100,14 +121,30 @@ pub(crate) fn open_again(
     period_start_ns: i64,
     reason: &str,
 ) -> Result<()> {
-    let now_ns = transaction.now_ns();
-    let held = seals(database, sla, now_ns);
-    let of_period: Vec<&Seal> = held.values().filter(|seal| seal.period_start_ns == period_start_ns).collect();
-    if of_period.is_empty() {
-        let message = format!("no such period of SLA \"{sla}\" is sealed");
-        return Err(Error::InvalidParameter { name: "period".to_owned(), message });
+    let of_period = |seal: &Seal| seal.period_start_ns == period_start_ns;
+    match open_periods(transaction, database, sla, of_period, reason)? {
+        0 => {
+            let message = format!("no such period of SLA \"{sla}\" is sealed");
+            Err(Error::InvalidParameter { name: "period".to_owned(), message })
+        }
+        _ => Ok(()),
     }
-    for seal in of_period {
+}
+
+/// Opens the sealed targets of an SLA that `is_meant` is true of. Gives how many there were.
+///
+/// # Errors
+/// Those of the table.
+pub(super) fn open_periods(
+    transaction: &mut Transaction<'_>,
+    database: &Database,
+    sla: &str,
+    is_meant: impl Fn(&Seal) -> bool,
+    reason: &str,
+) -> Result<usize> {
+    let held = seals(database, sla, transaction.now_ns());
+    let meant: Vec<&Seal> = held.values().filter(|seal| is_meant(seal)).collect();
+    for seal in &meant {
         let text = |text: &str| Some(Value::Text(text.to_owned()));
         let values = [
             ("sla", text(sla)),
@@ -129,5 +166,5 @@ pub(crate) fn open_again(
             },
         )?;
     }
-    Ok(())
+    Ok(meant.len())
 }

@@ -16,6 +16,8 @@ pub(crate) struct Transaction<'a> {
     drafts: BTreeMap<Name, Draft>,
     actor: Arc<str>,
     now_ns: i64,
+    /// Adjustments that are being decided.
+    decided: BTreeSet<u64>,
 }
 
 /// Schema and name of a table.
@@ -30,7 +32,7 @@ struct Draft {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(ops: &'a Ops, store: MutexGuard<'a, Store>, actor: &Arc<str>, now_ns: i64) -> Transaction<'a> {
-        Transaction { ops, store, drafts: BTreeMap::new(), actor: actor.clone(), now_ns }
+        Transaction { ops, store, drafts: BTreeMap::new(), actor: actor.clone(), now_ns, decided: BTreeSet::new() }
     }
 
     /// Who is at work.
@@ -41,6 +43,15 @@ impl<'a> Transaction<'a> {
     /// When, in nanoseconds since the Unix epoch.
     pub(crate) fn now_ns(&self) -> i64 {
         self.now_ns
+    }
+
+    /// Lets a row of `ops.adjustment` be decided, by its number.
+    pub(super) fn decide(&mut self, number: u64) {
+        self.decided.insert(number);
+    }
+
+    pub(super) fn is_decided(&self, number: u64) -> bool {
+        self.decided.contains(&number)
     }
 
     /// The rows of a table as they will be.

@@ -61,7 +61,7 @@ pub(crate) fn marked(
 }
 
 /// The tables with expectations that a definition reads, be it through others.
-fn expecting(object: &Object, lowering: &Lowering<'_>) -> Vec<String> {
+pub(crate) fn expecting(object: &Object, lowering: &Lowering<'_>) -> Vec<String> {
     let definitions = lowering.definitions;
     if definitions.rules.is_empty() {
         return Vec::new();

@@ -34,8 +34,9 @@ use super::{gaps, sla};
 pub(crate) const SCALARS: [&str; 3] = ["burn_rate", "coverage", "sli"];
 
 /// Each function, and what its arguments are.
-const SIGNATURES: [(&str, &str); 25] = [
+const SIGNATURES: [(&str, &str); 27] = [
     ("alert_dry_run", "alert_dry_run(alert, length of time [, at])"),
+    ("attribution", "attribution(kpi, from, to)"),
     ("audit_head", "audit_head()"),
     ("audit_verify", "audit_verify([from, to])"),
     ("backtest_alert", "backtest_alert(alert, from, to [, query of incidents [, sweep [, options]]])"),
@@ -52,10 +53,11 @@ const SIGNATURES: [(&str, &str); 25] = [
     ("gaps", "gaps(kpi, from, to)"),
     ("incident_report", "incident_report(incident)"),
     ("kpi_breaches", "kpi_breaches(kpi, slo or sla [, unknown_resets])"),
-    ("kpi_conflict", "kpi_conflict()"),
+    ("kpi_conflict", "kpi_conflict([kpi [, other kpi [, length of a period]]])"),
     ("kpi_periods", "kpi_periods(kpi, slo or sla)"),
     ("match_known_errors", "match_known_errors(incident)"),
     ("sla_report", "sla_report(sla, period [, as of])"),
+    ("sla_restated", "sla_restated(sla [, period])"),
     ("sli", "sli(slo, from, to)"),
     ("slo_burn", "slo_burn(slo, long time, short time)"),
     ("slo_report", "slo_report(slo, period)"),
@@ -74,9 +76,9 @@ pub(crate) fn asks_of(function: &str) -> Option<Kind> {
         "baseline_explain" | "coverage" | "gaps" | "suggest_target" => Kind::Kpi,
         "backtest_baseline" => Kind::Baseline,
         "downtime_cost" => Kind::Service,
-        "sla_report" => Kind::Sla,
+        "sla_report" | "sla_restated" => Kind::Sla,
         // These ask of several kinds, or of facts.
-        "audit_head" | "audit_verify" | "benchmark" | "cab_packet" | "change_impact" | "chronic"
+        "attribution" | "audit_head" | "audit_verify" | "benchmark" | "cab_packet" | "change_impact" | "chronic"
         | "incident_report" | "kpi_breaches" | "kpi_conflict" | "kpi_periods" | "match_known_errors" => {
             return None;
         }
@@ -108,7 +110,7 @@ pub(crate) fn check_may_ask(function: &str, arguments: &[Expr], lowering: &Lower
     };
     let on = match (asks_of(function), function) {
         (Some(kind), _) => On::object(kind, name),
-        (None, "kpi_breaches" | "kpi_periods") => On::object(Kind::Kpi, name),
+        (None, "attribution" | "kpi_breaches" | "kpi_periods") => On::object(Kind::Kpi, name),
         (None, "audit_head" | "audit_verify") => On::named(crate::system::SCHEMA, "audit"),
         (None, "cab_packet") => On::named(crate::ops::SCHEMA, "problem"),
         (None, "chronic" | "incident_report" | "match_known_errors") => On::named(crate::ops::SCHEMA, "incident"),
@@ -155,6 +157,7 @@ pub(crate) fn function(
         "kpi_periods" => kpi_periods(&arguments),
         "match_known_errors" => known_errors(&arguments),
         "sla_report" => sla_report(&arguments),
+        "sla_restated" => sla_restated(&arguments),
         "sli" => sli(&arguments),
         "slo_burn" => slo_burn(&arguments),
         _ => slo_report(&arguments),
@@ -163,7 +166,8 @@ pub(crate) fn function(
 }
 
 /// Functions that are SQL in other words.
-const REPORTS: [&str; 11] = [
+const REPORTS: [&str; 12] = [
+    "attribution",
     "backtest_baseline",
     "baseline_explain",
     "benchmark",
@@ -180,9 +184,15 @@ const REPORTS: [&str; 11] = [
 /// The answer of a function that is SQL in other words; `None` when it is none of these.
 fn report(arguments: &Arguments<'_>) -> Option<Result<Arc<dyn TableProvider>>> {
     let lowering = arguments.lowering;
-    const WEEK_NS: i64 = 7 * 86_400_000_000_000;
+    const DAY_NS: i64 = 86_400_000_000_000;
+    const WEEK_NS: i64 = 7 * DAY_NS;
     let span = || Ok::<_, Error>((arguments.instant(1)?, arguments.instant(2)?));
     let answer = || match arguments.name {
+        "attribution" => {
+            arguments.check_count(3, 3)?;
+            let (start_ns, end_ns) = span()?;
+            crate::report::attribution(arguments.text(0)?, start_ns, end_ns, lowering)
+        }
         "backtest_baseline" => {
             arguments.check_count(3, 3)?;
             let (start_ns, end_ns) = span()?;
@@ -207,8 +217,15 @@ fn report(arguments: &Arguments<'_>) -> Option<Result<Arc<dyn TableProvider>>> {
             crate::report::downtime_cost(arguments.text(0)?, start_ns, end_ns, lowering)
         }
         "kpi_conflict" => {
-            arguments.check_count(0, 0)?;
-            crate::report::kpi_conflict(lowering)
+            arguments.check_count(0, 3)?;
+            let other = || if arguments.given.len() > 1 { arguments.text(1).map(Some) } else { Ok(None) };
+            match arguments.given.len() {
+                0 => crate::report::kpi_conflict(lowering),
+                given => {
+                    let period_ns = if given > 2 { arguments.length_ns(2)? } else { DAY_NS };
+                    crate::report::counter_conflict(arguments.text(0)?, other()?, period_ns, lowering)
+                }
+            }
         }
         "suggest_target" => {
             arguments.check_count(1, 2)?;
@@ -283,7 +300,7 @@ fn kpi_periods(arguments: &Arguments<'_>) -> Result<Computed> {
     arguments.check_count(1, 1)?;
     let object = crate::report::contract(arguments.text(0)?, arguments.lowering.definitions)?;
     match &object.definition {
-        Definition::Sla(sla) => sla::relation(&object, sla, None, None, arguments.lowering),
+        Definition::Sla(sla) => sla::relation(&object, sla, sla::Asked::default(), arguments.lowering),
         _ => Err(Error::Internal(format!("{} is no SLA", quoted(&object.name)))),
     }
 }
@@ -542,10 +559,21 @@ fn length_of(label: &str) -> &'static str {
 /// What an SLA came to in a period.
 fn sla_report(arguments: &Arguments<'_>) -> Result<Computed> {
     arguments.check_count(2, 3)?;
+    let as_of_ns = arguments.optional_instant(2)?;
+    of_sla(arguments, sla::Asked { only: Some(arguments.text(1)?), as_of_ns, is_unsealed: false })
+}
+
+/// What its periods, or one of them, would come to with the rows of now, sealed or not.
+fn sla_restated(arguments: &Arguments<'_>) -> Result<Computed> {
+    arguments.check_count(1, 2)?;
+    let only = if arguments.given.len() > 1 { Some(arguments.text(1)?) } else { None };
+    of_sla(arguments, sla::Asked { only, as_of_ns: None, is_unsealed: true })
+}
+
+fn of_sla(arguments: &Arguments<'_>, asked: sla::Asked<'_>) -> Result<Computed> {
     let object = arguments.lowering.definitions.get(Kind::Sla, arguments.text(0)?)?;
-    let as_of = arguments.optional_instant(2)?;
     match &object.definition {
-        Definition::Sla(sla) => sla::relation(object, sla, Some(arguments.text(1)?), as_of, arguments.lowering),
+        Definition::Sla(sla) => sla::relation(object, sla, asked, arguments.lowering),
         _ => Err(Error::Internal(format!("{} is no SLA", quoted(&object.name)))),
     }
 }

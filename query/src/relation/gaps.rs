@@ -10,12 +10,14 @@ use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 
+use crate::analysis::intervals::Intervals;
 use crate::dialect::{Definition, Kind};
 use crate::{Error, Result};
 
 use super::computed::Computed;
 use super::functions::{Arguments, number, numbers, time_field};
 use super::kpi::{self, TIME};
+use super::promise::calendar;
 use super::step::known_step_ns;
 
 /// The buckets of a KPI that have a value, by its dimensions.
@@ -24,24 +26,39 @@ struct Seen {
     series: BTreeMap<Vec<Option<String>>, Vec<i64>>,
 }
 
-/// What is asked: the buckets that begin in `[start, end)`.
-#[derive(Clone, Copy)]
+/// What is asked: the buckets that begin in `[start, end)`, outside of the time that the KPI's calendar leaves out.
 struct Asked {
     start: i64,
     end: i64,
     step: i64,
+    closed: Intervals,
 }
 
 impl Asked {
     /// Starts of the buckets that there should be.
-    fn first(self) -> i64 {
-        let over = self.start.rem_euclid(self.step);
-        if over == 0 { self.start } else { self.start.saturating_add(self.step - over) }
+    fn first(&self) -> i64 {
+        self.from(self.start)
     }
 
-    fn expected(self) -> i64 {
-        let first = self.first();
-        if first >= self.end { 0 } else { (self.end - 1 - first) / self.step + 1 }
+    /// The first bucket that begins at an instant or later.
+    fn from(&self, instant: i64) -> i64 {
+        let over = instant.rem_euclid(self.step);
+        if over == 0 { instant } else { instant.saturating_add(self.step - over) }
+    }
+
+    /// How many begin in `[start, end)`.
+    fn within(&self, start: i64, end: i64) -> i64 {
+        let first = self.from(start);
+        if first >= end { 0 } else { (end - 1 - first) / self.step + 1 }
+    }
+
+    fn expected(&self) -> i64 {
+        let closed: i64 = self.closed.iter().map(|(start, end)| self.within(start, end)).sum();
+        self.within(self.start, self.end) - closed
+    }
+
+    fn counts(&self, time: i64) -> bool {
+        !self.closed.contains(time)
     }
 }
 
@@ -51,7 +68,7 @@ pub(super) fn coverage(arguments: &Arguments<'_>) -> Result<Computed> {
     let given = schema.clone();
     of_kpi(arguments, schema, move |seen, asked| {
         let of_all = asked.expected() as f64 * seen.series.len().max(1) as f64;
-        let found: usize = seen.series.values().map(Vec::len).sum();
+        let found = seen.series.values().flatten().filter(|time| asked.counts(**time)).count();
         let share = (of_all > 0.0).then(|| (found as f64 / of_all).min(1.0));
         RecordBatch::try_new(given.clone(), vec![number(share)])
     })
@@ -69,15 +86,18 @@ pub(super) fn gaps(arguments: &Arguments<'_>) -> Result<Computed> {
     of_kpi(arguments, schema, move |seen, asked| {
         let instants = || TimestampNanosecondBuilder::new().with_timezone(zone.clone());
         let (mut names, mut starts, mut ends) = (StringBuilder::new(), instants(), instants());
-        let last = asked.first().saturating_add(asked.expected().saturating_mul(asked.step));
+        let count = asked.within(asked.start, asked.end);
+        let last = asked.first().saturating_add(count.saturating_mul(asked.step));
         for (dimensions, times) in &seen.series {
             let name: Vec<&str> = dimensions.iter().flatten().map(String::as_str).collect();
             let mut next = asked.first();
             for time in times.iter().chain([&last]) {
                 if *time > next {
-                    names.append_value(name.join(","));
-                    starts.append_value(next);
-                    ends.append_value(*time);
+                    for (start, end) in asked.closed.complement(next, *time).iter() {
+                        names.append_value(name.join(","));
+                        starts.append_value(start);
+                        ends.append_value(end);
+                    }
                 }
                 next = time.saturating_add(asked.step);
             }
@@ -90,7 +110,7 @@ pub(super) fn gaps(arguments: &Arguments<'_>) -> Result<Computed> {
 fn of_kpi(
     arguments: &Arguments<'_>,
     schema: Arc<Schema>,
-    answer: impl Fn(&Seen, Asked) -> datafusion::arrow::error::Result<RecordBatch> + Send + Sync + 'static,
+    answer: impl Fn(&Seen, &Asked) -> datafusion::arrow::error::Result<RecordBatch> + Send + Sync + 'static,
 ) -> Result<Computed> {
     arguments.check_count(3, 3)?;
     let lowering = arguments.lowering;
@@ -99,7 +119,12 @@ fn of_kpi(
         return Err(Error::Internal("a KPI that is none".to_owned()));
     };
     let step = known_step_ns(definition, lowering.definitions)?;
-    let asked = Asked { start: arguments.instant(1)?, end: arguments.instant(2)?, step };
+    let (start, end) = (arguments.instant(1)?, arguments.instant(2)?);
+    let closed = match definition.option_text("calendar") {
+        Some(name) if start < end => calendar(name, lowering)?.open_between(start, end).complement(start, end),
+        _ => Intervals::default(),
+    };
+    let asked = Asked { start, end, step, closed };
     let (plan, shape) = kpi::plan(object, definition, lowering)?;
     let column = |name: &str| {
         let field = plan.schema().qualified_field_with_unqualified_name(name)?;
@@ -116,12 +141,12 @@ fn of_kpi(
         )
     };
     let time = column(TIME)?;
-    let within = time.clone().gt_eq(instant(asked.start)).and(time.clone().lt(instant(asked.end)));
+    let within = time.clone().gt_eq(instant(start)).and(time.clone().lt(instant(end)));
     let plan = LogicalPlanBuilder::from(plan.clone()).filter(within)?.project(projection)?.build()?;
     let plan = LogicalPlanBuilder::from(plan).sort_by(vec![time])?.build()?;
     let name = object.name.clone();
     Ok(Computed::new(name, schema, vec![lowering.analyze(plan)?], Vec::new(), move |inputs, _now| {
-        Ok(answer(&seen(&inputs[0])?, asked).map_err(DataFusionError::from)?)
+        Ok(answer(&seen(&inputs[0])?, &asked).map_err(DataFusionError::from)?)
     }))
 }
 

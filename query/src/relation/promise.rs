@@ -17,15 +17,12 @@ use crate::analysis::sli::{Budgeting, Event, Missing, ONE, Rules, Tallies, WHOLE
 use crate::catalog::{Definitions, Object, Reference};
 use crate::dialect::{Definition, Kind, Slo, Window};
 use crate::lower::Lowering;
-use crate::ops::{holidays, maintenance};
+use crate::ops::{adjustment, holidays, maintenance};
 use crate::{Database, Error, Result};
 
 use super::kpi::TIME;
 use super::plan_text;
 use super::step::step_ns;
-
-/// The width of a slice when the SLO does not say.
-pub(super) const SLICE: &str = "1 min";
 
 /// What time an SLO is about.
 #[derive(Debug, Clone)]
@@ -41,6 +38,8 @@ pub(super) struct Settings {
     pub(super) rules: Rules,
     pub(super) extent: Extent,
     pub(super) outside: Outside,
+    /// How long after its end a slice without events counts as missing, in nanoseconds.
+    pub(super) lateness_ns: i64,
 }
 
 /// Time that does not count.
@@ -50,11 +49,22 @@ pub(super) struct Outside {
     pub(super) calendar: Option<Calendar>,
     /// The service whose maintenance does not count, as it stands in the database when it is asked.
     pub(super) maintenance_of: Option<(Database, String)>,
+    /// What was signed off not to count.
+    pub(super) adjusted: Adjusted,
+}
+
+/// Whose adjustments leave time out.
+#[derive(Debug, Clone)]
+pub(super) struct Adjusted {
+    database: Database,
+    slo: String,
+    /// The SLA that it is a target of, where that is asked.
+    pub(super) sla: Option<String>,
 }
 
 impl Outside {
-    /// The time in `[start, end)` that does not count.
-    pub(super) fn between(&self, start_ns: i64, end_ns: i64) -> Intervals {
+    /// The time in `[start, end)` that does not count, as it was known at a moment.
+    pub(super) fn between(&self, start_ns: i64, end_ns: i64, now_ns: i64) -> Intervals {
         let closed = match &self.calendar {
             Some(calendar) => calendar.open_between(start_ns, end_ns).complement(start_ns, end_ns),
             None => Intervals::default(),
@@ -62,7 +72,9 @@ impl Outside {
         // A rule that came into the table is one that can be followed.
         let entered = self.maintenance_of.as_ref().map(|(database, service)| maintenance(database, service, "budget"));
         let windows = entered.iter().flatten().filter_map(|window| window.between(start_ns, end_ns).ok());
-        windows.fold(closed, |all, window| all.union(&window))
+        let Adjusted { database, slo, sla } = &self.adjusted;
+        let adjusted = adjustment::excluded(database, slo, sla.as_deref(), now_ns);
+        windows.fold(closed.union(&adjusted), |all, window| all.union(&window))
     }
 }
 
@@ -82,16 +94,16 @@ pub(super) fn settings(object: &Object, slo: &Slo, lowering: &Lowering<'_>) -> R
         let span = Span::parse(text).map_err(refused)?;
         span.fixed_ns().ok_or_else(|| refused(format!("'{text}' is no fixed length of time")).hinted("Use days."))
     };
-    let share = |name: &str| {
-        option(name).map_or(Ok(None), |text| match text.parse::<f64>() {
+    let share = |name: &str, default: Option<String>| {
+        option(name).map(str::to_owned).or(default).map_or(Ok(None), |text| match text.parse::<f64>() {
             Ok(share) => Ok(Some((share * WHOLE as f64).round() as u64)),
             Err(_) => Err(refused(format!("{name} of {text} is no share"))),
         })
     };
-    let slice_ns = fixed(option("slice").unwrap_or(SLICE))?;
+    let slice_ns = fixed(option("slice").unwrap_or(Slo::SLICE))?;
     let budgeting = match option("budgeting") {
         Some("timeslices") => {
-            let target = share("slice_target")?.unwrap_or(slo.objective.parts());
+            let target = share("slice_target", None)?.unwrap_or(slo.objective.parts());
             Budgeting::Timeslices { slice_ns, target }
         }
         Some("ratio_timeslices") => Budgeting::RatioTimeslices { slice_ns },
@@ -109,6 +121,7 @@ pub(super) fn settings(object: &Object, slo: &Slo, lowering: &Lowering<'_>) -> R
     let min_events = option("min_events").and_then(|text| text.parse().ok()).and_then(count_of).unwrap_or(0);
     let step_ns = match option("step") {
         Some(text) => Some(fixed(text)?),
+        None if !slo.parts.is_empty() => Some(fixed(option("slice").unwrap_or(Slo::SLICE))?),
         None => step_of(object, lowering),
     };
     let rules = Rules {
@@ -116,7 +129,7 @@ pub(super) fn settings(object: &Object, slo: &Slo, lowering: &Lowering<'_>) -> R
         budgeting,
         missing,
         min_events,
-        min_coverage: share("min_coverage")?.unwrap_or(0),
+        min_coverage: share("min_coverage", of_kpi("min_coverage"))?.unwrap_or(0),
         step_ns,
     };
     let extent = match &slo.window {
@@ -125,10 +138,9 @@ pub(super) fn settings(object: &Object, slo: &Slo, lowering: &Lowering<'_>) -> R
             Extent::Calendar(Period::parse(period, zone.as_deref().unwrap_or("UTC"), None).map_err(refused)?)
         }
     };
-    let calendar = match option("calendar") {
-        Some(name) => Some(calendar(name, lowering)?),
-        None => None,
-    };
+    let calendar = option("calendar").map(str::to_owned).or_else(|| of_kpi("calendar"));
+    let calendar = calendar.map(|name| self::calendar(&name, lowering)).transpose()?;
+    let lateness_ns = option("lateness").map_or(Ok(0), fixed)?;
     let maintenance_of = match (option("exclude"), &slo.service) {
         (Some("maintenance"), Some(service)) => Some((lowering.database.clone(), service.clone())),
         (Some("maintenance"), None) => {
@@ -137,7 +149,8 @@ pub(super) fn settings(object: &Object, slo: &Slo, lowering: &Lowering<'_>) -> R
         }
         _ => None,
     };
-    Ok(Settings { rules, extent, outside: Outside { calendar, maintenance_of } })
+    let adjusted = Adjusted { database: lowering.database.clone(), slo: slo.name.clone(), sla: None };
+    Ok(Settings { rules, extent, outside: Outside { calendar, maintenance_of, adjusted }, lateness_ns })
 }
 
 /// The width of the buckets that an SLO counts: that of the one KPI that it reads.
@@ -173,12 +186,22 @@ pub(super) fn calendar(name: &str, lowering: &Lowering<'_>) -> Result<Calendar> 
     calendar_of(name, lowering.definitions, lowering.database)
 }
 
-/// The zone of a calendar; UTC without one.
+/// Periods of a length: in the zone of a calendar, from its anchor; in UTC without one.
 ///
 /// # Errors
-/// [`Error::UndefinedObject`].
-pub(crate) fn zone_of(name: Option<&str>, lowering: &Lowering<'_>) -> Result<String> {
-    name.map_or(Ok("UTC".to_owned()), |name| Ok(calendar(name, lowering)?.zone().name().to_owned()))
+/// [`Error::UndefinedObject`], and [`Error::Definition`], KP003, for a length that is no period.
+pub(crate) fn periods_of(
+    length: &str,
+    calendar: Option<&str>,
+    definitions: &Definitions,
+    database: &Database,
+) -> Result<Period> {
+    let refused = |what: String| Error::definition("KP003", what);
+    let Some(name) = calendar else { return Period::parse(length, "UTC", None).map_err(refused) };
+    let zone = calendar_of(name, definitions, database)?.zone().name().to_owned();
+    let object = definitions.find(Kind::Calendar, name);
+    let anchor = object.and_then(|object| object.definition.option_text("period_anchor")?.parse().ok());
+    Period::parse(length, &zone, anchor).map_err(refused)
 }
 
 /// The plan of an SLO's events, analysed: `time`, `good`, `total`.
@@ -186,7 +209,7 @@ pub(crate) fn zone_of(name: Option<&str>, lowering: &Lowering<'_>) -> Result<Str
 /// # Errors
 /// [`Error::Definition`], KP001 when its query gives something else, and whatever else is wrong with it.
 pub(super) fn events_plan(slo: &Slo, lowering: &Lowering<'_>) -> Result<LogicalPlan> {
-    let (inner, columns) = plan_text(&slo.query, lowering)?;
+    let (inner, columns) = lowering.counting(|| plan_text(&slo.query, lowering))?;
     let missing = |what: String| {
         Error::definition("KP001", what).hinted("The query of an SLO gives time, good and total: good ones among all.")
     };
@@ -267,6 +290,6 @@ pub(super) fn tallies(batches: &[RecordBatch], settings: &Settings, now_ns: i64)
         let what = "an SLO counts too many slices without events between its first event and now";
         return Err(Error::definition("KP008", what).hinted("Make the slices longer, or set on_missing = 'unknown'."));
     }
-    let outside = settings.outside.between(start.saturating_sub(MARGIN_NS), end.saturating_add(MARGIN_NS));
-    Ok(Tallies::new(&events, &settings.rules, outside, now_ns))
+    let outside = settings.outside.between(start.saturating_sub(MARGIN_NS), end.saturating_add(MARGIN_NS), now_ns);
+    Ok(Tallies::new(&events, &settings.rules, outside, now_ns.saturating_sub(settings.lateness_ns)))
 }

@@ -13,10 +13,12 @@ use crate::analysis::sli::{Tallies, WHOLE};
 use crate::catalog::{Definitions, Object};
 use crate::dialect::{Definition, Kind, Percent, Sla};
 use crate::lower::Lowering;
+use crate::ops::adjustment;
+use crate::ops::seal::seals;
 use crate::{Database, Error, Result};
 
 use super::computed::Computed;
-use super::promise::{Settings, calendar, calendar_of, events_plan, settings, tallies, zone_of};
+use super::promise::{Settings, calendar, events_plan, periods_of, settings, tallies};
 
 /// How long after its end a period takes late data in, when the SLA does not say.
 const SEAL_AFTER: &str = "5 days";
@@ -34,12 +36,27 @@ struct Agreement {
     name: String,
     /// As it was known at this moment; now without.
     as_of_ns: Option<i64>,
+    /// Whether what is sealed is told as it would come out now.
+    is_unsealed: bool,
+}
+
+/// What is asked of an SLA.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// The name of the one period that is asked for; all of them without.
+    pub(super) only: Option<&'a str>,
+    /// As it was known at this moment, in nanoseconds since the Unix epoch; now without.
+    pub(super) as_of_ns: Option<i64>,
+    /// Whether what is sealed is told as it would come out with the rows of now.
+    pub(super) is_unsealed: bool,
 }
 
 struct Target {
     slo: String,
     required: Percent,
     settings: Settings,
+    /// The tables of its rows of which something is expected.
+    expecting: Vec<String>,
 }
 
 fn schema(time_zone: &Arc<str>) -> SchemaRef {
@@ -54,6 +71,8 @@ fn schema(time_zone: &Arc<str>) -> SchemaRef {
         Field::new("coverage", DataType::Float64, true),
         Field::new("credit", DataType::Float64, true),
         Field::new("sealed_at", time(), true),
+        Field::new("quality", DataType::Utf8, true),
+        Field::new("adjustments", DataType::Utf8, true),
     ]))
 }
 
@@ -61,13 +80,8 @@ fn schema(time_zone: &Arc<str>) -> SchemaRef {
 ///
 /// # Errors
 /// [`Error::Definition`] for a period that is none, and whatever has become wrong with the definitions.
-pub(super) fn relation(
-    object: &Object,
-    sla: &Sla,
-    only: Option<&str>,
-    as_of_ns: Option<i64>,
-    lowering: &Lowering<'_>,
-) -> Result<Computed> {
+pub(super) fn relation(object: &Object, sla: &Sla, asked: Asked<'_>, lowering: &Lowering<'_>) -> Result<Computed> {
+    let Asked { only, as_of_ns, is_unsealed } = asked;
     let refused = |what: String| Error::definition("KP003", what);
     let (period, _) = terms(object, sla, lowering)?;
     let calendar = sla.calendar.as_ref().map(|name| calendar(name, lowering)).transpose()?;
@@ -86,13 +100,15 @@ pub(super) fn relation(
         if let Some(calendar) = &calendar {
             settings.outside.calendar = Some(calendar.clone());
         }
+        settings.outside.adjusted.sla = Some(sla.name.clone());
         plans.push(events_plan(slo, lowering)?);
-        targets.push(Target { slo: target.slo.clone(), required: target.at_least, settings });
+        let expecting = crate::quality::expecting(object, lowering);
+        targets.push(Target { slo: target.slo.clone(), required: target.at_least, settings, expecting });
     }
     let zone = lowering.settings.time_zone.clone();
     let schema = schema(&zone);
     let (database, name) = (lowering.database.clone(), object.name.clone());
-    let agreement = Agreement { period, targets, credits, min_coverage, only, database, name, as_of_ns };
+    let agreement = Agreement { period, targets, credits, min_coverage, only, database, name, as_of_ns, is_unsealed };
     Ok(Computed::new(format!("sla.{}", sla.name), schema.clone(), plans, Vec::new(), move |inputs, now_ns| {
         agreement.rows(&inputs, agreement.as_of_ns.unwrap_or(now_ns), &zone, &schema)
     }))
@@ -101,8 +117,7 @@ pub(super) fn relation(
 /// Its periods, and how long after its end one takes late data in.
 fn terms(object: &Object, sla: &Sla, lowering: &Lowering<'_>) -> Result<(Period, Span)> {
     let refused = |what: String| Error::definition("KP003", what);
-    let zone = zone_of(sla.calendar.as_deref(), lowering)?;
-    let period = Period::parse(&sla.period, &zone, None).map_err(refused)?;
+    let period = periods_of(&sla.period, sla.calendar.as_deref(), lowering.definitions, lowering.database)?;
     let seal_after = object.definition.option_text("seal_after").unwrap_or(SEAL_AFTER);
     Ok((period, Span::parse(seal_after).map_err(refused)?))
 }
@@ -121,11 +136,7 @@ pub(crate) fn period_start(
     let Definition::Sla(sla) = &object.definition else {
         return Err(Error::Internal("an SLA that is none".to_owned()));
     };
-    let zone = match &sla.calendar {
-        Some(name) => calendar_of(name, definitions, database)?.zone().name().to_owned(),
-        None => "UTC".to_owned(),
-    };
-    let period = Period::parse(&sla.period, &zone, None).map_err(refused)?;
+    let period = periods_of(&sla.period, sla.calendar.as_deref(), definitions, database)?;
     Ok(period.named(label).map_err(refused)?.start)
 }
 
@@ -159,6 +170,7 @@ impl Agreement {
         let instants = || TimestampNanosecondBuilder::new().with_timezone(zone.clone());
         let (mut starts, mut ends, mut sealed) = (instants(), instants(), instants());
         let (mut names, mut statuses) = (StringBuilder::new(), StringBuilder::new());
+        let (mut qualities, mut adjusted) = (StringBuilder::new(), StringBuilder::new());
         let mut numbers: [Float64Builder; 4] = std::array::from_fn(|_| Float64Builder::new());
         let mut tallied = Vec::new();
         for (target, batches) in self.targets.iter().zip(inputs) {
@@ -173,7 +185,11 @@ impl Agreement {
                 self.period.between(first, last)
             }
         };
-        let seals = crate::ops::seal::seals(&self.database, &self.name, now_ns);
+        let seals = match self.is_unsealed {
+            true => std::collections::BTreeMap::new(),
+            false => seals(&self.database, &self.name, now_ns),
+        };
+        let adjustments = adjustment::approved(&self.database, now_ns);
         for period in &periods {
             let is_closed = period.end <= now_ns;
             let elapsed = (now_ns - period.start) as f64 / (period.end - period.start) as f64;
@@ -188,6 +204,8 @@ impl Agreement {
                         builder.append_option(number);
                     }
                     sealed.append_value(seal.sealed_ns);
+                    qualities.append_option(seal.quality.as_deref());
+                    adjusted.append_option(seal.adjustments.as_deref());
                     continue;
                 }
                 let count = tallies.between(period.start, period.end.min(now_ns.max(period.start)));
@@ -207,6 +225,10 @@ impl Agreement {
                     builder.append_option(number);
                 }
                 sealed.append_null();
+                let is_tainted = self.database.quality().is_tainted(&target.expecting, period.start, period.end);
+                qualities.append_value(if is_tainted { "tainted" } else { "good" });
+                let told = adjustment::told(&adjustments, &self.name, &target.slo, period.start, period.end);
+                adjusted.append_option(told);
             }
         }
         let [mut attained, mut required, mut coverage, mut credit] = numbers;
@@ -220,6 +242,8 @@ impl Agreement {
             Arc::new(coverage.finish()),
             Arc::new(credit.finish()),
             Arc::new(sealed.finish()),
+            Arc::new(qualities.finish()),
+            Arc::new(adjusted.finish()),
         ];
         Ok(RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?)
     }

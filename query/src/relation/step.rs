@@ -8,12 +8,11 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::analysis::duration::Span;
 use crate::catalog::Definitions;
-use crate::dialect::{Definition, Kind, Kpi};
+use crate::dialect::{Definition, Kind, Kpi, Slo};
 use crate::lower::{folded, item_name};
 use crate::{Error, Result};
 
 use super::kpi::TIME;
-use super::promise::SLICE;
 
 /// The width of a KPI's buckets in nanoseconds: its option `step`, or the first argument of the `time_bucket`, `date_bin` or
 /// `date_trunc` that its column `time` is, or that of the KPI that it reads. `None` when none of them tells, and for months.
@@ -73,7 +72,7 @@ fn step_of_query(text: &str, definitions: &Definitions, depth: usize) -> Option<
             Definition::Slo(inner) => match (inner.options.text("step"), inner.options.text("budgeting")) {
                 (Some(text), _) => Span::parse(text).ok()?.fixed_ns(),
                 (None, Some("timeslices" | "ratio_timeslices")) => {
-                    Span::parse(inner.options.text("slice").unwrap_or(SLICE)).ok()?.fixed_ns()
+                    Span::parse(inner.options.text("slice").unwrap_or(Slo::SLICE)).ok()?.fixed_ns()
                 }
                 _ => step_of_query(&inner.query.text, definitions, depth + 1),
             },

@@ -45,7 +45,7 @@ pub(crate) fn contract(name: &str, definitions: &Definitions) -> Result<Object> 
     if let Some(object) = definitions.find(Kind::Slo, name)
         && let Definition::Slo(slo) = &object.definition
     {
-        return promised(name, &[slo], None);
+        return promised(name, &[slo], &Defaults::default());
     }
     let kpi = definitions.get(Kind::Kpi, name)?;
     let of = Reference::Object(Kind::Kpi, name.to_owned());
@@ -60,20 +60,35 @@ pub(crate) fn contract(name: &str, definitions: &Definitions) -> Result<Object> 
         let error = Error::definition("KP023", format!("nothing has been promised of KPI \"{name}\""));
         return Err(error.hinted("CREATE SLO ... AS SELECT time, good, total FROM kpi.NAME says what is."));
     }
-    promised(name, &slos, kpi.definition.option_text("period"))
+    let option = |name: &str| kpi.definition.option_text(name);
+    let calendar = option("calendar");
+    let of_calendar =
+        calendar.and_then(|name| definitions.find(Kind::Calendar, name)?.definition.option_text("period"));
+    let period = option("period").or(of_calendar);
+    promised(name, &slos, &Defaults { period, calendar, min_coverage: option("min_coverage") })
 }
 
-fn promised(name: &str, slos: &[&Slo], period: Option<&str>) -> Result<Object> {
-    let calendar = slos.iter().find_map(|slo| slo.options.text("calendar"));
+/// What holds where SLOs do not say it.
+#[derive(Default)]
+struct Defaults<'a> {
+    period: Option<&'a str>,
+    calendar: Option<&'a str>,
+    min_coverage: Option<&'a str>,
+}
+
+fn promised(name: &str, slos: &[&Slo], defaults: &Defaults<'_>) -> Result<Object> {
+    let calendar = slos.iter().find_map(|slo| slo.options.text("calendar")).or(defaults.calendar);
     let own = slos.iter().find_map(|slo| match &slo.window {
         Window::Calendar { period, .. } => Some(period.as_str()),
         Window::Rolling(_) => None,
     });
-    let period = period.or(own).unwrap_or(PERIOD);
+    let period = defaults.period.or(own).unwrap_or(PERIOD);
     let targets: Vec<String> = slos.iter().map(|slo| format!("{} >= {}", quoted(&slo.name), slo.objective)).collect();
     let calendar = calendar.map(|name| format!(" CALENDAR {}", quoted(name))).unwrap_or_default();
+    let coverage = slos.iter().find_map(|slo| slo.options.text("min_coverage")).or(defaults.min_coverage);
+    let coverage = coverage.map(|share| format!(" WITH (min_coverage = {share})")).unwrap_or_default();
     let text = format!(
-        "CREATE SLA {} FOR CUSTOMER '' PERIOD {}{calendar} ({})",
+        "CREATE SLA {} FOR CUSTOMER '' PERIOD {}{calendar} ({}){coverage}",
         quoted(name),
         text_literal(period),
         targets.join(", ")

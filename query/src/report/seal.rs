@@ -5,9 +5,10 @@ use datafusion::arrow::datatypes::{Float64Type, TimestampNanosecondType};
 
 use crate::Result;
 use crate::alert::ACTOR;
-use crate::dialect::{Definition, Kind, quoted};
+use crate::dialect::{Definition, Kind, quoted, text_literal};
+use crate::ops::adjustment::{Later, offer};
 use crate::ops::incident::rfc3339;
-use crate::ops::seal::{Seal, seal, seals};
+use crate::ops::seal::{Seal, has_opened, seal, seals};
 use crate::relation::sealing;
 use crate::session::Session;
 
@@ -26,11 +27,11 @@ pub(crate) async fn take(session: &Session, now_ns: i64) -> Result<()> {
         let held = seals(database, &object.name, now_ns);
         let is_open = |target: &str| !held.contains_key(&(due.start, target.to_owned()));
         let open: Vec<&str> = sla.targets.iter().map(|target| target.slo.as_str()).filter(|slo| is_open(slo)).collect();
-        if open.is_empty() {
+        if open.is_empty() && !has_opened(database, &object.name) {
             continue;
         }
         let text = format!(
-            "SELECT period_start, period_end, target, attained, required, status, coverage, credit FROM sla.{} \
+            "SELECT {COLUMNS} FROM sla.{} \
              WHERE sealed_at IS NULL AND period_end <= '{}' AND period_end > '{}'",
             quoted(&object.name),
             rfc3339(due.end),
@@ -49,12 +50,50 @@ pub(crate) async fn take(session: &Session, now_ns: i64) -> Result<()> {
             coverage: None,
             credit: None,
             sealed_ns: now_ns,
+            quality: None,
+            adjustments: None,
         });
         let without_data: Vec<Seal> = without_data.collect();
         new.extend(without_data);
         database.ops().transaction(&ACTOR.into(), now_ns, |transaction| {
             new.iter().try_for_each(|one| seal(transaction, &object.name, one))
         })?;
+    }
+    offer_late(session, now_ns).await
+}
+
+/// What a seal is made of.
+const COLUMNS: &str =
+    "period_start, period_end, target, attained, required, status, coverage, credit, quality, adjustments";
+
+/// Offers what sealed periods would come to with the rows that came later, where rows of a KPI were restated in them.
+async fn offer_late(session: &Session, now_ns: i64) -> Result<()> {
+    let database = session.database();
+    let restated = database.ops().newly_restated()?;
+    if restated.is_empty() {
+        return Ok(());
+    }
+    let definitions = database.catalog().definitions();
+    for object in definitions.of_kind(Kind::Sla) {
+        let held = seals(database, &object.name, now_ns);
+        let is_late = |seal: &&Seal| {
+            restated.iter().any(|bucket_ns| (seal.period_start_ns..seal.period_end_ns).contains(bucket_ns))
+        };
+        let late: Vec<&Seal> = held.values().filter(is_late).collect();
+        if late.is_empty() {
+            continue;
+        }
+        let text = format!("SELECT {COLUMNS} FROM sla_restated({})", text_literal(&object.name));
+        let Ok(batches) = session.rows_of(&text, now_ns).await else { continue };
+        let now: Vec<Seal> = batches.iter().flat_map(|batch| rows(batch, now_ns)).collect();
+        let is_of =
+            |seal: &Seal, other: &Seal| (seal.period_start_ns, &seal.target) == (other.period_start_ns, &other.target);
+        let later = late.into_iter().filter_map(|seal| {
+            let now = now.iter().find(|now| is_of(seal, now))?;
+            Some(Later { seal: seal.clone(), attained: now.attained, status: now.status.clone() })
+        });
+        let later: Vec<Later> = later.collect();
+        database.ops().transaction(&ACTOR.into(), now_ns, |transaction| offer(transaction, &object.name, &later))?;
     }
     Ok(())
 }
@@ -66,6 +105,7 @@ fn rows(batch: &RecordBatch, now_ns: i64) -> Vec<Seal> {
         column.is_valid(row).then(|| column.value(row))
     };
     let text = |at: usize, row: usize| batch.column(at).as_string::<i32>().value(row).to_owned();
+    let maybe = |at: usize, row: usize| batch.column(at).is_valid(row).then(|| text(at, row));
     let row = |row: usize| Seal {
         period_start_ns: time(0).value(row),
         period_end_ns: time(1).value(row),
@@ -76,6 +116,8 @@ fn rows(batch: &RecordBatch, now_ns: i64) -> Vec<Seal> {
         coverage: number(6, row),
         credit: number(7, row),
         sealed_ns: now_ns,
+        quality: maybe(8, row),
+        adjustments: maybe(9, row),
     };
     (0..batch.num_rows()).map(row).collect()
 }

@@ -24,18 +24,18 @@ const SHARES: [&str; 5] = ["0.9", "0.95", "0.98", "0.99", "0.999"];
 const KEPT: &str = "0.9";
 
 /// An instant as SQL.
-fn instant(ns: i64) -> String {
+pub(super) fn instant(ns: i64) -> String {
     format!("{}::timestamptz", text_literal(&rfc3339(ns)))
 }
 
 /// A KPI, and whether it is good ones among all.
-fn kpi_of<'a>(name: &str, lowering: &'a Lowering<'_>) -> Result<(&'a Arc<Object>, bool)> {
+pub(super) fn kpi_of<'a>(name: &str, lowering: &'a Lowering<'_>) -> Result<(&'a Arc<Object>, bool)> {
     let object = lowering.definitions.get(Kind::Kpi, name)?;
     Ok((object, object.columns.iter().any(|(column, _)| column == "total")))
 }
 
 /// The dimensions of a KPI as one text, by SQL.
-fn series_of(object: &Object) -> String {
+pub(super) fn series_of(object: &Object) -> String {
     let names: Vec<&String> = crate::relation::dimensions(object).collect();
     match names.as_slice() {
         [] => "''".to_owned(),

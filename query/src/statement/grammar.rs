@@ -1,5 +1,6 @@
-//! PostgreSQL's grammar as the parser library has it, but for three rules: the name of a named argument is an identifier,
-//! `ALTER TABLE ... RESET (option, ...)` is a statement, and so are `TABLE name`, and `FETCH` and `MOVE` in all their spellings.
+//! PostgreSQL's grammar as the parser library has it, but for some rules: the name of a named argument is an identifier,
+//! `ALTER TABLE ... RESET (option, ...)` is a statement, and so are `TABLE name`, and `FETCH` and `MOVE` in all their spellings; an
+//! option of a materialized view needs no value.
 //!
 //! The library would try every function argument as the *expression* before a `=>` first, and again as an argument: twice the
 //! work for each level of nested calls, so that a line of text would keep a core busy for hours.
@@ -8,8 +9,8 @@ use std::any::TypeId;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    AlterTable, AlterTableOperation, Expr, FetchDirection, FetchPosition, Ident, LimitClause, ObjectName, SetExpr,
-    SqlOption, Statement, TableFactor, Value,
+    AlterTable, AlterTableOperation, CreateTableOptions, Expr, FetchDirection, FetchPosition, Ident, LimitClause,
+    ObjectName, SetExpr, SqlOption, Statement, TableFactor, Value,
 };
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -36,7 +37,10 @@ macro_rules! as_postgresql {
             }
 
             fn parse_statement(&self, parser: &mut Parser) -> Option<Result<Statement, ParserError>> {
-                parse_reset(parser).or_else(|| parse_fetch(parser)).or_else(|| parse_table(parser))
+                parse_reset(parser)
+                    .or_else(|| parse_fetch(parser))
+                    .or_else(|| parse_table(parser))
+                    .or_else(|| parse_materialized(parser))
             }
 
             $(fn $name(&self $(, $argument: $kind)*) -> $result {
@@ -155,6 +159,49 @@ fn parse_reset(parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>
             end_token: AttachedToken(parser.get_current_token().clone()),
         })
     }))
+}
+
+/// `CREATE [OR REPLACE] MATERIALIZED VIEW name [(columns)] [WITH (option [= value], ...)] AS query`, whose options need no value;
+/// `None` for any other statement.
+fn parse_materialized(parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>> {
+    if !parser.peek_keyword(Keyword::CREATE) {
+        return None;
+    }
+    let start = |parser: &mut Parser<'_>| {
+        parser.expect_keyword(Keyword::CREATE)?;
+        let or_replace = parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]);
+        parser.expect_keywords(&[Keyword::MATERIALIZED, Keyword::VIEW])?;
+        Ok(or_replace)
+    };
+    let or_replace = parser.try_parse(start).ok()?;
+    let option = |parser: &mut Parser<'_>| {
+        let key = parser.parse_identifier()?;
+        let value = match parser.consume_token(&Token::Eq) {
+            true => parser.parse_expr()?,
+            false => Expr::Value(Value::Boolean(true).with_span(key.span)),
+        };
+        Ok(SqlOption::KeyValue { key, value })
+    };
+    let read = |parser: &mut Parser<'_>| {
+        let mut view = match Parser::parse_sql(&POSTGRESQL, "CREATE VIEW v AS SELECT 1")?.pop() {
+            Some(Statement::CreateView(view)) => view,
+            _ => return Err(ParserError::ParserError("a view that is none".to_owned())),
+        };
+        view.or_replace = or_replace;
+        view.materialized = true;
+        view.if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        view.name = parser.parse_object_name(false)?;
+        if parser.parse_keyword(Keyword::WITH) {
+            parser.expect_token(&Token::LParen)?;
+            let options = parser.parse_comma_separated(option)?;
+            parser.expect_token(&Token::RParen)?;
+            view.options = CreateTableOptions::With(options);
+        }
+        parser.expect_keyword(Keyword::AS)?;
+        view.query = parser.parse_query()?;
+        Ok(Statement::CreateView(view))
+    };
+    Some(read(parser))
 }
 
 /// `FETCH [direction] [FROM | IN] cursor`, and `MOVE`, which is read as a FETCH into nothing.

@@ -46,6 +46,8 @@ pub struct Table {
     pub schema: &'static str,
     /// The query of a view; `None` for a table.
     pub definition: Option<String>,
+    /// Whether the rows of a view are kept.
+    pub is_materialized: bool,
     /// Stable while the server runs.
     pub oid: u32,
     /// As stored, not quoted.
@@ -57,7 +59,11 @@ pub struct Table {
 impl Table {
     /// Its kind, as `pg_class` tells it.
     fn kind(&self) -> char {
-        if self.definition.is_some() { 'v' } else { 'r' }
+        match self.definition {
+            Some(_) if self.is_materialized => 'm',
+            Some(_) => 'v',
+            None => 'r',
+        }
     }
 }
 

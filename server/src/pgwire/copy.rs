@@ -132,7 +132,7 @@ impl Copying {
         self.columns.push(record, is_binary).map_err(|refused| {
             let (nth, error) = *refused;
             let line = self.line();
-            let (table, column) = (&self.target.table().name, self.target.schema().field(nth).name());
+            let (table, column) = (self.target.table_name(), self.target.schema().field(nth).name());
             let place = format!("COPY {table}, line {line}, column {column}");
             let shown = record.value(nth).filter(|_| !is_binary).map(String::from_utf8_lossy);
             let shown = shown.map(|text| format!(": \"{}\"", text.chars().take(100).collect::<String>()));
@@ -167,7 +167,7 @@ impl Copying {
     }
 
     fn at_line(&self, error: SqlError) -> SqlError {
-        error.with_context(format!("COPY {}, line {}", self.target.table().name, self.line()))
+        error.with_context(format!("COPY {}, line {}", self.target.table_name(), self.line()))
     }
 }
 

@@ -140,6 +140,7 @@ fn view(view: &View) -> Table {
     Table {
         schema: "public",
         definition: Some(view.query.clone()),
+        is_materialized: view.is_continuous,
         oid: oid_of_name(&view.name),
         name: view.name.clone(),
         columns: view.columns.iter().map(column).collect(),
@@ -156,6 +157,7 @@ fn defined_relation(relation: &DefinedRelation) -> Table {
     Table {
         schema: relation.schema,
         definition: Some(relation.definition.clone()),
+        is_materialized: false,
         oid: oid_of_name(&format!("{}.{}", relation.schema, relation.name)),
         name: relation.name.clone(),
         columns: relation.columns.iter().map(column).collect(),
@@ -177,7 +179,7 @@ fn ops_table(table: &OpsTable, oid: u32) -> Table {
         comment: Some(column.about.to_owned()),
     };
     let columns = table.columns.iter().map(column).collect();
-    Table { schema: table.schema, definition: None, oid, name: table.name.to_owned(), columns }
+    Table { schema: table.schema, definition: None, is_materialized: false, oid, name: table.name.to_owned(), columns }
 }
 
 fn system_table(table: &SystemTable, oid: u32) -> Table {
@@ -191,6 +193,7 @@ fn system_table(table: &SystemTable, oid: u32) -> Table {
     Table {
         schema: table.schema,
         definition: Some(format!("built in: {}", table.about)),
+        is_materialized: false,
         oid,
         name: table.name.to_owned(),
         columns: table.columns.iter().map(column).collect(),
@@ -207,6 +210,7 @@ fn table(schema: &TableSchema) -> Table {
     Table {
         schema: "public",
         definition: None,
+        is_materialized: false,
         oid: FIRST_USER_OID.saturating_add(schema.id.0),
         name: schema.name.clone(),
         columns: schema.columns.iter().map(column).collect(),

@@ -20,6 +20,7 @@ fn tables() -> Vec<Table> {
     let table = |oid: u32, name: &str, columns: &[(&str, u32, bool, Option<&str>)]| Table {
         schema: "public",
         definition: None,
+        is_materialized: false,
         oid,
         name: name.to_owned(),
         columns: columns.iter().copied().map(column).collect(),

@@ -16,6 +16,7 @@ pub(super) const FILLS: &[(&str, Fill)] = &[
     ("pg_attribute", attributes),
     ("pg_description", descriptions),
     ("pg_tables", tables),
+    ("pg_matviews", materialized_views),
     ("pg_views", views),
     ("pg_stat_user_tables", user_tables),
     ("pg_stat_all_tables", user_tables),
@@ -59,7 +60,7 @@ fn push_class(rows: &mut Rows, oid: u32, namespace: u32, name: &str, kind: char,
         ("relfilenode", if kind == 'r' { oid } else { 0 }.into()),
         ("reltuples", Datum::Float(-1.0)),
         // A view is a rule.
-        ("relhasrules", (kind == 'v').into()),
+        ("relhasrules", matches!(kind, 'v' | 'm').into()),
         ("relpersistence", 'p'.into()),
         ("relkind", kind.into()),
         ("relnatts", Datum::Int(columns as i64)),
@@ -156,7 +157,7 @@ fn tables(context: &Context<'_>, rows: &mut Rows) {
 }
 
 fn views(context: &Context<'_>, rows: &mut Rows) {
-    for table in context.tables {
+    for table in context.tables.iter().filter(|table| table.kind() == 'v') {
         let Some(definition) = &table.definition else { continue };
         rows.push([
             ("schemaname", table.schema.into()),
@@ -168,6 +169,20 @@ fn views(context: &Context<'_>, rows: &mut Rows) {
     for relation in all().iter().filter(|relation| relation.kind == 'v') {
         let (schema, name) = (relation.schema.into(), relation.name.into());
         rows.push([("schemaname", schema), ("viewname", name), ("viewowner", context.user.into())]);
+    }
+}
+
+fn materialized_views(context: &Context<'_>, rows: &mut Rows) {
+    for table in context.tables.iter().filter(|table| table.kind() == 'm') {
+        let Some(definition) = &table.definition else { continue };
+        rows.push([
+            ("schemaname", table.schema.into()),
+            ("matviewname", table.name.as_str().into()),
+            ("matviewowner", context.user.into()),
+            ("hasindexes", false.into()),
+            ("ispopulated", true.into()),
+            ("definition", format!(" {definition};").into()),
+        ]);
     }
 }
 
