@@ -21,6 +21,7 @@ use crate::source::RunSnapshot;
 use crate::stack::on_deep_stack;
 use crate::{Command, Database, Error, OutputColumn, Result, relation};
 
+mod approval;
 mod burn;
 mod check;
 mod create;
@@ -111,7 +112,7 @@ impl Defining {
             crate::maintained::recompute(name, &database, now_ns).await?;
             return Ok(Done::Command(Command::Define { tag: self.statement.tag(), notice: None }));
         }
-        let work = move || on_deep_stack(|| this.carry_out(&state, &database));
+        let work = move || on_deep_stack(|| this.decide(&state, &database));
         let done = blocking(work).await.map_err(|error| error.shifted(self.offset))?;
         match (&*self.statement, done) {
             (Statement::Create { object, .. }, Done::Command(Command::Define { tag, .. })) => {
@@ -120,6 +121,25 @@ impl Defining {
             }
             (_, done) => Ok(done),
         }
+    }
+
+    /// Carries the statement out, or keeps it until somebody else agrees.
+    fn decide(&self, state: &SessionState, database: &Database) -> Result<Done> {
+        let now_ns = now_ns(state);
+        let told = |notice| Ok(Done::Command(Command::Define { tag: self.statement.tag(), notice }));
+        if let Some(what) = approval::needed(&self.statement, &database.catalog().definitions()) {
+            return told(Some(approval::propose(&self.statement, what, &self.actor, now_ns, database)?));
+        }
+        let Statement::Call(call) = &*self.statement else { return self.carry_out(state, database) };
+        let Some((id, is_approved, reason)) = Procedure::read(call)?.decision()? else {
+            return self.carry_out(state, database);
+        };
+        let statement = Arc::new(approval::waiting(id, &self.actor, database)?);
+        if is_approved {
+            Defining { statement, offset: 0, ..self.clone() }.carry_out(state, database)?;
+        }
+        approval::decided(id, is_approved, &reason, &self.actor, now_ns, database)?;
+        told(None)
     }
 
     fn carry_out(&self, state: &SessionState, database: &Database) -> Result<Done> {

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 mod anomaly;
 mod array_like;
 mod average;
+mod band_state;
 mod bounded;
 mod bucket;
 mod business_time;
@@ -121,6 +122,7 @@ impl Functions {
         functions.add_scalar(Arc::new(ArrayLike::udf()));
         functions.add_scalar(Arc::new(ScalarUDF::from(TimeBucket::new())));
         functions.add_scalar(Arc::new(ScalarUDF::from(DateBin::new())));
+        functions.add_scalar(Arc::new(ScalarUDF::from(band_state::BandState::new())));
         series::scalars().for_each(|scalar| functions.add_scalar(Arc::new(scalar)));
         for gap in Gap::ALL {
             functions.add_scalar(Arc::new(ScalarUDF::from(GapFunction::new(gap))));

@@ -267,6 +267,43 @@ impl Maintained {
     }
 }
 
+/// Whether what a KPI was at a moment is known: its rows have been kept since, and none of them is another one now. What is not known
+/// is told in a part of a sentence.
+///
+/// # Errors
+/// None: the tables are there.
+pub(crate) fn known_at(object: &Object, at_ns: i64, database: &Database) -> Result<std::result::Result<(), String>> {
+    let name = &object.name;
+    let table = of_system("watermark")?;
+    let held = database.ops().held(table);
+    let row = held.find(&["object"], &[Value::Text(name.clone())]).map(|(_, row)| row);
+    let since = row.and_then(|row| {
+        let row = crate::ops::Named::new(table, row);
+        let is_same = row.integer("version") == i64::try_from(object.version).ok();
+        row.time_ns("kept_since").filter(|_| is_same)
+    });
+    match since {
+        None => return Ok(Err(format!("rows of KPI \"{name}\" are not kept with the time at which they came"))),
+        Some(since) if since > at_ns => {
+            return Ok(Err(format!("rows of KPI \"{name}\" are kept since {} alone", rfc3339(since))));
+        }
+        Some(_) => {}
+    }
+    let table = of_system("restatement")?;
+    let rows = database.ops().rows(table);
+    let oldest = rows.values().next().and_then(|row| crate::ops::Named::new(table, row).time_ns("at"));
+    let is_cut = rows.len() >= RESTATEMENTS_MAX && oldest.is_some_and(|oldest| oldest > at_ns);
+    let is_later = |row: &Arc<crate::ops::Row>| {
+        let row = crate::ops::Named::new(table, row);
+        let is_of = row.text("object") == Some(name.as_str());
+        is_of && row.time_ns("at").is_some_and(|at| at > at_ns) && row.time_ns("bucket").is_some_and(|ns| ns < at_ns)
+    };
+    match is_cut || rows.values().any(is_later) {
+        true => Ok(Err(format!("rows of KPI \"{name}\" have been restated since"))),
+        false => Ok(Ok(())),
+    }
+}
+
 /// Brings all KPIs up to date, and their history as far as there is time. One refresh runs at a time.
 ///
 /// # Errors
@@ -781,6 +818,16 @@ fn write_down(notes: &[Note], database: &Database, now_ns: i64) -> Result<()> {
                 ("is_whole", kept.map(|kept| Value::Boolean(kept.from_ns == i64::MIN))),
                 ("record", kept.map(|kept| Value::Integer(kept.record.cast_signed()))),
             ]);
+            // What came before all rows are kept is not known.
+            let is_whole = kept.is_some_and(|kept| kept.from_ns == i64::MIN);
+            let held = transaction.held(table);
+            let before = found.and_then(|number| held.rows().get(&number).cloned());
+            let since = before.and_then(|row| {
+                let row = crate::ops::Named::new(table, &row);
+                let is_same = row.integer("version") == i64::try_from(note.version).ok();
+                row.time_ns("kept_since").filter(|_| is_same && is_whole)
+            });
+            values.push(("kept_since", is_whole.then(|| Value::Time(since.unwrap_or(now_ns)))));
             match found {
                 Some(number) => transaction.set(table, number, &values)?,
                 None => {

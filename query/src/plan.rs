@@ -623,7 +623,9 @@ fn check_dialect(statement: &dialect::Statement, lowering: &Lowering<'_>) -> Res
         Statement::Call(call) => match call.name.as_str() {
             "redeliver" | "enable_sink" => makes(dialect::Kind::Sink),
             "release" | "purge_quarantine" | "reseal" => rights.check(Privilege::Restate, &On::Everything),
-            "approve_adjustment" | "reject_adjustment" => rights.check(Privilege::Approve, &On::Everything),
+            "approve_adjustment" | "reject_adjustment" | "approve_change" | "reject_change" => {
+                rights.check(Privilege::Approve, &On::Everything)
+            }
             "rebaseline" => {
                 let named = call.arguments.iter().find(|argument| argument.name.as_deref() == Some("baseline"));
                 let baseline = match named.or(call.arguments.first()).map(|argument| &argument.value) {

@@ -19,6 +19,7 @@ mod known_error;
 mod periods;
 
 mod seal;
+mod signal;
 mod snapshot;
 mod study;
 mod views;
@@ -28,6 +29,7 @@ pub(crate) use functions::{chronic, incident_report, packet};
 pub(crate) use known_error::matches;
 pub(crate) use periods::{breaches, contract};
 pub(crate) use seal::take as seal;
+pub(crate) use signal::{aliasing, decommission, significant};
 pub(crate) use snapshot::take as keep;
 pub(crate) use study::{
     backtest_baseline, baseline_explain, benchmark, change_impact, downtime_cost, kpi_conflict, suggest_target,

@@ -167,7 +167,7 @@ fn parse_tokens(tokens: Vec<TokenWithSpan>, text: &str, actions: &Arc<expect::Ac
 /// A statement of the dialect, if `rest`, which begins at the parser's next token, begins with one; `offset` characters stand
 /// before it. The parser is then behind its last token.
 fn parse_dialect(parser: &mut Parser<'_>, rest: &str, offset: usize) -> Result<Option<dialect::Statement>> {
-    const FIRST: [&str; 13] = [
+    const FIRST: [&str; 14] = [
         "alter",
         "backtest",
         "call",
@@ -178,6 +178,7 @@ fn parse_dialect(parser: &mut Parser<'_>, rest: &str, offset: usize) -> Result<O
         "evaluate",
         "explain",
         "grant",
+        "refresh",
         "revoke",
         "show",
         "subscribe",

@@ -23,7 +23,7 @@ enum Takes {
     Text,
 }
 
-const KNOWN: [Known; 15] = [
+const KNOWN: [Known; 17] = [
     Known { name: "acknowledge", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
     Known { name: "resolve", arguments: &[("id", Takes::Integer), ("resolution", Takes::Text)], required: 1 },
     Known { name: "close", arguments: &[("id", Takes::Integer), ("note", Takes::Text)], required: 1 },
@@ -42,6 +42,8 @@ const KNOWN: [Known; 15] = [
     },
     Known { name: "approve_adjustment", arguments: &[("id", Takes::Integer), ("reason", Takes::Text)], required: 2 },
     Known { name: "reject_adjustment", arguments: &[("id", Takes::Integer), ("reason", Takes::Text)], required: 2 },
+    Known { name: "approve_change", arguments: &[("id", Takes::Integer), ("reason", Takes::Text)], required: 2 },
+    Known { name: "reject_change", arguments: &[("id", Takes::Integer), ("reason", Takes::Text)], required: 2 },
     Known {
         name: "rebaseline",
         arguments: &[
@@ -111,6 +113,19 @@ impl Procedure {
             true => Ok(Procedure { known: at, values }),
             false => Err(undefined(Some(usage()))),
         }
+    }
+
+    /// The change of a definition that is decided, whether it is approved, and why; `None` for other calls.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] without a reason.
+    pub(crate) fn decision(&self) -> Result<Option<(i64, bool, String)>> {
+        let name = KNOWN[self.known].name;
+        if !matches!(name, "approve_change" | "reject_change") {
+            return Ok(None);
+        }
+        let reason = given(self.text(1).unwrap_or_default(), "reason")?;
+        Ok(Some((self.integer(0), name == "approve_change", reason.to_owned())))
     }
 
     fn integer(&self, at: usize) -> i64 {

@@ -18,11 +18,9 @@ use chrono_tz::Tz;
 
 mod calibration;
 mod novelty;
-#[cfg_attr(not(test), allow(dead_code, reason = "alerts have their own state so far"))]
 pub(crate) mod onset;
 mod saved;
 mod season;
-#[cfg_attr(not(test), allow(dead_code, reason = "alerts do not ask for them yet"))]
 pub(crate) mod signs;
 
 #[cfg(test)]

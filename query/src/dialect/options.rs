@@ -125,6 +125,7 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("min_coverage", Number(0.0, 1.0)),
             ("counter_kpi", Text),
             ("contributors", Text),
+            ("approval", Word(&["two_person"])),
         ],
         Kind::Baseline => &[
             ("history", Span),
@@ -148,8 +149,14 @@ fn known(kind: Kind) -> &'static [(&'static str, Takes)] {
             ("calendar", Text),
             ("step", Span),
             ("burn_alerts", Text),
+            ("approval", Word(&["two_person"])),
         ],
-        Kind::Sla => &[("credits", Text), ("seal_after", Span), ("min_coverage", Number(0.0, 1.0))],
+        Kind::Sla => &[
+            ("credits", Text),
+            ("seal_after", Span),
+            ("min_coverage", Number(0.0, 1.0)),
+            ("approval", Word(&["two_person"])),
+        ],
         Kind::Sink => &[
             ("connector", Word(&["webhook", "email"])),
             ("url", Url),

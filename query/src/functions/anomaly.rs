@@ -1,6 +1,7 @@
 //! Functions of windows that tell what is unusual, without anything being defined.
 //!
-//! `anomaly_score` and `baseline_expected`, `_lower`, `_upper` run the model of baselines over the rows of a partition in their order;
+//! `anomaly_score`, `anomaly_onset`, `level_shift` and `baseline_expected`, `_lower`, `_upper` run over the rows of a partition in their
+//! order;
 //! `zscore`, `hampel`, `mad` and `tukey` compare a row with the rows of its frame.
 
 use std::ops::Range;
@@ -15,6 +16,8 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::no_such_function;
 use crate::Error;
+use crate::analysis::anomaly::onset::Onset;
+use crate::analysis::anomaly::signs::{Runs, Shift};
 use crate::analysis::anomaly::{Method, Model, Season, Settings, Verdict};
 use crate::analysis::robust::{hampel, mad, tukey, zscore};
 
@@ -30,6 +33,8 @@ const BAND: f64 = 0.99;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Told {
     Score,
+    Onset,
+    LevelShift,
     Expected,
     Lower,
     Upper,
@@ -39,8 +44,10 @@ enum Told {
     Tukey,
 }
 
-const ALL: [(&str, Told); 8] = [
+const ALL: [(&str, Told); 10] = [
     ("anomaly_score", Told::Score),
+    ("anomaly_onset", Told::Onset),
+    ("level_shift", Told::LevelShift),
     ("baseline_expected", Told::Expected),
     ("baseline_lower", Told::Lower),
     ("baseline_upper", Told::Upper),
@@ -66,7 +73,7 @@ struct Unusual {
 
 impl Unusual {
     fn is_modelled(&self) -> bool {
-        matches!(self.told, Told::Score | Told::Expected | Told::Lower | Told::Upper)
+        matches!(self.told, Told::Score | Told::Onset | Told::LevelShift | Told::Expected | Told::Lower | Told::Upper)
     }
 }
 
@@ -90,11 +97,14 @@ impl WindowUDFImpl for Unusual {
             (Told::Hampel, [] | [_]) if rest.iter().all(DataType::is_integer) => {
                 coerced.extend(rest.iter().map(|_| DataType::Int64));
             }
-            (Told::Score, [DataType::Timestamp(_, zone), options @ ..])
+            (Told::Score | Told::Onset, [DataType::Timestamp(_, zone), options @ ..])
                 if options.len() <= 2 && options.iter().all(is_text) =>
             {
                 coerced.push(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()));
                 coerced.extend(options.iter().map(|_| DataType::Utf8));
+            }
+            (Told::LevelShift, [DataType::Timestamp(_, zone)]) => {
+                coerced.push(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()));
             }
             (Told::Expected | Told::Lower | Told::Upper, [DataType::Timestamp(_, zone), options @ ..])
                 if options.len() <= 2
@@ -149,15 +159,41 @@ impl PartitionEvaluator for Modelled {
             array.is_valid(0).then(|| array.value(0).to_lowercase())
         };
         let (method, season) = match self.told {
-            Told::Score => (text(0), text(1)),
+            Told::Score | Told::Onset => (text(0), text(1)),
             _ => (None, text(0)),
         };
+        let step_ns = step_of(times.values());
+        let placed = (0..rows).map(|row| {
+            let value = if values.is_null(row) { f64::NAN } else { values.value(row) };
+            (times.is_valid(row).then(|| times.value(row)), value)
+        });
+        if self.told == Told::LevelShift {
+            let mut shift = Shift::default();
+            let moved = |(time, value): (Option<i64>, f64)| time.and_then(|_| shift.observe(value));
+            return Ok(Arc::new(placed.map(moved).collect::<Float64Array>()));
+        }
+        let mut onset = Onset::new(step_ns);
+        let mut heard = |score: Option<f64>| match self.told {
+            Told::Onset => onset.observe(score),
+            _ => score,
+        };
+        let sign = match method.as_deref() {
+            Some("flat") => Some(Sign::Flat),
+            Some("gap") => Some(Sign::Gap),
+            _ => None,
+        };
+        if let Some(sign) = sign {
+            let mut watch = SignOf { sign, runs: Runs::default(), before: None, step_ns };
+            let score = |(time, value): (Option<i64>, f64)| heard(time.map(|time_ns| watch.observe(time_ns, value)));
+            return Ok(Arc::new(placed.map(score).collect::<Float64Array>()));
+        }
         let method = match method.as_deref() {
             None | Some("auto") => Method::Auto,
             Some("residual") => Method::Residual,
             Some("novelty") => Method::Novelty,
             Some(other) => {
-                return Err(refused(format!("\"{other}\" is no method"), "It is 'auto', 'residual' or 'novelty'."));
+                let hint = "It is 'auto', 'residual', 'novelty', 'flat' or 'gap'.";
+                return Err(refused(format!("\"{other}\" is no method"), hint));
             }
         };
         let seasons = match season.as_deref() {
@@ -168,30 +204,64 @@ impl PartitionEvaluator for Modelled {
                 return Err(refused(format!("\"{other}\" is no season"), "It is '1 week', '1 day' or 'none'."));
             }
         };
-        let band = match options.get(1).filter(|_| self.told != Told::Score) {
+        let band = match options.get(1).filter(|_| !matches!(self.told, Told::Score | Told::Onset)) {
             Some(array) if !array.is_empty() && array.is_valid(0) => array.as_primitive::<Float64Type>().value(0),
             _ => BAND,
         };
         if !(band > 0.0 && band < 1.0) {
             return Err(refused(format!("a band of {band} is no share of values"), "It is a number between 0 and 1."));
         }
-        let step_ns = step_of(times.values());
         let settings =
             Settings { seasons, step_ns, history_ns: HISTORY_NS, hold_ns: 0, method, band, zone: chrono_tz::UTC };
         let mut model = Model::new(&settings);
         let told = |verdict: Verdict| match self.told {
-            Told::Score => verdict.score,
+            Told::Score | Told::Onset => verdict.score,
             Told::Expected => verdict.expected,
             Told::Lower => verdict.lower,
             _ => verdict.upper,
         };
-        let mut answers = Vec::with_capacity(rows);
-        for row in 0..rows {
-            let value = if values.is_null(row) { f64::NAN } else { values.value(row) };
-            let is_placed = times.is_valid(row);
-            answers.push(is_placed.then(|| model.observe(times.value(row), value, true)).and_then(told));
+        let answers = placed.map(|(time, value)| {
+            let verdict = time.map(|time_ns| model.observe(time_ns, value, true));
+            heard(verdict.and_then(told))
+        });
+        Ok(Arc::new(answers.collect::<Float64Array>()))
+    }
+}
+
+/// What a model does not see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// A value that stays the same.
+    Flat,
+    /// Points that do not come.
+    Gap,
+}
+
+/// How long it goes on beside how long it did before.
+struct SignOf {
+    sign: Sign,
+    runs: Runs,
+    before: Option<(i64, f64)>,
+    step_ns: i64,
+}
+
+impl SignOf {
+    /// Missing points between two rows that are looked at, at most.
+    const MISSING_MAX: i64 = 10_000;
+
+    fn observe(&mut self, time_ns: i64, value: f64) -> f64 {
+        let before = self.before.replace((time_ns, value));
+        match (self.sign, before) {
+            (Sign::Flat, Some((_, last))) => self.runs.observe(value == last),
+            (Sign::Gap, Some((last_ns, _))) => {
+                let missing = time_ns.saturating_sub(last_ns) / self.step_ns.max(1) - 1;
+                let scores = (0..missing.clamp(0, SignOf::MISSING_MAX)).map(|_| self.runs.observe(true));
+                let most = scores.fold(0.0, f64::max);
+                self.runs.observe(false);
+                most
+            }
+            (_, None) => 0.0,
         }
-        Ok(Arc::new(Float64Array::from(answers)))
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn of_view(plan: &LogicalPlan, columns: &[OutputColumn]) -> Result<Re
 fn groups(plan: &LogicalPlan) -> Option<BTreeSet<String>> {
     match plan {
         LogicalPlan::Aggregate(aggregate) => {
-            let names = aggregate.group_expr.iter().map(|expr| expr.schema_name().to_string());
+            let names = aggregate.group_expr.iter().map(|expr| expr.qualified_name().1);
             Some(names.collect())
         }
         LogicalPlan::Projection(projection) => {

@@ -1,17 +1,18 @@
 //! Expectations about a table as a whole: `freshness()`, how long ago its newest row is, and `distinct_series()`, how many sets of
-//! tags it has. They are looked at each minute.
+//! tags it has, and `completeness()`, how many of those of late have sent a row just now. They are looked at each minute.
 
 use std::ops::ControlFlow;
 
 use datafusion::arrow::array::{Array, AsArray};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, Expr, FunctionArguments, visit_expressions, visit_expressions_mut,
 };
-use plimsoll_engine::TableSchema;
+use plimsoll_engine::{ColumnKind, TableSchema};
 
 use super::judge::parsed;
 use super::rules::{About, Action};
+use crate::dialect::quoted;
 use crate::functions::parse_interval;
 use crate::lower::{Lowering, folded};
 use crate::session::{Session, blocking};
@@ -20,6 +21,11 @@ use crate::{Error, Result};
 /// The functions, without arguments.
 const FRESHNESS: &str = "freshness";
 const SERIES: &str = "distinct_series";
+const COMPLETENESS: &str = "completeness";
+
+/// Series that sent a row in the longer time are expected to have sent one in the shorter.
+const EXPECTED_IN: &str = "1 hour";
+const SENT_IN: &str = "5 minutes";
 
 /// How often tables are looked at, in nanoseconds.
 const EVERY_NS: i64 = 60_000_000_000;
@@ -30,6 +36,8 @@ struct Seen {
     /// The age of its newest row in nanoseconds; `None` without rows.
     freshness_ns: Option<i64>,
     series: u64,
+    /// The share of its series of the last hour that sent a row in the last five minutes; `None` without any.
+    completeness: Option<f64>,
 }
 
 /// The name of such a function that an expression is a call of.
@@ -37,7 +45,7 @@ fn called(expr: &Expr) -> Option<&'static str> {
     let Expr::Function(function) = expr else { return None };
     let [ast::ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return None };
     let is_bare = matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty());
-    [FRESHNESS, SERIES].into_iter().find(|known| is_bare && folded(name) == *known)
+    [FRESHNESS, SERIES, COMPLETENESS].into_iter().find(|known| is_bare && folded(name) == *known)
 }
 
 /// What an expectation is about.
@@ -90,7 +98,7 @@ fn lateness(expr: &Expr) -> Option<i64> {
 /// # Errors
 /// Whatever is wrong with it; [`Error::Type`] when it is no condition.
 pub(super) fn check(expr: &Expr, lowering: &Lowering<'_>) -> Result<()> {
-    let text = query_of(expr.clone(), Seen { freshness_ns: Some(0), series: 0 });
+    let text = query_of(expr.clone(), Seen { freshness_ns: Some(0), series: 0, completeness: Some(1.0) });
     let query = crate::statement::query(&text)?;
     let (_, columns) = crate::catalog::plan_query(&query, lowering)?;
     match columns.first().map(|column| &column.data_type) {
@@ -109,6 +117,9 @@ fn query_of(mut expr: Expr, seen: Seen) -> String {
         let text = match (called(expr), seen.freshness_ns) {
             (Some(FRESHNESS), Some(ns)) => format!("INTERVAL '{} microseconds'", ns / 1_000),
             (Some(FRESHNESS), None) => "NULL::interval".to_owned(),
+            (Some(COMPLETENESS), _) => {
+                seen.completeness.map_or("NULL::float8".to_owned(), |share| format!("{share:?}::float8"))
+            }
             (Some(_), _) => seen.series.to_string(),
             (None, _) => return ControlFlow::<()>::Continue(()),
         };
@@ -118,6 +129,32 @@ fn query_of(mut expr: Expr, seen: Seen) -> String {
         ControlFlow::Continue(())
     });
     format!("SELECT ({expr})")
+}
+
+/// True for an expression with a call of such a function in it.
+fn asks(expr: &Expr, function: &str) -> bool {
+    let asks = visit_expressions(expr, |expr| match called(expr) {
+        Some(called) if called == function => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    asks.is_break()
+}
+
+/// The share of the series of a table that are expected now and have sent a row.
+async fn completeness(table: &str, session: &Session, now_ns: i64) -> Result<Option<f64>> {
+    let Some(schema) = session.database().engine().table(table) else { return Ok(None) };
+    let tags = schema.columns.iter().filter(|column| column.kind == ColumnKind::Tag).map(|tag| quoted(&tag.name));
+    let tags: Vec<String> = tags.collect();
+    let by = if tags.is_empty() { String::new() } else { format!("GROUP BY {}", tags.join(", ")) };
+    let text = format!(
+        "SELECT (count(*) FILTER (WHERE newest > now() - INTERVAL '{SENT_IN}'))::float8 / NULLIF(count(*), 0)::float8 FROM \
+         (SELECT max(time) AS newest FROM {} WHERE time > now() - INTERVAL '{EXPECTED_IN}' {by}) AS series WHERE newest IS NOT NULL",
+        quoted(table)
+    );
+    let batches = session.rows_of(&text, now_ns).await?;
+    let first = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0));
+    let share = first.map(|column| column.as_primitive::<Float64Type>());
+    Ok(share.and_then(|share| share.is_valid(0).then(|| share.value(0))))
 }
 
 /// Looks at the tables that something is expected of as a whole, if it is time. A condition that cannot be computed is violated.
@@ -149,7 +186,12 @@ pub(crate) async fn look(session: &Session, now_ns: i64) -> Result<()> {
     let mut violations = Vec::new();
     for (table, rule) in expecting {
         let newest_ns = snapshot.extent(table).map(|extent| extent.max_ns);
+        let completeness = match asks(&parsed(&rule.expression)?, COMPLETENESS) {
+            true => completeness(table, session, now_ns).await?,
+            false => None,
+        };
         let seen = Seen {
+            completeness,
             freshness_ns: newest_ns.map(|newest_ns| now_ns.saturating_sub(newest_ns).max(0)),
             series: stats.iter().find(|stats| stats.name == *table).map_or(0, |stats| stats.series),
         };

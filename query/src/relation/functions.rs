@@ -34,8 +34,9 @@ use super::{gaps, sla};
 pub(crate) const SCALARS: [&str; 3] = ["burn_rate", "coverage", "sli"];
 
 /// Each function, and what its arguments are.
-const SIGNATURES: [(&str, &str); 27] = [
+const SIGNATURES: [(&str, &str); 30] = [
     ("alert_dry_run", "alert_dry_run(alert, length of time [, at])"),
+    ("aliasing_report", "aliasing_report(kpi)"),
     ("attribution", "attribution(kpi, from, to)"),
     ("audit_head", "audit_head()"),
     ("audit_verify", "audit_verify([from, to])"),
@@ -48,6 +49,7 @@ const SIGNATURES: [(&str, &str); 27] = [
     ("change_impact", "change_impact(change)"),
     ("chronic", "chronic(alert, service or key, length of time, times)"),
     ("coverage", "coverage(kpi, from, to)"),
+    ("decommission_candidates", "decommission_candidates(length of time, utilisation below)"),
     ("downtime_cost", "downtime_cost(service, from, to)"),
     ("error_budget", "error_budget(slo [, at])"),
     ("gaps", "gaps(kpi, from, to)"),
@@ -56,6 +58,7 @@ const SIGNATURES: [(&str, &str); 27] = [
     ("kpi_conflict", "kpi_conflict([kpi [, other kpi [, length of a period]]])"),
     ("kpi_periods", "kpi_periods(kpi, slo or sla)"),
     ("match_known_errors", "match_known_errors(incident)"),
+    ("significant", "significant(kpi, from, to, other from, other to)"),
     ("sla_report", "sla_report(sla, period [, as of])"),
     ("sla_restated", "sla_restated(sla [, period])"),
     ("sli", "sli(slo, from, to)"),
@@ -73,13 +76,24 @@ pub(crate) fn is_function(name: &str) -> bool {
 pub(crate) fn asks_of(function: &str) -> Option<Kind> {
     is_function(function).then_some(match function {
         "alert_dry_run" | "backtest_alert" => Kind::Alert,
-        "baseline_explain" | "coverage" | "gaps" | "suggest_target" => Kind::Kpi,
+        "aliasing_report" | "baseline_explain" | "coverage" | "gaps" | "significant" | "suggest_target" => Kind::Kpi,
         "backtest_baseline" => Kind::Baseline,
         "downtime_cost" => Kind::Service,
         "sla_report" | "sla_restated" => Kind::Sla,
         // These ask of several kinds, or of facts.
-        "attribution" | "audit_head" | "audit_verify" | "benchmark" | "cab_packet" | "change_impact" | "chronic"
-        | "incident_report" | "kpi_breaches" | "kpi_conflict" | "kpi_periods" | "match_known_errors" => {
+        "attribution"
+        | "audit_head"
+        | "audit_verify"
+        | "benchmark"
+        | "cab_packet"
+        | "change_impact"
+        | "chronic"
+        | "decommission_candidates"
+        | "incident_report"
+        | "kpi_breaches"
+        | "kpi_conflict"
+        | "kpi_periods"
+        | "match_known_errors" => {
             return None;
         }
         _ => Kind::Slo,
@@ -166,7 +180,8 @@ pub(crate) fn function(
 }
 
 /// Functions that are SQL in other words.
-const REPORTS: [&str; 12] = [
+const REPORTS: [&str; 15] = [
+    "aliasing_report",
     "attribution",
     "backtest_baseline",
     "baseline_explain",
@@ -174,10 +189,12 @@ const REPORTS: [&str; 12] = [
     "cab_packet",
     "change_impact",
     "chronic",
+    "decommission_candidates",
     "downtime_cost",
     "incident_report",
     "kpi_breaches",
     "kpi_conflict",
+    "significant",
     "suggest_target",
 ];
 
@@ -188,6 +205,19 @@ fn report(arguments: &Arguments<'_>) -> Option<Result<Arc<dyn TableProvider>>> {
     const WEEK_NS: i64 = 7 * DAY_NS;
     let span = || Ok::<_, Error>((arguments.instant(1)?, arguments.instant(2)?));
     let answer = || match arguments.name {
+        "aliasing_report" => {
+            arguments.check_count(1, 1)?;
+            crate::report::aliasing(arguments.text(0)?, lowering)
+        }
+        "decommission_candidates" => {
+            arguments.check_count(2, 2)?;
+            crate::report::decommission(arguments.length_ns(0)?, arguments.float(1)?, lowering)
+        }
+        "significant" => {
+            arguments.check_count(5, 5)?;
+            let other = (arguments.instant(3)?, arguments.instant(4)?);
+            crate::report::significant(arguments.text(0)?, span()?, other, lowering)
+        }
         "attribution" => {
             arguments.check_count(3, 3)?;
             let (start_ns, end_ns) = span()?;
@@ -369,6 +399,13 @@ impl Arguments<'_> {
     fn integer(&self, at: usize) -> Result<i64> {
         match self.literal(at)?.cast_to(&DataType::Int64) {
             Ok(ScalarValue::Int64(Some(number))) => Ok(number),
+            _ => Err(self.refused()),
+        }
+    }
+
+    fn float(&self, at: usize) -> Result<f64> {
+        match self.literal(at)?.cast_to(&DataType::Float64) {
+            Ok(ScalarValue::Float64(Some(number))) if number.is_finite() => Ok(number),
             _ => Err(self.refused()),
         }
     }

@@ -10,7 +10,7 @@ use crate::analysis::duration::Span;
 use crate::analysis::period::{Instants, Period};
 use crate::analysis::sla::{Credits, Status};
 use crate::analysis::sli::{Tallies, WHOLE};
-use crate::catalog::{Definitions, Object};
+use crate::catalog::{Definitions, Object, Reference};
 use crate::dialect::{Definition, Kind, Percent, Sla};
 use crate::lower::Lowering;
 use crate::ops::adjustment;
@@ -57,6 +57,10 @@ struct Target {
     settings: Settings,
     /// The tables of its rows of which something is expected.
     expecting: Vec<String>,
+    /// Why it is not known what it was at the moment that is asked about, if it is not.
+    unknown: Option<String>,
+    /// How long before that moment buckets had to begin to be complete by then, in nanoseconds.
+    behind_ns: i64,
 }
 
 fn schema(time_zone: &Arc<str>) -> SchemaRef {
@@ -103,7 +107,22 @@ pub(super) fn relation(object: &Object, sla: &Sla, asked: Asked<'_>, lowering: &
         settings.outside.adjusted.sla = Some(sla.name.clone());
         plans.push(events_plan(slo, lowering)?);
         let expecting = crate::quality::expecting(object, lowering);
-        targets.push(Target { slo: target.slo.clone(), required: target.at_least, settings, expecting });
+        let past_ns = as_of_ns.filter(|at_ns| *at_ns < crate::plan::now_ns(lowering.state));
+        let known = past_ns.map(|at_ns| known_then(object, at_ns, lowering)).transpose()?.unwrap_or(Ok(0));
+        let step_ns = settings.rules.slice_ns().or(settings.rules.step_ns).unwrap_or(1);
+        let behind_ns = match past_ns {
+            Some(_) => known.clone().unwrap_or(0).saturating_add(step_ns).saturating_sub(1),
+            None => 0,
+        };
+        let unknown = known.err();
+        targets.push(Target {
+            slo: target.slo.clone(),
+            required: target.at_least,
+            settings,
+            expecting,
+            unknown,
+            behind_ns,
+        });
     }
     let zone = lowering.settings.time_zone.clone();
     let schema = schema(&zone);
@@ -112,6 +131,54 @@ pub(super) fn relation(object: &Object, sla: &Sla, asked: Asked<'_>, lowering: &
     Ok(Computed::new(format!("sla.{}", sla.name), schema.clone(), plans, Vec::new(), move |inputs, now_ns| {
         agreement.rows(&inputs, agreement.as_of_ns.unwrap_or(now_ns), &zone, &schema)
     }))
+}
+
+/// Whether what an SLO was at a moment is known: all that it reads are KPIs whose rows were kept then, and none of what it goes by
+/// has changed since. Gives how late their rows may come, in nanoseconds, or a part of a sentence that says what is not known.
+fn known_then(slo: &Object, at_ns: i64, lowering: &Lowering<'_>) -> Result<std::result::Result<i64, String>> {
+    if slo.defined_ns > at_ns {
+        return Ok(Err(format!("SLO \"{}\" was defined later", slo.name)));
+    }
+    let (mut late_ns, mut kpis) = (0, 0);
+    for read in &slo.reads {
+        let (kind, name) = match read {
+            Reference::Object(kind, name) => (*kind, name),
+            Reference::Relation(name) => {
+                return Ok(Err(format!("rows of \"{name}\" are not kept with the time at which they came")));
+            }
+        };
+        let object = lowering.definitions.get(kind, name)?;
+        if object.defined_ns > at_ns {
+            return Ok(Err(format!("{} \"{name}\" was defined later", kind.word())));
+        }
+        let known = match kind {
+            Kind::Kpi => {
+                let lateness = object.definition.option_text("lateness").and_then(|text| Span::parse(text).ok());
+                let lateness_ns = lateness.and_then(Span::fixed_ns).unwrap_or(0);
+                crate::maintained::known_at(object, at_ns, lowering.database)?.map(|()| lateness_ns)
+            }
+            Kind::Slo => known_then(object, at_ns, lowering)?,
+            _ => continue,
+        };
+        match known {
+            Ok(lateness_ns) => late_ns = late_ns.max(lateness_ns),
+            Err(why) => return Ok(Err(why)),
+        }
+        kpis += 1;
+    }
+    if kpis == 0 {
+        return Ok(Err("it reads no KPI".to_owned()));
+    }
+    let table = crate::ops::incident::of_system("audit")?;
+    let entered = |row: &Arc<crate::ops::Row>| {
+        let row = crate::ops::Named::new(table, row);
+        let is_of = |object: &str| object.starts_with("ops.maintenance ") || object.starts_with("ops.holiday ");
+        row.time_ns("at").is_some_and(|ns| ns > at_ns) && row.text("object").is_some_and(is_of)
+    };
+    match lowering.database.ops().rows(table).values().any(entered) {
+        true => Ok(Err("maintenance or holidays have been entered since".to_owned())),
+        false => Ok(Ok(late_ns)),
+    }
 }
 
 /// Its periods, and how long after its end one takes late data in.
@@ -208,7 +275,13 @@ impl Agreement {
                     adjusted.append_option(seal.adjustments.as_deref());
                     continue;
                 }
-                let count = tallies.between(period.start, period.end.min(now_ns.max(period.start)));
+                if let Some(why) = &target.unknown {
+                    let what = format!("what \"{}\" was at that time is not known: {why}", target.slo);
+                    let hint = "Sealed periods are told as of any time, others where all that is read are KPIs that were kept up.";
+                    return Err(Error::definition("KP024", what).hinted(hint));
+                }
+                let until_ns = now_ns.saturating_sub(target.behind_ns).max(period.start);
+                let count = tallies.between(period.start, period.end.min(until_ns));
                 let required = target.required.parts();
                 let status = Status::of(&count, required, self.min_coverage, if is_closed { 1.0 } else { elapsed });
                 let credit = match status {

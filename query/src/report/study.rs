@@ -8,7 +8,7 @@ use datafusion::catalog::TableProvider;
 use super::downtime::seconds_open;
 use super::planned;
 use crate::catalog::Object;
-use crate::dialect::{Baseline, Definition, Kind, quoted, text_literal};
+use crate::dialect::{Baseline, Definition, Kind, Season, quoted, text_literal};
 use crate::lower::Lowering;
 use crate::ops::incident::rfc3339;
 use crate::ops::{Named, incident};
@@ -87,8 +87,9 @@ pub(crate) fn suggest_target(name: &str, period_ns: i64, lowering: &Lowering<'_>
     planned("suggest_target", text, lowering)
 }
 
-/// `baseline_explain`: why a KPI was judged as it was at a time: a row for each series, with the slot of the season, how much was
-/// learned before, and the overrides and rebaselines that were in force.
+/// `baseline_explain`: why a KPI was judged as it was at a time: a row for each series, with the slot of the season, what its parts would
+/// score on their own (spikes and steps, values never seen, values that stay the same, rows that are missing), how much was learned
+/// before, and the overrides and rebaselines that were in force.
 ///
 /// # Errors
 /// [`Error::UndefinedObject`], KP003 for a KPI without a baseline.
@@ -98,17 +99,33 @@ pub(crate) fn baseline_explain(name: &str, at_ns: i64, lowering: &Lowering<'_>) 
     let (kpi, at, of) = (quoted(name), instant(at_ns), text_literal(&baseline.name));
     let slot = text_literal(&crate::relation::slot(baseline, at_ns));
     let option = |option: &str, default: &str| text_literal(baseline.option_text(option).unwrap_or(default));
+    let season = match baseline.season.as_slice() {
+        [Season::HourOfDay] => "1 day",
+        [Season::None] => "none",
+        _ => "1 week",
+    };
+    let parts: Vec<String> = ["residual", "novelty", "flat", "gap"]
+        .map(|method| {
+            format!(
+                "anomaly_score(value, time, '{method}', '{season}') OVER (PARTITION BY of_series ORDER BY time) AS {method}"
+            )
+        })
+        .into();
     planned(
         "baseline_explain",
         format!(
-            "SELECT k.time, {series} AS series, k.value, k.expected, k.lower, k.upper, k.score, k.band, {slot} AS slot, \
+            "SELECT k.time, {series} AS series, k.value, k.expected, k.lower, k.upper, k.score, k.band, \
+             f.residual, f.novelty, f.flat, f.gap, {slot} AS slot, \
              {method} AS method, {version} AS version, p.samples, p.learned_until, \
              (SELECT string_agg(concat('#', id, ' ', reason, ' (', actor, ')'), '; ') FROM ops.override WHERE baseline = {of} \
              AND starts_at <= {at} AND until > {at}) AS overrides, \
              (SELECT string_agg(concat(mode, ' at ', at::text), '; ') FROM ops.rebaseline WHERE baseline = {of} AND at <= {at}) \
              AS rebaselines FROM kpi.{kpi} AS k LEFT JOIN (SELECT {series} AS of_series, count(value) AS samples, \
              max(time) FILTER (WHERE value IS NOT NULL) AS learned_until FROM kpi.{kpi} WHERE time < {at} GROUP BY 1) AS p \
-             ON p.of_series = {series} WHERE k.time = {at} ORDER BY 2",
+             ON p.of_series = {series} LEFT JOIN (SELECT * FROM (SELECT of_series, time, {parts} FROM (SELECT {series} AS of_series, time, value \
+             FROM kpi.{kpi} WHERE time <= {at}) AS v) AS w WHERE time = {at}) AS f ON f.of_series = {series} \
+             WHERE k.time = {at} ORDER BY 2",
+            parts = parts.join(", "),
             series = series_of(object),
             method = option("method", "auto"),
             version = its.version,
