@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use plimsoll_benches::timing::process_seconds;
 use plimsoll_engine::{Durability, Engine, Options, Point, Value};
 use plimsoll_query::{Database, DatabaseOptions};
 
@@ -33,16 +34,16 @@ fn main() {
     let (mut writing, mut looking, mut longest) = (0.0, 0.0, 0.0_f64);
     let mut evaluated = 0;
     for minute in 0..WARM + MINUTES {
-        let before = processor_seconds();
+        let before = process_seconds();
         let batch = rows(alerts, minute);
         assert_eq!(engine.write(&batch).expect("the batch is stored").accepted, batch.len());
-        let written = processor_seconds();
+        let written = process_seconds();
         let started = Instant::now();
         // The rows of the minute are there, and those of the next have begun.
         let tick = database.tick_blocking((minute + 1) * 60 * NS).expect("alerts are looked at");
         if minute >= WARM {
             writing += written - before;
-            looking += processor_seconds() - written;
+            looking += process_seconds() - written;
             longest = longest.max(started.elapsed().as_secs_f64());
             evaluated += tick.evaluated;
             assert_eq!(tick.shed, 0, "nothing is left for later");
@@ -98,19 +99,4 @@ fn rows(alerts: usize, minute: i64) -> Vec<Point<'static>> {
         }
     }
     all
-}
-
-/// What Linux counts for the process; time that passed elsewhere.
-fn processor_seconds() -> f64 {
-    let counted = || {
-        let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // After the name, which is in parentheses, user and system time are the 12th and 13th field, in hundredths.
-        let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
-        let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some((user + system) / 100.0)
-    };
-    counted().unwrap_or_else(|| {
-        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        START.get_or_init(Instant::now).elapsed().as_secs_f64()
-    })
 }

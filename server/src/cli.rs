@@ -6,6 +6,7 @@ mod demo;
 mod openslo;
 mod restore;
 mod serve;
+mod shop;
 mod signals;
 mod sql;
 mod story;

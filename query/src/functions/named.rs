@@ -1,12 +1,13 @@
 //! Names of arguments, for functions that can be called with `name => value`.
 
 /// The arguments of functions when all are given, in order. An argument may have a second name.
-const ARGUMENTS: [(&str, &[&[&str]]); 9] = [
+const ARGUMENTS: [(&str, &[&[&str]]); 10] = [
     ("business_time", &[&["t0", "start"], &["t1", "finish"], &["calendar"], &["pause"]]),
     ("time_bucket", &[WIDTH, TIME, &["timezone"], &["origin"], &["offset"]]),
     ("time_bucket_gapfill", &[WIDTH, TIME, &["start"], &["finish"], &["timezone"], &["origin"], &["offset"]]),
     ("locf", &[&["value"], &["prev"], &["treat_null_as_missing"]]),
     ("anomaly_score", &[VALUE, TIME, &["method"], &["season"]]),
+    ("anomaly_onset", &[VALUE, TIME, &["method"], &["season"]]),
     ("baseline_expected", &[VALUE, TIME, &["season"], &["band"]]),
     ("baseline_lower", &[VALUE, TIME, &["season"], &["band"]]),
     ("baseline_upper", &[VALUE, TIME, &["season"], &["band"]]),

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
 use super::sql::{Format, Values, print_statement};
-use super::{DemoArgs, block_on, load, say, serve};
+use super::{DemoArgs, block_on, load, say, serve, shop};
 use crate::agent::{Agent, AgentConfig};
 use crate::pgwire::Zone;
 use crate::storage::psql_line;
@@ -146,6 +146,7 @@ impl Demo {
         self.first_points().await?;
         self.show_statements(FIRST_TABLE).await?;
         self.show_statements(PROMISES).await?;
+        self.show_shop().await?;
         say(&self.how_to_connect())?;
         if !io::stdout().is_terminal() {
             return std::future::pending().await;
@@ -166,6 +167,16 @@ impl Demo {
                 return Ok(());
             }
         }
+    }
+
+    /// A shop with eight weeks behind it: what was unusual, what is left of the budget, whether the promise was kept.
+    async fn show_shop(&self) -> Result<()> {
+        if self.engine.table(shop::TABLE).is_none() {
+            say("\nEight weeks of a shop that is made up: days and weeks, a slow release, planned work, an outage.\n")?;
+            self.show_statements(shop::MADE).await?;
+            self.show_statements(shop::PROMISES).await?;
+        }
+        self.show_statements(shop::SHOWN).await
     }
 
     /// Statements, and what they answer.

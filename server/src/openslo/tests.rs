@@ -305,7 +305,7 @@ fn what_cannot_be_translated_has_its_place() {
         left out: slo.yaml:8 (document 1, spec.objectives[0].target): a target leaves room for some failure: it is more than nothing and less than all
         note: slo.yaml:5 (document 1, spec.service): no file defines the service s: it is made if it is not there
         left out: slo.yaml:8 (document 1, spec.timeWindow[0].duration): this has to be a number with m, h, d, w, M, Q or Y, such as 4w
-        left out: slo.yaml:8 (document 1, spec.objectives[0].indicatorRef): a composite SLO is not translatable: write an SLO over the SLOs it is made of
+        left out: slo.yaml:8 (document 1, spec.objectives[0].indicatorRef): a composite SLO is not translatable: CREATE SLO ... AS COMPOSITE says it
         note: slo.yaml:5 (document 1, spec.service): no file defines the service s: it is made if it is not there
         note: slo.yaml:5 (document 1, spec): no timeWindow: four weeks, rolling
         note: slo.yaml:6 (document 1, spec.indicatorRef): no file defines this SLI: the KPI k has to be there

@@ -46,6 +46,43 @@ async fn text_and_csv_give_the_same_rows() {
 }
 
 #[tokio::test]
+async fn tickets_are_loaded_from_a_file() {
+    let server = PgServer::start().await;
+    let client = server.connect().await;
+    let csv = "external_id,title,priority,opened_at,resolved_at,made_sla\nINC1,\"slow, and slower\",1,2026-03-01 10:00+00,2026-03-01 12:00+00,t\nINC2,down,2,2026-03-02 10:00+00,,\n";
+    let statement = "COPY ops.incident (external_id, title, priority, opened_at, resolved_at, made_sla) FROM STDIN WITH (FORMAT csv, HEADER)";
+    assert_eq!(copy(&client, statement, csv, 11).await.unwrap(), 2);
+    let all = "SELECT id, external_id, title, priority, resolved_at, made_sla, state FROM ops.incident ORDER BY id";
+    let expected = ["1|INC1|slow, and slower|1|2026-03-01 12:00:00+00|t|new", "2|INC2|down|2|NULL|NULL|new"];
+    assert_eq!(text_rows(&client, all).await, expected);
+    // A key that is there refuses the whole batch.
+    let again = copy(&client, statement, &csv.replace("INC1", "INC3"), 100).await.unwrap_err();
+    assert!(said(&again).contains("duplicate key"), "{}", said(&again));
+    assert_eq!(text_rows(&client, all).await, expected);
+    let wrong = copy(&client, "COPY ops.incident (titel) FROM STDIN", "", 1).await.unwrap_err();
+    assert!(said(&wrong).contains("titel"), "{}", said(&wrong));
+    let kept = copy(&client, "COPY ops.alert FROM STDIN", "", 1).await.unwrap_err();
+    assert!(said(&kept).contains("kept by the database"), "{}", said(&kept));
+}
+
+#[tokio::test]
+async fn a_materialized_view_is_listed_as_one() {
+    let server = PgServer::start().await;
+    let client = server.connect().await;
+    client.batch_execute(DISK).await.unwrap();
+    let view = "CREATE MATERIALIZED VIEW hourly WITH (continuous) AS SELECT time_bucket('1 hour', time) AS time, host, \
+                max(free) AS free FROM disk GROUP BY 1, 2";
+    client.batch_execute(view).await.unwrap();
+    let kinds = "SELECT relname, relkind::text FROM pg_class WHERE relname IN ('disk', 'hourly') ORDER BY 1";
+    assert_eq!(text_rows(&client, kinds).await, ["disk|r", "hourly|m"]);
+    assert_eq!(text_rows(&client, "SELECT matviewname, ispopulated::text FROM pg_matviews").await, ["hourly|true"]);
+    let columns = "SELECT attname::text FROM pg_attribute WHERE attrelid = 'hourly'::regclass ORDER BY attnum";
+    assert_eq!(text_rows(&client, columns).await, ["time", "host", "free"]);
+    client.batch_execute("REFRESH MATERIALIZED VIEW hourly; DROP MATERIALIZED VIEW hourly").await.unwrap();
+    assert_eq!(text_rows(&client, "SELECT relname FROM pg_class WHERE relname = 'hourly'").await, [] as [&str; 0]);
+}
+
+#[tokio::test]
 async fn binary_takes_values_of_drivers() {
     let server = PgServer::start().await;
     let client = server.connect().await;

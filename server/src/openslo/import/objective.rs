@@ -33,7 +33,7 @@ impl<'a> Work<'a> {
             return Err(objectives.left("an SLO needs an objective"));
         }
         if let Some(composite) = items.iter().find_map(|item| item.get("indicator").or(item.get("indicatorRef"))) {
-            return Err(composite.left("a composite SLO is not translatable: write an SLO over the SLOs it is made of"));
+            return Err(composite.left("a composite SLO is not translatable: CREATE SLO ... AS COMPOSITE says it"));
         }
         let service = spec.get("service").map(|service| self.service_named(&service)).transpose()?;
         let window = self.window(&spec)?;
