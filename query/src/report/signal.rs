@@ -77,7 +77,7 @@ pub(crate) fn aliasing(name: &str, lowering: &Lowering<'_>) -> Result<Arc<dyn Ta
              approx_percentile(0.95, value) AS p95, approx_percentile(0.95, CASE WHEN is_kept THEN value END) AS p95_seen, \
              max(value) AS most, max(value) FILTER (WHERE is_kept) AS most_seen, \
              count(*) FILTER (WHERE is_critical) AS critical, count(*) FILTER (WHERE is_critical AND NOT is_kept) AS critical_missed, \
-             avg(CASE WHEN is_critical THEN CASE WHEN is_kept THEN 0 ELSE {seconds}::float8 - late END END) AS delay_seconds \
+             avg(CASE WHEN is_critical THEN CASE WHEN is_kept THEN 0::float8 ELSE {seconds}::float8 - late END END) AS delay_seconds \
              FROM (SELECT value, {is_critical} AS is_critical, time = {bucket} AS is_kept, \
              extract(epoch FROM time - {bucket})::float8 AS late FROM kpi.{kpi} WHERE value IS NOT NULL) AS rows_{factor}",
             seconds = step_ns.saturating_mul(factor) as f64 / 1e9,
