@@ -12,13 +12,13 @@ CREATE TABLE shop_requests (time timestamptz NOT NULL, total bigint, good bigint
 
 INSERT INTO shop_requests
 SELECT time, total, total - bad, p95_ms FROM (
-  SELECT time, total, CASE WHEN is_outage THEN total * 2 / 5 WHEN is_work THEN total WHEN noise > 0.98 THEN 1 ELSE 0 END AS bad,
+  SELECT time, total, CASE WHEN is_outage THEN total * 7 / 10 WHEN is_work THEN total WHEN noise > 0.98 THEN 1 ELSE 0 END AS bad,
     (120 + 40 * wave + 12 * noise + slower) * CASE WHEN is_outage THEN 6 ELSE 1 END AS p95_ms
   FROM (
-    SELECT date_bin('5 minutes', now()) - INTERVAL '5 minutes' * (16128 - n) AS time, noise, wave,
+    SELECT time_bucket('5 minutes', now()) - INTERVAL '5 minutes' * (16128 - n) AS time, noise, wave,
       ((300 + 200 * wave) * CASE WHEN n / 288 % 7 >= 5 THEN 0.6 ELSE 1 END + 30 * noise)::bigint AS total,
       CASE WHEN n BETWEEN 12096 AND 14112 THEN (n - 12096) * 0.03 ELSE 0 END AS slower,
-      n BETWEEN 14976 AND 14984 AS is_outage, n BETWEEN 13260 AND 13284 AS is_work
+      n BETWEEN 14976 AND 15011 AS is_outage, n BETWEEN 13260 AND 13284 AS is_work
     FROM (
       SELECT n, sin(n % 288 * 0.0218166) AS wave, ((n * 7919 + n * n % 4093 * 31) % 1009) / 1009.0 AS noise
       FROM generate_series(0, 16127) AS s(n)) AS seeds) AS course) AS shop";

@@ -49,7 +49,7 @@ async fn text_and_csv_give_the_same_rows() {
 async fn tickets_are_loaded_from_a_file() {
     let server = PgServer::start().await;
     let client = server.connect().await;
-    let csv = "external_id,title,priority,opened_at,resolved_at,made_sla\nINC1,\"slow, and slower\",1,2026-03-01 10:00+00,2026-03-01 12:00+00,t\nINC2,down,2,2026-03-02 10:00+00,,\n";
+    let csv = "external_id,title,priority,opened_at,resolved_at,made_sla\nINC1,\"slow, and slower\",1,2026-03-01 10:00:00+00,2026-03-01 12:00:00+00,t\nINC2,down,2,2026-03-02 10:00:00+00,,\n";
     let statement = "COPY ops.incident (external_id, title, priority, opened_at, resolved_at, made_sla) FROM STDIN WITH (FORMAT csv, HEADER)";
     assert_eq!(copy(&client, statement, csv, 11).await.unwrap(), 2);
     let all = "SELECT id, external_id, title, priority, resolved_at, made_sla, state FROM ops.incident ORDER BY id";
