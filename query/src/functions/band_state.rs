@@ -47,9 +47,9 @@ impl ScalarUDFImpl for BandState {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let columns: Vec<_> = arrays.iter().map(|array| array.as_primitive::<Float64Type>()).collect();
+        let columns: Vec<_> = arrays.iter().map(AsArray::as_primitive::<Float64Type>).collect();
         let number = |at: usize, row: usize| columns[at].is_valid(row).then(|| columns[at].value(row));
-        let rows = columns.first().map_or(0, |column| column.len());
+        let rows = arrays.first().map_or(0, Array::len);
         let words = (0..rows).map(|row| match columns.len() {
             1 => by_score(number(0, row)),
             _ => by_band(number(0, row), number(1, row), number(2, row)),

@@ -153,7 +153,7 @@ async fn completeness(table: &str, session: &Session, now_ns: i64) -> Result<Opt
     );
     let batches = session.rows_of(&text, now_ns).await?;
     let first = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0));
-    let share = first.map(|column| column.as_primitive::<Float64Type>());
+    let share = first.map(AsArray::as_primitive::<Float64Type>);
     Ok(share.and_then(|share| share.is_valid(0).then(|| share.value(0))))
 }
 
