@@ -27,7 +27,7 @@ use crate::functions::{
 };
 use crate::maintained::Maintained;
 use crate::ops::Ops;
-use crate::privilege::{Errand, Rights};
+use crate::privilege::{Errand, Rights, Writer};
 use crate::quality::Quality;
 use crate::roles::Proved;
 use crate::running::Running;
@@ -152,6 +152,11 @@ impl Database {
     /// [`Error::Denied`].
     pub fn check_errand(&self, role: &str, errand: Errand) -> Result<()> {
         Rights::of(&self.catalog.definitions().roles, Some(role)).check_errand(errand)
+    }
+
+    /// What somebody may write beside SQL; nobody in particular may write everything.
+    pub fn writer(&self, role: Option<&str>) -> Writer {
+        Writer(Rights::of(&self.catalog.definitions().roles, role))
     }
 
     /// True once a role has a password, and whoever comes has to know one.

@@ -61,7 +61,7 @@ pub use functions::array_items;
 pub use notify::{Notification, PAYLOAD_BYTES_MAX};
 pub use objects::objects;
 pub use ops::{OpsColumn, OpsTable, Taken, ops_tables};
-pub use privilege::Errand;
+pub use privilege::{Errand, Writer};
 pub use quality::{Admitted, Guard, Refusal};
 pub use roles::{Login, Verifier};
 pub use session::{Command, Outcome, OutputColumn, Prepared, Session};

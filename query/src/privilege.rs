@@ -165,8 +165,6 @@ pub(crate) struct RowPolicy {
 /// What is done beside SQL, and takes a right as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
-    /// Points come in, into tables that may be new.
-    WritePoints,
     /// Tickets come in.
     EnterTickets,
     /// Somebody wants to be told of alerts and incidents.
@@ -179,11 +177,27 @@ impl Errand {
     fn takes(self) -> Vec<(Privilege, On)> {
         let incident = || On::named("ops", "incident");
         match self {
-            Errand::WritePoints => vec![(Privilege::Insert, On::Schema("public".to_owned()))],
             Errand::EnterTickets => vec![(Privilege::Insert, incident()), (Privilege::Update, incident())],
             Errand::FollowEvents => vec![(Privilege::Subscribe, On::Everything)],
             Errand::BackUp => Vec::new(),
         }
+    }
+}
+
+/// Somebody who brings points, with the rights that he had when he began.
+#[derive(Debug, Clone)]
+pub struct Writer(pub(crate) Rights);
+
+impl Writer {
+    /// Who may write into every table.
+    pub const ANYBODY: Writer = Writer(Rights::ALL);
+
+    /// Checks the right to write into a table of the schema public, which may not be there yet.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub fn check(&self, table: &str) -> Result<()> {
+        self.0.check(Privilege::Insert, &On::named("public", table))
     }
 }
 
@@ -383,7 +397,7 @@ impl Rights {
             Errand::FollowEvents => &["incident", "incident_event", "alert", "alert_event"],
             // A ticket may be one that its sender does not see.
             Errand::EnterTickets => &["incident"],
-            Errand::WritePoints | Errand::BackUp => &[],
+            Errand::BackUp => &[],
         };
         tables.iter().try_for_each(|table| self.check_all_rows(&On::named("ops", table)))
     }

@@ -116,6 +116,15 @@ struct ServeArgs {
     /// Keep the log there after it is done with, to restore a backup to a later instant
     #[arg(long, value_name = "DIR")]
     archive: Option<String>,
+    /// Take line protocol over TCP there
+    #[arg(long, value_name = "ADDR")]
+    line_tcp: Option<String>,
+    /// Take line protocol over UDP there
+    #[arg(long, value_name = "ADDR")]
+    line_udp: Option<String>,
+    /// The user whose rights lines over TCP and UDP have, once users have passwords
+    #[arg(long, value_name = "USER")]
+    line_user: Option<String>,
     /// Print the configuration in effect as TOML with comments, and end
     #[arg(long)]
     print_config: bool,

@@ -107,6 +107,12 @@ pub struct IngestConfig {
     pub queue_limit: Size,
     /// Requests that may be in work at the same time; more are answered with 429 or 503.
     pub requests: usize,
+    /// Where line protocol is taken over TCP; nowhere without.
+    pub line_tcp: Option<SocketAddr>,
+    /// Where line protocol is taken over UDP; nowhere without.
+    pub line_udp: Option<SocketAddr>,
+    /// Whose rights senders over TCP and UDP have once users have passwords.
+    pub line_user: String,
 }
 
 /// What concerns SQL clients.
@@ -143,6 +149,9 @@ impl Default for Config {
                 body_limit: Size::Bytes(64 << 20),
                 queue_limit: Size::Bytes(256 << 20),
                 requests: 512,
+                line_tcp: None,
+                line_udp: None,
+                line_user: String::new(),
             },
             sql: SqlConfig { connections: 200, message_limit: Size::Bytes(256 << 20) },
         }
@@ -276,7 +285,17 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Conflict`].
     pub(crate) fn check_reach(&self, has_passwords: bool) -> Result<(), ConfigError> {
-        let mut open = [("pg", self.pg), ("http", self.http)].into_iter().filter(|(_, addr)| !addr.ip().is_loopback());
+        let sockets = [("ingest.line_tcp", self.ingest.line_tcp), ("ingest.line_udp", self.ingest.line_udp)];
+        let sockets: Vec<_> = sockets.into_iter().filter_map(|(key, addr)| Some((key, addr?))).collect();
+        if let Some((key, _)) = sockets.first().filter(|_| has_passwords && self.ingest.line_user.is_empty()) {
+            let message = format!(
+                "{key} needs ingest.line_user: users have passwords, and lines over TCP and UDP come with none; \
+                 name the user whose rights they are to have"
+            );
+            return Err(ConfigError::Conflict(message));
+        }
+        let listening = [("pg", self.pg), ("http", self.http)].into_iter().chain(sockets);
+        let mut open = listening.filter(|(_, addr)| !addr.ip().is_loopback());
         match open.next() {
             Some((key, addr)) if !has_passwords => Err(ConfigError::Conflict(not_loopback(key, addr))),
             _ => Ok(()),

@@ -2,7 +2,7 @@
 //!
 //! | endpoint | takes |
 //! |---|---|
-//! | `/write`, `/api/v2/write` | INSERT on all tables of the schema public |
+//! | `/write`, `/api/v2/write`, `/api/v3/write_lp` | INSERT on the table of each line: checked where lines are read |
 //! | `/api/v1/incidents` | INSERT and UPDATE on `ops.incident` |
 //! | `/api/v1/events` | SUBSCRIBE |
 //! | `/api/v1/subscribe` | SUBSCRIBE, and SELECT on what the query reads: checked by the query layer |
@@ -59,7 +59,6 @@ enum Takes {
 /// What a path takes.
 fn takes(path: &str) -> Takes {
     match path {
-        "/write" | "/api/v2/write" => Takes::Right(Errand::WritePoints),
         "/api/v1/incidents" => Takes::Right(Errand::EnterTickets),
         "/api/v1/events" => Takes::Right(Errand::FollowEvents),
         "/api/v1/backup" => Takes::Right(Errand::BackUp),
@@ -215,7 +214,7 @@ mod tests {
         for path in ["/", "/query", "/api/v1/subscribe", "/ping/", "/WRITE"] {
             assert_eq!(takes(path), Takes::LogIn, "{path}");
         }
-        assert_eq!(takes("/api/v2/write"), Takes::Right(Errand::WritePoints));
+        assert_eq!(takes("/api/v2/write"), Takes::LogIn);
         assert_eq!(takes("/api/v1/backup"), Takes::Right(Errand::BackUp));
     }
 }

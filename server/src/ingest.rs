@@ -13,18 +13,22 @@ pub mod http;
 pub mod line_protocol;
 mod remembered;
 mod rows;
+mod socket;
 mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use plimsoll_engine::Point;
 use plimsoll_engine::env::Clock;
-use plimsoll_query::Database;
+use plimsoll_query::{Database, Writer};
 
 use line_protocol::Precision;
 use remembered::Remembered;
-use rows::Times;
-use store::Store;
+use rows::{Times, Watched};
+pub(crate) use socket::LineSockets;
+pub use store::RefusedLine;
+use store::{Store, Stored};
 
 /// What the ingest endpoints work on.
 #[derive(Debug, Clone)]
@@ -83,8 +87,12 @@ pub struct Loaded {
     pub accepted: usize,
     /// Lines that are not, because of what they hold.
     pub rejected: usize,
+    /// Those among them that their sender may not write.
+    pub denied: usize,
     /// What to tell the sender about those lines, in influxd's words.
     pub refused: Option<String>,
+    /// The first of those lines.
+    pub listed: Vec<RefusedLine>,
     /// Why the rest of the body was not looked at.
     pub failure: Option<plimsoll_query::Error>,
 }
@@ -95,14 +103,44 @@ impl Loader {
         Loader { database, remembered: Remembered::default() }
     }
 
-    /// Stores the points of a body; returns when they are durable and visible. Points without a timestamp get `default_time_ns`,
-    /// `precision` is the unit of the others. Blocks the thread, for some seconds where memory is full.
+    /// Stores the points of a body, for whoever may write everything; returns when they are durable and visible. Points without a
+    /// timestamp get `default_time_ns`, `precision` is the unit of the others. Blocks the thread, for some seconds where memory is
+    /// full.
     pub fn load(&self, body: &[u8], default_time_ns: i64, precision: Precision) -> Loaded {
-        let times = Times { default_ns: default_time_ns, precision };
-        let guard = self.database.guard(default_time_ns);
+        self.load_for(&Writer::ANYBODY, body, default_time_ns, precision)
+    }
+
+    /// Stores what `writer` may write of a body, as [`Loader::load`] does.
+    pub fn load_for(&self, writer: &Writer, body: &[u8], default_time_ns: i64, precision: Precision) -> Loaded {
+        self.with_store(writer, default_time_ns, precision, |store| store.store(body))
+    }
+
+    /// Stores what `writer` may write of these points, each with its number; `now_ns` is the time of the write.
+    pub fn load_points(&self, writer: &Writer, points: Vec<(usize, Point<'_>)>, now_ns: i64) -> Loaded {
+        let points = points.into_iter().map(|(line, point)| Watched { line, point }).collect();
+        self.with_store(writer, now_ns, Precision::Nanosecond, |store| store.store_points(points))
+    }
+
+    fn with_store(
+        &self,
+        writer: &Writer,
+        default_ns: i64,
+        precision: Precision,
+        store: impl FnOnce(&Store<'_>) -> Stored,
+    ) -> Loaded {
+        let times = Times { default_ns, precision };
+        let guard = self.database.guard(default_ns);
         let engine = self.database.engine();
-        let stored = Store { engine, remembered: &self.remembered, guard: Some(&guard), times }.store(body);
-        let (rejected, refused) = (stored.refused.lines, stored.refused.message());
-        Loaded { accepted: stored.accepted, rejected, refused, failure: stored.failure }
+        let stored = store(&Store { engine, remembered: &self.remembered, guard: Some(&guard), writer, times });
+        let message = stored.refused.message();
+        let refused = stored.refused;
+        Loaded {
+            accepted: stored.accepted,
+            rejected: refused.lines,
+            denied: refused.denied,
+            refused: message,
+            listed: refused.listed,
+            failure: stored.failure,
+        }
     }
 }

@@ -19,13 +19,13 @@ use axum::serve::ListenerExt;
 use plimsoll_engine::Engine;
 use plimsoll_engine::env::Clock;
 use plimsoll_query::Database;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, TlsMode};
 use crate::gate::{self, Gate};
-use crate::ingest::{Ingest, IngestLimits};
+use crate::ingest::{Ingest, IngestLimits, LineSockets};
 use crate::maintenance::Maintenance;
 use crate::pgwire::{PgLimits, Security};
 use crate::{Error, Result, alerting, api, ingest, pgwire, storage, telemetry, tls};
@@ -40,6 +40,10 @@ pub struct Server {
     pub pg_addr: SocketAddr,
     /// Where line protocol and `/metrics` are served.
     pub http_addr: SocketAddr,
+    /// Where line protocol is taken over TCP, if anywhere.
+    pub line_tcp_addr: Option<SocketAddr>,
+    /// Where line protocol is taken over UDP, if anywhere.
+    pub line_udp_addr: Option<SocketAddr>,
     data: PathBuf,
     stop_timeout: Duration,
     engine: Arc<Engine>,
@@ -66,6 +70,16 @@ impl Server {
         let pg = listen("pg", config.pg).await?;
         let http = listen("http", config.http).await?;
         let (pg_addr, http_addr) = (local_addr("pg", &pg)?, local_addr("http", &http)?);
+        let line_tcp = match config.ingest.line_tcp {
+            Some(addr) => Some(listen("ingest.line_tcp", addr).await?),
+            None => None,
+        };
+        let line_udp = match config.ingest.line_udp {
+            Some(addr) => Some(bind_udp("ingest.line_udp", addr).await?),
+            None => None,
+        };
+        let line_tcp_addr = line_tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+        let line_udp_addr = line_udp.as_ref().and_then(|socket| socket.local_addr().ok());
         storage::note_listening(&config.data, pg_addr, http_addr)?;
         let maintenance = Maintenance::start(Arc::clone(&engine), Arc::clone(&clock))
             .map_err(|e| Error::Internal(format!("cannot start the maintenance thread: {e}")))?;
@@ -79,9 +93,29 @@ impl Server {
         listeners.spawn(serve_http(http, router, stopping.clone()));
         listeners.spawn(alerting::look(database.clone(), Arc::clone(&clock), stopping.clone()));
         listeners.spawn(alerting::deliver(database.clone(), Arc::clone(&clock), stopping.clone()));
+        let user = config.ingest.line_user.clone();
+        let sockets = Arc::new(LineSockets::new(database.clone(), Arc::clone(&clock), user));
+        if let Some(listener) = line_tcp {
+            listeners.spawn(Arc::clone(&sockets).serve_tcp(listener, stopping.clone()));
+        }
+        if let Some(socket) = line_udp {
+            listeners.spawn(sockets.serve_udp(socket, stopping.clone()));
+        }
         listeners.spawn(pgwire::serve(pg, database.clone(), clock, pg_limits(config), security, stopping.clone()));
         let (data, stop_timeout) = (config.data.clone(), config.stop_timeout);
-        Ok(Server { pg_addr, http_addr, data, stop_timeout, engine, database, listeners, stopping, maintenance })
+        Ok(Server {
+            pg_addr,
+            http_addr,
+            line_tcp_addr,
+            line_udp_addr,
+            data,
+            stop_timeout,
+            engine,
+            database,
+            listeners,
+            stopping,
+            maintenance,
+        })
     }
 
     /// The query layer, for questions from within the process.
@@ -139,6 +173,10 @@ fn close(data: &std::path::Path, engine: Arc<Engine>, maintenance: Maintenance) 
 
 async fn listen(key: &'static str, addr: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(addr).await.map_err(|source| Error::Listen { key, addr, source })
+}
+
+async fn bind_udp(key: &'static str, addr: SocketAddr) -> Result<UdpSocket> {
+    UdpSocket::bind(addr).await.map_err(|source| Error::Listen { key, addr, source })
 }
 
 fn local_addr(key: &'static str, listener: &TcpListener) -> Result<SocketAddr> {

@@ -493,7 +493,9 @@ async fn http_asks_for_the_same_users() {
     root.batch_execute("CREATE USER root SUPERUSER PASSWORD 'x'; ").await.expect("created");
     root.batch_execute(
         "CREATE USER agent PASSWORD 'a b'; GRANT INSERT ON ALL TABLES IN SCHEMA public TO agent;
-         CREATE USER reader PASSWORD 'r'; GRANT viewer TO reader",
+         CREATE USER reader PASSWORD 'r'; GRANT viewer TO reader;
+         CREATE TABLE mem (time timestamptz, used double precision);
+         CREATE USER of_mem PASSWORD 'm'; GRANT INSERT ON mem TO of_mem",
     )
     .await
     .expect("created");
@@ -506,6 +508,21 @@ async fn http_asks_for_the_same_users() {
     assert_eq!(status(write("/api/v2/write?bucket=b").header("Authorization", "Token agent:a b")).await, 204);
     assert_eq!(status(write("/write?db=d").basic_auth("reader", Some("r"))).await, 403);
     assert_eq!(status(write("/write?db=d").basic_auth("agent", Some("wrong"))).await, 401);
+    // Of a body whoever has a right to one table writes the lines of that one.
+    let both = |path: &str| {
+        let body = "cpu,host=a usage=2 1704067201000000000\nmem used=1 1704067201000000000\n";
+        client.post(format!("{base}{path}")).body(body).basic_auth("of_mem", Some("m"))
+    };
+    let answer = both("/write?db=d").send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 400);
+    let told = answer.text().await.expect("a body");
+    assert!(told.contains("permission denied for table cpu (line 1)") && !told.contains("line 2"), "{told}");
+    assert_eq!(rows(&root, "SELECT (SELECT count(*) FROM cpu), (SELECT count(*) FROM mem)").await, "1|1");
+    let one = |line: &'static str| client.post(format!("{base}/api/v3/write_lp?db=d")).body(line);
+    assert_eq!(status(one("mem used=2 1704067202").basic_auth("of_mem", Some("m"))).await, 204);
+    assert_eq!(status(one("cpu usage=2 1704067202").basic_auth("of_mem", Some("m"))).await, 403);
+    assert_eq!(status(one("new usage=2 1704067202").basic_auth("of_mem", Some("m"))).await, 403);
+    assert_eq!(status(one("mem used=2 1704067202")).await, 401);
     let get = |path: &str| client.get(format!("{base}{path}"));
     assert_eq!(status(get("/ping")).await, 204);
     assert_eq!(status(get("/metrics")).await, 200);
@@ -521,4 +538,60 @@ async fn http_asks_for_the_same_users() {
         assert_eq!(status(get("/query?q=x&u=root&p=y")).await, 401);
     }
     assert_eq!(status(get("/query?q=x&u=root&p=x")).await, 429);
+}
+
+/// The rows of a query, columns split by bars.
+async fn rows(client: &Client, query: &str) -> String {
+    let messages = client.simple_query(query).await.expect("rows");
+    let texts = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            let values: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or("null")).collect();
+            Some(values.join("|"))
+        }
+        _ => None,
+    });
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+/// Lines of line protocol over one connection; returns when the server has closed it in turn, and all are stored.
+async fn send_lines(running: &Running, lines: &str) {
+    let addr = running.server.line_tcp_addr.expect("lines are taken over TCP");
+    let mut stream = TcpStream::connect(addr).await.expect("connected");
+    stream.write_all(lines.as_bytes()).await.expect("sent");
+    stream.shutdown().await.expect("shut down");
+    assert_eq!(stream.read(&mut [0; 8]).await.expect("the server closes"), 0);
+}
+
+#[tokio::test]
+async fn lines_over_sockets_have_the_rights_of_a_user() {
+    let any_port = "127.0.0.1:0".parse().expect("an address");
+    let running = start(|config| {
+        config.ingest.line_tcp = Some(any_port);
+        config.ingest.line_udp = Some(any_port);
+        config.ingest.line_user = "sender".to_owned();
+    })
+    .await;
+    // A line without its newline may be half of one.
+    send_lines(&running, "cpu,host=a usage=1,note=\"two\nlines\" 1\nbad\ncpu,host=a usage=2 2\ncpu,host=a usage=3 3")
+        .await;
+    let root = running.connect("user=root").await;
+    assert_eq!(rows(&root, "SELECT usage, note FROM cpu ORDER BY time").await, "1|two\nlines\n2|null");
+    root.batch_execute(
+        "CREATE USER root SUPERUSER PASSWORD 'x'; CREATE TABLE mem (time timestamptz, used double precision);
+         CREATE USER sender; GRANT INSERT ON mem TO sender",
+    )
+    .await
+    .expect("created");
+    send_lines(&running, "mem used=1 1\ncpu,host=a usage=4 4\nmem used=2 2\n").await;
+    assert_eq!(rows(&root, "SELECT (SELECT count(*) FROM cpu), (SELECT count(*) FROM mem)").await, "2|2");
+    let socket = tokio::net::UdpSocket::bind(any_port).await.expect("bound");
+    let to = running.server.line_udp_addr.expect("lines are taken over UDP");
+    for datagram in ["mem used=\"open\n", "cpu,host=a usage=5 5", "mem used=3 3\nmem used=4 4", "mem used=5 5\n"] {
+        socket.send_to(datagram.as_bytes(), to).await.expect("sent");
+    }
+    while rows(&root, "SELECT count(*) FROM mem").await != "5" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rows(&root, "SELECT count(*) FROM cpu").await, "2");
+    running.server.stop().await.expect("stopped");
 }

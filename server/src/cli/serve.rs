@@ -10,7 +10,14 @@ use crate::storage::psql_line;
 use crate::{Config, Error, Result, Server, telemetry};
 
 pub(super) fn run(mut args: ServeArgs, environment: Vec<(String, String)>) -> Result<()> {
-    args.config.set.extend(args.archive.map(|dir| format!("storage.archive={dir}")));
+    let flags = [
+        ("storage.archive", args.archive),
+        ("ingest.line_tcp", args.line_tcp),
+        ("ingest.line_udp", args.line_udp),
+        ("ingest.line_user", args.line_user),
+    ];
+    let given = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+    args.config.set.extend(given);
     let (config, unknown) = load(Config::default(), args.config, Some(args.listen), environment)?;
     if args.print_config {
         return say(config.to_toml().trim_end());
@@ -62,5 +69,11 @@ fn announce(server: &Server) {
         );
     }
     tracing::info!(pg = %server.pg_addr, http = %server.http_addr, version = env!("CARGO_PKG_VERSION"), "ready");
+    if let Some(addr) = server.line_tcp_addr {
+        tracing::info!(line_tcp = %addr, "line protocol over TCP");
+    }
+    if let Some(addr) = server.line_udp_addr {
+        tracing::info!(line_udp = %addr, "line protocol over UDP");
+    }
     tracing::info!("connect with {}", psql_line(server.pg_addr));
 }

@@ -24,6 +24,7 @@ pub(super) struct Key {
 }
 
 const ADDRESS: &str = "an address of this machine with a port, such as 127.0.0.1:5433 or localhost:5433";
+const OPTIONAL_ADDRESS: &str = "an address of this machine with a port, such as 127.0.0.1:8094, or nothing";
 const SIZE: &str = "a size such as 512MiB or 2GiB, or a share of the memory such as 50%";
 
 pub(super) const KEYS: &[Key] = &[
@@ -180,6 +181,28 @@ pub(super) const KEYS: &[Key] = &[
         show: |c| Value::Integer(c.ingest.requests as i64),
     },
     Key {
+        name: "ingest.line_tcp",
+        about: "Where line protocol is taken over plain TCP, a line each with its newline; empty = nowhere. No answers:\n\
+                refused lines are logged. Whoever reaches it may write what ingest.line_user may.",
+        allowed: OPTIONAL_ADDRESS,
+        set: |c, v| set(&mut c.ingest.line_tcp, optional_address(v)),
+        show: |c| text(c.ingest.line_tcp.map(|addr| addr.to_string()).unwrap_or_default()),
+    },
+    Key {
+        name: "ingest.line_udp",
+        about: "Where line protocol is taken over UDP; empty = nowhere. A datagram that finds no room is lost.",
+        allowed: OPTIONAL_ADDRESS,
+        set: |c, v| set(&mut c.ingest.line_udp, optional_address(v)),
+        show: |c| text(c.ingest.line_udp.map(|addr| addr.to_string()).unwrap_or_default()),
+    },
+    Key {
+        name: "ingest.line_user",
+        about: "Whose rights all senders over ingest.line_tcp and ingest.line_udp have; needed once a user has a password.",
+        allowed: "a user",
+        set: |c, v| set(&mut c.ingest.line_user, Some(v.to_owned())),
+        show: |c| text(&c.ingest.line_user),
+    },
+    Key {
         name: "sql.connections",
         about: "SQL clients connected at the same time; further ones are refused.",
         allowed: "a number from 1 to 100000",
@@ -256,6 +279,11 @@ fn address(value: &str) -> Option<SocketAddr> {
         Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
         None => value.parse().ok(),
     }
+}
+
+/// An address that may be left out.
+fn optional_address(value: &str) -> Option<Option<SocketAddr>> {
+    if value.is_empty() { Some(None) } else { address(value).map(Some) }
 }
 
 fn filter(value: &str) -> Option<String> {

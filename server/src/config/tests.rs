@@ -84,3 +84,17 @@ fn what_is_printed_reads_back() {
     config.stop_timeout = Duration::from_millis(1500);
     assert_eq!(load(Some(&config.to_toml()), &[], &[]), Ok(config));
 }
+
+#[test]
+fn sockets_need_a_user_once_there_are_passwords() {
+    let mut config = Config::default();
+    config.ingest.line_tcp = Some(loopback(8094));
+    assert_eq!(config.check_reach(false), Ok(()));
+    let error = config.check_reach(true).expect_err("refused").to_string();
+    assert!(error.starts_with("ingest.line_tcp needs ingest.line_user: "), "{error}");
+    config.ingest.line_user = "sender".to_owned();
+    assert_eq!(config.check_reach(true), Ok(()));
+    config.ingest.line_udp = Some("0.0.0.0:8094".parse().expect("an address"));
+    let error = config.check_reach(false).expect_err("refused").to_string();
+    assert!(error.starts_with("ingest.line_udp cannot listen on 0.0.0.0:8094"), "{error}");
+}

@@ -26,6 +26,7 @@ pub mod naive;
 mod point;
 mod print;
 mod value;
+mod whole;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -35,6 +36,7 @@ use plimsoll_engine::Point;
 use cursor::{Cursor, Fail};
 pub use print::print;
 pub(super) use value::{scalar, timestamp};
+pub(super) use whole::whole_lines;
 
 /// Characters of a refused line that its error keeps.
 const TEXT_CHARS_MAX: usize = 160;
@@ -63,12 +65,21 @@ pub enum Precision {
     Minute,
     /// 3,600 s.
     Hour,
+    /// What makes the time of each point lie nearest to our days, as InfluxDB 3 guesses it: seconds below 5·10⁹, then
+    /// milliseconds, microseconds, nanoseconds, each for a thousand times more.
+    Auto,
 }
 
 impl Precision {
-    /// Nanoseconds in one unit.
-    pub fn unit_ns(self) -> i64 {
+    /// Nanoseconds in the unit of this timestamp.
+    pub fn unit_ns(self, timestamp: i128) -> i64 {
         match self {
+            Precision::Auto => match timestamp.unsigned_abs() / 5_000_000_000 {
+                0 => 1_000_000_000,
+                1..1_000 => 1_000_000,
+                1_000..1_000_000 => 1_000,
+                _ => 1,
+            },
             Precision::Nanosecond => 1,
             Precision::Microsecond => 1_000,
             Precision::Millisecond => 1_000_000,

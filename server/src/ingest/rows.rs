@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use memchr::memchr2;
 use plimsoll_engine::{Error, Point, Row, SeriesRef, TableId, Write};
-use plimsoll_query::Guard;
+use plimsoll_query::{Guard, Writer};
 
 use super::line_protocol::{BatchLimits, LineError, Precision, Reader, scalar, timestamp};
 use super::remembered::{FieldNames, Remembered};
@@ -25,6 +25,8 @@ pub(super) trait Report {
     fn point(&mut self);
     /// A line is no point.
     fn malformed(&mut self, error: &LineError);
+    /// A point may not be written by whoever brings it.
+    fn denied(&mut self, line: usize, error: &dyn Display);
     /// A point does not fit its table.
     fn misfit(&mut self, line: usize, error: &dyn Display);
 }
@@ -43,6 +45,7 @@ pub(super) struct Lines<'a, 'e, 'b> {
     write: Write<'e>,
     remembered: &'a Remembered,
     guard: Option<&'a Guard>,
+    writer: &'a Writer,
     /// The points of tables that have expectations.
     watched: Vec<Watched<'b>>,
     times: Times,
@@ -61,7 +64,7 @@ pub(super) struct Watched<'b> {
 struct Table {
     id: TableId,
     number: usize,
-    /// Its points are to be looked at.
+    /// Its points are to be looked at, or refused.
     is_watched: bool,
     names: Arc<FieldNames>,
     /// For each name the number of the field in this write, once it is met.
@@ -73,9 +76,10 @@ impl<'a, 'e, 'b> Lines<'a, 'e, 'b> {
         write: Write<'e>,
         remembered: &'a Remembered,
         guard: Option<&'a Guard>,
+        writer: &'a Writer,
         times: Times,
     ) -> Lines<'a, 'e, 'b> {
-        Lines { write, remembered, guard, watched: Vec::new(), times, tables: Vec::new(), current: 0 }
+        Lines { write, remembered, guard, writer, watched: Vec::new(), times, tables: Vec::new(), current: 0 }
     }
 
     /// Reads lines up to the limits or the end of the body; false when there was none.
@@ -112,6 +116,9 @@ impl<'a, 'e, 'b> Lines<'a, 'e, 'b> {
             Err(error) => return report.malformed(&error),
         };
         report.point();
+        if let Err(error) = self.writer.check(&point.table) {
+            return report.denied(line, &error);
+        }
         if self.guard.is_some_and(|guard| guard.watches(&point.table)) {
             return self.watched.push(Watched { line, point });
         }
@@ -177,7 +184,9 @@ impl<'a, 'e, 'b> Lines<'a, 'e, 'b> {
                 Some(known) => known,
                 None => {
                     let number = self.write.table(id)?;
-                    let is_watched = self.guard.is_some_and(|guard| guard.watches(self.write.table_name(number)));
+                    let name = self.write.table_name(number);
+                    let is_watched =
+                        self.guard.is_some_and(|guard| guard.watches(name)) || self.writer.check(name).is_err();
                     let names = self.remembered.fields(id);
                     self.tables.push(Table { id, number, is_watched, fields: vec![None; names.len()], names });
                     self.tables.len() - 1

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plimsoll_engine::{Engine, Error, Point, Write};
-use plimsoll_query::Guard;
+use plimsoll_query::{Guard, Writer};
 
 use super::line_protocol::{BatchLimits, LineError, Reader};
 use super::remembered::Remembered;
@@ -37,6 +37,8 @@ pub(super) struct Store<'a> {
     pub(super) remembered: &'a Remembered,
     /// The expectations of tables, where there can be some.
     pub(super) guard: Option<&'a Guard>,
+    /// Who brings them.
+    pub(super) writer: &'a Writer,
     pub(super) times: Times,
 }
 
@@ -56,12 +58,31 @@ pub(super) struct Stored {
 pub(super) struct Refused {
     /// All of them.
     pub(super) lines: usize,
+    /// Those among them whose sender may not write into their table.
+    pub(super) denied: usize,
     /// Those among them that are points, but do not fit their table.
     dropped: usize,
     /// The body held points.
     any_point: bool,
     /// The first few, described.
-    listed: Vec<String>,
+    pub(super) listed: Vec<RefusedLine>,
+}
+
+/// A line that is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedLine {
+    /// Counted from 1 at the start of the body.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Behind the reason where the line's number stands too, such as `, column 9`.
+    place: String,
+}
+
+impl Display for RefusedLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (line {}{})", self.reason, self.line, self.place)
+    }
 }
 
 impl Store<'_> {
@@ -81,7 +102,7 @@ impl Store<'_> {
 
     fn write_batch(&self, reader: &mut Reader<'_>, stored: &mut Stored) -> Result<(), Failure> {
         let write = begin_when_there_is_room(self.engine)?;
-        let mut lines = Lines::new(write, self.remembered, self.guard, self.times);
+        let mut lines = Lines::new(write, self.remembered, self.guard, self.writer, self.times);
         lines.read(reader, BATCH, &mut stored.refused);
         let (accepted, watched) = lines.commit()?;
         stored.accepted += accepted;
@@ -92,6 +113,42 @@ impl Store<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Writes points with their numbers, batch by batch, as [`Store::store`] writes lines.
+    pub(super) fn store_points(&self, mut points: Vec<Watched<'_>>) -> Stored {
+        let mut stored = Stored::default();
+        while !points.is_empty() {
+            let rest = points.split_off(points.len().min(BATCH.lines_max));
+            match self.write_points(std::mem::replace(&mut points, rest), &mut stored.refused) {
+                Ok(accepted) => stored.accepted += accepted,
+                Err(error) => {
+                    stored.failure = Some(error);
+                    break;
+                }
+            }
+        }
+        stored
+    }
+
+    fn write_points(&self, points: Vec<Watched<'_>>, refused: &mut Refused) -> Result<usize, Failure> {
+        let mut watched = Vec::new();
+        let mut write = begin_when_there_is_room(self.engine)?;
+        for Watched { line, point } in points {
+            refused.point();
+            if let Err(error) = self.writer.check(&point.table) {
+                refused.denied(line, &error);
+            } else if self.guard.is_some_and(|guard| guard.watches(&point.table)) {
+                watched.push(Watched { line, point });
+            } else if let Err(error) = write.add(&point) {
+                refused.misfit(line, &error);
+            }
+        }
+        let accepted = write.commit()?;
+        match self.guard {
+            Some(guard) if !watched.is_empty() => Ok(accepted + self.write_watched(watched, guard, refused)?),
+            _ => Ok(accepted),
+        }
     }
 
     /// Writes the points of tables that have expectations.
@@ -146,20 +203,26 @@ impl Report for Refused {
     fn malformed(&mut self, error: &LineError) {
         let (text, reason, line, column) = (&error.text, &error.reason, error.line, error.column);
         self.lines += 1;
-        self.list(|| format!("unable to parse '{text}': {reason} (line {line}, column {column})"));
+        let place = format!(", column {column}");
+        self.list(|| RefusedLine { line, reason: format!("unable to parse '{text}': {reason}"), place });
+    }
+
+    fn denied(&mut self, line: usize, error: &dyn Display) {
+        self.denied += 1;
+        self.misfit(line, error);
     }
 
     fn misfit(&mut self, line: usize, error: &dyn Display) {
         self.lines += 1;
         self.dropped += 1;
-        self.list(|| format!("{error} (line {line})"));
+        self.list(|| RefusedLine { line, reason: error.to_string(), place: String::new() });
     }
 }
 
 impl Refused {
-    fn list(&mut self, text: impl FnOnce() -> String) {
+    fn list(&mut self, line: impl FnOnce() -> RefusedLine) {
         if self.listed.len() < LISTED_MAX {
-            self.listed.push(text());
+            self.listed.push(line());
         }
     }
 
@@ -168,7 +231,8 @@ impl Refused {
         if self.lines == 0 {
             return None;
         }
-        let mut message = self.listed.join("\n");
+        let listed: Vec<String> = self.listed.iter().map(RefusedLine::to_string).collect();
+        let mut message = listed.join("\n");
         let more = self.lines - self.listed.len();
         if more > 0 {
             let lines = if more == 1 { "line" } else { "lines" };
@@ -189,7 +253,8 @@ mod tests {
 
     fn store(engine: &Engine, body: &str) -> Stored {
         let times = Times { default_ns: 7, precision: Precision::Nanosecond };
-        Store { engine, remembered: &Remembered::default(), guard: None, times }.store(body.as_bytes())
+        Store { engine, remembered: &Remembered::default(), guard: None, writer: &Writer::ANYBODY, times }
+            .store(body.as_bytes())
     }
 
     fn check(body: &str, expected: &Expect) {

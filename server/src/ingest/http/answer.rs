@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use plimsoll_engine::Error;
 use serde_json::{Value, json};
 
+use super::super::RefusedLine;
 use super::super::admission::Full;
 
 /// Bytes of a message that the header `X-Influxdb-Error` repeats; the body has all of it.
@@ -22,11 +23,17 @@ pub(super) enum Form {
     V1,
     /// InfluxDB 2: `{"code": ..., "message": ...}`.
     V2,
+    /// InfluxDB 3: `{"error": ..., "data": [...]}`, a line each.
+    V3,
 }
 
 impl Form {
     pub(super) fn of_path(path: &str) -> Form {
-        if path.starts_with("/api/v2") { Form::V2 } else { Form::V1 }
+        match path {
+            _ if path.starts_with("/api/v2") => Form::V2,
+            _ if path.starts_with("/api/v3") => Form::V3,
+            _ => Form::V1,
+        }
     }
 }
 
@@ -35,11 +42,13 @@ impl Form {
 pub(super) struct Problem {
     status: StatusCode,
     message: String,
+    /// The lines that it is about.
+    lines: Vec<(RefusedLine, String)>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Problem {
-        Problem { status, message: message.into() }
+        Problem { status, message: message.into(), lines: Vec::new() }
     }
 
     pub(super) fn too_large(bytes_max: usize) -> Problem {
@@ -63,7 +72,12 @@ impl Problem {
             1 => format!("{error} (1 point of this request is stored)"),
             _ => format!("{error} ({accepted} points of this request are stored)"),
         };
-        Problem { status, message }
+        Problem::new(status, message)
+    }
+
+    /// Some lines are not stored, each given as it was written; all others are.
+    pub(super) fn partial(status: StatusCode, message: String, lines: Vec<(RefusedLine, String)>) -> Problem {
+        Problem { status, message, lines }
     }
 
     pub(super) fn response(self, form: Form) -> Response {
@@ -73,6 +87,11 @@ impl Problem {
         let body = match form {
             Form::V1 => json!({ "error": self.message }),
             Form::V2 => json!({ "code": code(self.status), "message": self.message }),
+            Form::V3 if self.lines.is_empty() => json!({ "error": self.message }),
+            Form::V3 => {
+                let lines: Vec<Value> = self.lines.iter().map(refused_line).collect();
+                json!({ "error": "partial write of line protocol occurred", "data": lines })
+            }
         };
         let mut response = json_response(status, &body);
         let headers = response.headers_mut();
@@ -111,10 +130,16 @@ pub(super) fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [("content-type", "application/json")], format!("{body}\n")).into_response()
 }
 
+/// A refused line as InfluxDB 3 tells it.
+fn refused_line((line, original): &(RefusedLine, String)) -> Value {
+    json!({ "error_message": line.reason, "line_number": line.line, "original_line": original })
+}
+
 /// InfluxDB 2's word for a status.
 fn code(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => "not found",
+        StatusCode::FORBIDDEN => "forbidden",
         StatusCode::METHOD_NOT_ALLOWED => "method not allowed",
         StatusCode::PAYLOAD_TOO_LARGE => "request too large",
         StatusCode::TOO_MANY_REQUESTS => "too many requests",

@@ -41,6 +41,8 @@ pub(super) struct Text {
 enum Encoding {
     Identity,
     Gzip,
+    /// A block of snappy, as Prometheus sends it.
+    Snappy,
 }
 
 /// Takes in a body, or refuses it as soon as it is known not to fit.
@@ -98,6 +100,7 @@ impl Received {
         match self.encoding {
             Encoding::Identity => Ok(Text { bytes: self.bytes, _held: self.held }),
             Encoding::Gzip => gunzip(&self.bytes, limits.decompressed_bytes_max, admission.held()),
+            Encoding::Snappy => unsnap(&self.bytes, limits.decompressed_bytes_max, admission.held()),
         }
     }
 }
@@ -106,7 +109,7 @@ fn check_head(limits: &IngestLimits, admission: &Admission, headers: &HeaderMap)
     let encoding = encoding(headers)?;
     let bytes_max = match encoding {
         Encoding::Identity => limits.body_bytes_max.min(limits.decompressed_bytes_max),
-        Encoding::Gzip => limits.body_bytes_max,
+        Encoding::Gzip | Encoding::Snappy => limits.body_bytes_max,
     };
     if content_length(headers).is_some_and(|length| length > bytes_max) {
         return Err(Problem::too_large(bytes_max));
@@ -122,6 +125,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     match value.as_bytes().to_ascii_lowercase().as_slice() {
         b"" | b"identity" => Ok(Encoding::Identity),
         b"gzip" | b"x-gzip" => Ok(Encoding::Gzip),
+        b"snappy" => Ok(Encoding::Snappy),
         other => {
             let other: String = String::from_utf8_lossy(other).chars().take(40).collect();
             let message = format!("unsupported content encoding \"{other}\": use gzip or none");
@@ -171,6 +175,18 @@ fn gunzip(compressed: &[u8], bytes_max: usize, mut held: Held) -> Result<Text, P
         held.grow(length)?;
         bytes.extend_from_slice(&piece[..length]);
     }
+}
+
+fn unsnap(compressed: &[u8], bytes_max: usize, mut held: Held) -> Result<Text, Problem> {
+    let broken = |error| Problem::new(StatusCode::BAD_REQUEST, format!("broken snappy body: {error}"));
+    // The block says how long it gets, before anything is reserved for it.
+    let length = snap::raw::decompress_len(compressed).map_err(broken)?;
+    if length > bytes_max {
+        return Err(Problem::too_large(bytes_max));
+    }
+    held.grow(length)?;
+    let bytes = snap::raw::Decoder::new().decompress_vec(compressed).map_err(broken)?;
+    Ok(Text { bytes, _held: held })
 }
 
 fn too_slow(limits: &IngestLimits) -> Problem {

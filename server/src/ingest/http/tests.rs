@@ -795,10 +795,10 @@ async fn wrong_methods_and_paths() {
         405
         x-influxdb-version: 1.8.10-plimsoll
         x-influxdb-build: OSS
-        x-influxdb-error: method not allowed: GET /write; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query
+        x-influxdb-error: method not allowed: GET /write; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query
         allow: POST
         content-type: application/json
-        {"error":"method not allowed: GET /write; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query"}
+        {"error":"method not allowed: GET /write; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query"}
     "#]]).await;
     check(server.get("/api/v2/write").await, expect![[r#"
         405
@@ -806,31 +806,31 @@ async fn wrong_methods_and_paths() {
         x-influxdb-build: OSS
         allow: POST
         content-type: application/json
-        {"code":"method not allowed","message":"method not allowed: GET /api/v2/write; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query"}
+        {"code":"method not allowed","message":"method not allowed: GET /api/v2/write; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query"}
     "#]]).await;
     check(server.post("/ping", "").await, expect![[r#"
         405
         x-influxdb-version: 1.8.10-plimsoll
         x-influxdb-build: OSS
-        x-influxdb-error: method not allowed: POST /ping; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query
+        x-influxdb-error: method not allowed: POST /ping; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query
         allow: GET,HEAD
         content-type: application/json
-        {"error":"method not allowed: POST /ping; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query"}
+        {"error":"method not allowed: POST /ping; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query"}
     "#]]).await;
     check(server.get("/wriet").await, expect![[r#"
         404
         x-influxdb-version: 1.8.10-plimsoll
         x-influxdb-build: OSS
-        x-influxdb-error: not found: /wriet; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query
+        x-influxdb-error: not found: /wriet; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query
         content-type: application/json
-        {"error":"not found: /wriet; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query"}
+        {"error":"not found: /wriet; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query"}
     "#]]).await;
     check(server.post("/api/v2/query", "").await, expect![[r#"
         404
         x-influxdb-version: 1.8.10-plimsoll
         x-influxdb-build: OSS
         content-type: application/json
-        {"code":"not found","message":"not found: /api/v2/query; the endpoints are POST /write, POST /api/v2/write, GET /ping, GET /health, GET or POST /query"}
+        {"code":"not found","message":"not found: /api/v2/query; the endpoints are POST /write, POST /api/v2/write, POST /api/v3/write_lp, POST /api/v1/write, GET /ping, GET /health, GET or POST /query"}
     "#]]).await;
 }
 
@@ -844,4 +844,100 @@ async fn a_connection_serves_many_requests() {
     let status: Vec<_> =
         answer.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 ")).map(|line| &line[..3]).collect();
     assert_eq!(status, ["204", "400", "204", "204"]);
+}
+
+#[tokio::test]
+async fn v3_writes() {
+    let server = Server::start().await;
+    assert_eq!(server.post("/api/v3/write_lp?db=x", "m f=1 1700000000\nm f=2 1700000001000000000").await.status(), 204);
+    assert_eq!(server.post("/api/v3/write_lp?db=x&precision=millisecond&no_sync=true", "m f=3 5").await.status(), 204);
+    assert_eq!(server.rows("m").len(), 3);
+    check(
+        server.post("/api/v3/write_lp?db=x", "bad line\r\nm f=4 9\nm f=t 10").await,
+        expect![[r#"
+        400
+        x-influxdb-version: 1.8.10-plimsoll
+        x-influxdb-build: OSS
+        content-type: application/json
+        {"data":[{"error_message":"unable to parse 'bad line': invalid field format","line_number":1,"original_line":"bad line"},{"error_message":"field type conflict: input field \"f\" on measurement \"m\" is type boolean, already exists as type float","line_number":3,"original_line":"m f=t 10"}],"error":"partial write of line protocol occurred"}
+    "#]],
+    )
+    .await;
+    assert_eq!(server.rows("m").len(), 4);
+    for (query, message) in [
+        ("", "database is required"),
+        ("?db=x&precision=hour", "invalid precision"),
+        ("?db=x&accept_partial=false", "accept_partial=false is not available"),
+    ] {
+        let answer = server.post(&format!("/api/v3/write_lp{query}"), "m f=1 1").await;
+        assert_eq!(answer.status(), 400);
+        assert!(answer.text().await.unwrap().contains(message), "{query}");
+    }
+}
+
+/// Sends what Prometheus sends.
+async fn remote_write(server: &Server, body: Vec<u8>, headers: &[(&'static str, &str)]) -> Response {
+    let mut request = server.client.post(server.url("/api/v1/write")).body(body);
+    let usual = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
+    for (name, value) in usual.iter().filter(|(name, _)| headers.iter().all(|(other, _)| other != name)).chain(headers)
+    {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn prometheus_samples_are_stored() {
+    let server = Server::start().await;
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    let body = remote_write::tests::request(&[
+        (&[("__name__", "up"), ("instance", "a:9100"), ("job", "node")], &[(1.0, 1_000), (0.0, 2_000), (stale, 3_000)]),
+        (&[("__name__", "http:rate"), ("time", "t")], &[(0.5, 1_000)]),
+    ]);
+    assert_eq!(remote_write(&server, body, &[]).await.status(), 204);
+    assert_eq!((server.rows("up").len(), server.rows("http:rate").len()), (2, 1));
+    let body = remote_write::tests::request(&[
+        (&[("job", "no name")], &[(1.0, 1)]),
+        (&[("__name__", "up"), ("instance", "b"), ("job", "node")], &[(1.0, i64::MAX), (1.0, 4_000)]),
+    ]);
+    check(
+        remote_write(&server, body, &[]).await,
+        expect![[r#"
+        400
+        x-influxdb-version: 1.8.10-plimsoll
+        x-influxdb-build: OSS
+        x-influxdb-error: {job="no name"}: a series has no __name__ (sample 1) the time 9223372036854775807 ms is out of range (sample 2)
+        content-type: application/json
+        {"error":"{job=\"no name\"}: a series has no __name__ (sample 1)\nthe time 9223372036854775807 ms is out of range (sample 2)"}
+    "#]],
+    )
+    .await;
+    assert_eq!(server.rows("up").len(), 3);
+}
+
+#[tokio::test]
+async fn short_requests_of_long_labels_are_too_large() {
+    let server = Server::start().await;
+    let samples = [(1.0, 1); 5_000];
+    let body = remote_write::tests::request(&[(&[("__name__", "up"), ("job", &"x".repeat(100_000))], &samples)]);
+    assert!(body.len() < 1 << 20);
+    assert_eq!(remote_write(&server, body, &[]).await.status(), 413);
+}
+
+#[tokio::test]
+async fn remote_writes_that_are_none() {
+    let server = Server::start().await;
+    let v2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    let good = remote_write::tests::request(&[]);
+    for (body, headers, status) in [
+        (good.clone(), vec![("content-type", v2)], 415),
+        (good.clone(), vec![("x-prometheus-remote-write-version", "2.0.0")], 415),
+        (good.clone(), vec![("content-type", "text/plain")], 415),
+        (good, vec![], 204),
+        (b"\xff\xff\xff\xff\x7f".to_vec(), vec![], 413),
+        (b"\x05broken".to_vec(), vec![], 400),
+        (b"no protobuf".to_vec(), vec![("content-encoding", "identity")], 400),
+    ] {
+        assert_eq!(remote_write(&server, body.clone(), &headers).await.status(), status, "{body:?} {headers:?}");
+    }
 }

@@ -257,7 +257,7 @@ fn timestamp(input: &[u8], precision: Precision) -> Parse<'_, Option<i64>> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return refuse(start, rest, Section::Fields, "bad timestamp");
     }
-    let wide = text.parse::<i128>().ok().and_then(|time| time.checked_mul(i128::from(precision.unit_ns())));
+    let wide = text.parse::<i128>().ok().and_then(|time| time.checked_mul(i128::from(precision.unit_ns(time))));
     let Some(time_ns) = wide.and_then(|wide| i64::try_from(wide).ok()) else {
         let text: String = text.chars().take(40).collect();
         let reason = format!("bad timestamp: {text}: time outside range {} - {} ns", i64::MIN, i64::MAX);

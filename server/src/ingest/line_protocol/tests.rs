@@ -371,7 +371,7 @@ fn text_that_is_not_utf8() {
 #[test]
 fn precisions() {
     let words = ["ns", "n", "us", "u", "µ", "ms", "s", "m", "h"];
-    let units = words.map(|word| word.parse::<Precision>().unwrap().unit_ns());
+    let units = words.map(|word| word.parse::<Precision>().unwrap().unit_ns(1));
     expect!["[1, 1, 1000, 1000, 1000, 1000000, 1000000000, 60000000000, 3600000000000]"]
         .assert_eq(&format!("{units:?}"));
     assert_eq!("".parse::<Precision>().unwrap_err().to_string(), "invalid precision \"\"");
@@ -382,6 +382,11 @@ fn precisions() {
     };
     assert_eq!(times("m f=1 -3\nm f=1", Precision::Hour), (vec![-3 * 3_600_000_000_000, NOW_NS], 0));
     assert_eq!(times("m f=1 9223372036", Precision::Second), (vec![9_223_372_036_000_000_000], 0));
+    let guessed =
+        "m f=1 4999999999\nm f=1 -5000000000\nm f=1 5000000000000\nm f=1 5000000000000000\nm f=1 -9223372036854775808";
+    let ns =
+        vec![4_999_999_999_000_000_000, -5_000_000_000_000_000, 5_000_000_000_000_000, 5_000_000_000_000_000, i64::MIN];
+    assert_eq!(times(guessed, Precision::Auto), (ns, 0));
     assert_eq!(times("m f=1 9223372037\nm f=1 -9223372037", Precision::Second), (vec![], 2));
     assert_eq!(times("m f=1 9223372036854775807", Precision::Minute), (vec![], 1));
 }

@@ -41,7 +41,7 @@ pub(crate) fn timestamp(written: &[u8], precision: Precision) -> Result<i64, Bad
         Invalid::IntegerRange => BadTime::Range,
         _ => BadTime::Syntax,
     })?;
-    time.checked_mul(precision.unit_ns()).ok_or(BadTime::Range)
+    time.checked_mul(precision.unit_ns(time.into())).ok_or(BadTime::Range)
 }
 
 #[inline]

@@ -96,7 +96,7 @@ proptest! {
         let remembered = Remembered::default();
         // What the first round teaches, the second uses: the same points again change nothing.
         for body in bodies.iter().chain(&bodies) {
-            let stored = Store { engine: &quick, remembered: &remembered, guard: None, times: TIMES }.store(body);
+            let stored = Store { engine: &quick, remembered: &remembered, guard: None, writer: &Writer::ANYBODY, times: TIMES }.store(body);
             prop_assert!(stored.failure.is_none());
             prop_assert_eq!(stored.refused.message(), store_plainly(&plain, body));
         }
@@ -111,7 +111,8 @@ fn a_dropped_table_is_forgotten() {
     let remembered = Remembered::default();
     let store = |body: &str| {
         let stored =
-            Store { engine: &engine, remembered: &remembered, guard: None, times: TIMES }.store(body.as_bytes());
+            Store { engine: &engine, remembered: &remembered, guard: None, writer: &Writer::ANYBODY, times: TIMES }
+                .store(body.as_bytes());
         (stored.accepted, stored.refused.message())
     };
     assert_eq!(store("m,t=a f=1i 1\nm,t=a f=2i 2\n"), (2, None));
