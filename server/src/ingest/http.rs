@@ -1,5 +1,5 @@
-//! The HTTP endpoints that InfluxDB's clients know: `/write`, `/api/v2/write`, `/api/v3/write_lp`, `/ping`, `/health`, and as much of `/query` as they
-//! send before they write.
+//! The HTTP endpoints that InfluxDB's clients know: `/write`, `/api/v2/write`, `/api/v3/write_lp`, `/ping`, `/health`, and as much of
+//! `/query` as they send before they write; and the one to which Prometheus sends.
 //!
 //! | endpoint | stored | some lines refused | too much at once | disk full | after a failed write |
 //! |---|---|---|---|---|---|

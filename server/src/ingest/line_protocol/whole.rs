@@ -23,7 +23,7 @@ pub(crate) fn whole_lines(bytes: &[u8]) -> usize {
             (Place::Start, b'#') => Place::Comment,
             (Place::Start, b' ' | b'\t' | b'\r') => Place::Start,
             (Place::Fields, b'"') => Place::Text,
-            (Place::Start | Place::Tags, b' ') | (Place::Fields, _) => Place::Fields,
+            (Place::Tags, b' ') | (Place::Fields, _) => Place::Fields,
             (Place::Start | Place::Tags, _) => Place::Tags,
         };
         at += 1;
