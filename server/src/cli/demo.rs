@@ -148,6 +148,11 @@ impl Demo {
         self.show_statements(PROMISES).await?;
         self.show_shop().await?;
         say(&self.how_to_connect())?;
+        if !again {
+            say("\nMeanwhile, what becomes of an incident: two months of a shop, told in some seconds.")?;
+            super::story::tell(Config::default(), false).await?;
+            say(&format!("\nThe metrics of this machine go on: {}", psql_line(self.pg)))?;
+        }
         if !io::stdout().is_terminal() {
             return std::future::pending().await;
         }

@@ -179,17 +179,22 @@ pub(super) async fn tell(mut config: Config, keeps: bool) -> Result<()> {
         config.data = std::env::temp_dir().join(format!("plimsoll-story-{}", std::process::id()));
     }
     let data = config.data.clone();
-    let told = tell_into(config).await;
-    match keeps {
-        true => say(&format!("\nThe data is in {0}: plimsoll sql --data {0}", data.display()))?,
-        false => remove(data),
+    let _scratch = (!keeps).then(|| Scratch(data.clone()));
+    tell_into(config).await?;
+    if keeps {
+        say(&format!("\nThe data is in {0}: plimsoll sql --data {0}", data.display()))?;
     }
-    told
+    Ok(())
 }
 
-fn remove(data: PathBuf) {
-    if let Err(error) = std::fs::remove_dir_all(&data) {
-        tracing::warn!(%error, dir = %data.display(), "the story's data could not be removed");
+/// A directory that goes when the story is over, or broken off.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, dir = %self.0.display(), "the story's data could not be removed");
+        }
     }
 }
 
