@@ -130,7 +130,8 @@ fn most_lines_go_the_short_way() {
     let engine = engine();
     let remembered = Remembered::default();
     let body = b"m,t=a f=1i,g=1.5,h=t 1\nm,t=b f=-1i,g=2,h=f 1\nm,t=a f=2i,g=.5,h=true 2\nm,t=a g=7,f=3i\n";
-    let mut lines = Lines::new(engine.begin_write().unwrap(), &remembered, None, &Writer::ANYBODY, TIMES);
+    let anybody = Writer::ANYBODY;
+    let mut lines = Lines::new(engine.begin_write().unwrap(), &remembered, None, &anybody, TIMES);
     let mut reader = Reader::new(body, 0, Precision::Nanosecond);
     let everything = BatchLimits { lines_max: usize::MAX, bytes_max: usize::MAX };
     assert!(lines.read(&mut reader, everything, &mut Refused::default()));
