@@ -934,7 +934,7 @@ async fn remote_writes_that_are_none() {
         (good.clone(), vec![("x-prometheus-remote-write-version", "2.0.0")], 415),
         (good.clone(), vec![("content-type", "text/plain")], 415),
         (good, vec![], 204),
-        (b"\xff\xff\xff\xff\x7f".to_vec(), vec![], 413),
+        (b"\xff\xff\xff\xff\x0f".to_vec(), vec![], 413),
         (b"\x05broken".to_vec(), vec![], 400),
         (b"no protobuf".to_vec(), vec![("content-encoding", "identity")], 400),
     ] {
