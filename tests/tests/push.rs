@@ -26,7 +26,11 @@ async fn server() -> (tempfile::TempDir, Server) {
 
 /// A client, and what it is notified of.
 async fn client(server: &Server) -> (Client, tokio::sync::mpsc::UnboundedReceiver<Notification>) {
-    let address = format!("host={} port={} user=alice dbname=postgres", server.pg_addr.ip(), server.pg_addr.port());
+    client_of("alice", server).await
+}
+
+async fn client_of(user: &str, server: &Server) -> (Client, tokio::sync::mpsc::UnboundedReceiver<Notification>) {
+    let address = format!("host={} port={} user={user} dbname=postgres", server.pg_addr.ip(), server.pg_addr.port());
     let (client, mut connection) = tokio_postgres::connect(&address, NoTls).await.expect("a connection");
     let (sender, notifications) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -294,5 +298,23 @@ async fn tickets_of_a_service_desk_become_incidents_and_stay_up_to_date() {
     }
     let count = client.query_one("SELECT count(*) FROM ops.incident", &[]).await.expect("a count");
     assert_eq!(count.get::<_, i64>(0), 2);
+    server.stop().await.expect("a graceful stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_listen_no_longer_hears_nothing() {
+    let (_dir, server) = server().await;
+    let (alice, _) = client(&server).await;
+    alice.batch_execute("CREATE USER alice SUPERUSER; CREATE USER bob; GRANT viewer TO bob").await.expect("made");
+    let (bob, mut heard) = client_of("bob", &server).await;
+    bob.batch_execute("LISTEN jobs").await.expect("he may");
+    alice.batch_execute("NOTIFY jobs, 'one'").await.expect("sent");
+    assert_eq!(soon(heard.recv()).await.payload(), "one");
+    alice.batch_execute("REVOKE viewer FROM bob; NOTIFY jobs, 'two'").await.expect("sent");
+    assert!(bob.batch_execute("LISTEN jobs").await.is_err());
+    alice.batch_execute("GRANT viewer TO bob").await.expect("granted");
+    bob.batch_execute("LISTEN jobs").await.expect("he may again");
+    alice.batch_execute("NOTIFY jobs, 'three'").await.expect("sent");
+    assert_eq!(soon(heard.recv()).await.payload(), "three");
     server.stop().await.expect("a graceful stop");
 }
