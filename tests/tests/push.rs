@@ -312,6 +312,7 @@ async fn who_may_listen_no_longer_hears_nothing() {
     assert_eq!(soon(heard.recv()).await.payload(), "one");
     alice.batch_execute("REVOKE viewer FROM bob; NOTIFY jobs, 'two'").await.expect("sent");
     assert!(bob.batch_execute("LISTEN jobs").await.is_err());
+    while !bob.query("SELECT pg_listening_channels()", &[]).await.expect("channels").is_empty() {}
     alice.batch_execute("GRANT viewer TO bob").await.expect("granted");
     bob.batch_execute("LISTEN jobs").await.expect("he may again");
     alice.batch_execute("NOTIFY jobs, 'three'").await.expect("sent");

@@ -140,8 +140,11 @@ fn described(labels: &[Label]) -> String {
 pub(super) mod tests {
     use super::*;
 
+    /// The labels of a series, and its samples: values, and times in milliseconds.
+    pub(crate) type Given<'a> = (&'a [(&'a str, &'a str)], &'a [(f64, i64)]);
+
     /// A compressed request of (labels, samples).
-    pub(crate) fn request(series: &[(&[(&str, &str)], &[(f64, i64)])]) -> Vec<u8> {
+    pub(crate) fn request(series: &[Given<'_>]) -> Vec<u8> {
         let label = |(name, value): &(&str, &str)| Label { name: (*name).to_owned(), value: (*value).to_owned() };
         let sample = |(value, timestamp_ms): &(f64, i64)| Sample { value: *value, timestamp_ms: *timestamp_ms };
         let series = series.iter().map(|(labels, samples)| TimeSeries {
