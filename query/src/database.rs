@@ -154,9 +154,11 @@ impl Database {
         Rights::of(&self.catalog.definitions().roles, Some(role)).check_errand(errand)
     }
 
-    /// What somebody may write beside SQL; nobody in particular may write everything.
+    /// What somebody may write beside SQL; nobody in particular may write into every table.
     pub fn writer(&self, role: Option<&str>) -> Writer {
-        Writer(Rights::of(&self.catalog.definitions().roles, role))
+        let definitions = self.catalog.definitions();
+        let views = definitions.views.keys().filter(|view| self.engine.table(view).is_none());
+        Writer::new(Rights::of(&definitions.roles, role), views.cloned().collect())
     }
 
     /// True once a role has a password, and whoever comes has to know one.

@@ -184,20 +184,36 @@ impl Errand {
     }
 }
 
-/// Somebody who brings points, with the rights that he had when he began.
+/// Somebody who brings points, with the rights that he had and the views that there were when he began.
 #[derive(Debug, Clone)]
-pub struct Writer(pub(crate) Rights);
+pub struct Writer {
+    rights: Rights,
+    /// Views whose names no table has.
+    views: BTreeSet<String>,
+}
 
 impl Writer {
     /// Who may write into every table.
-    pub const ANYBODY: Writer = Writer(Rights::ALL);
+    pub const ANYBODY: Writer = Writer { rights: Rights::ALL, views: BTreeSet::new() };
 
-    /// Checks the right to write into a table of the schema public, which may not be there yet.
+    pub(crate) fn new(rights: Rights, views: BTreeSet<String>) -> Writer {
+        Writer { rights, views }
+    }
+
+    /// Checks that a table of the schema public, which may not be there yet, may be written into.
     ///
     /// # Errors
-    /// [`Error::Denied`].
+    /// [`Error::Denied`] without the right to; [`Error::Unsupported`] where a view has the name.
     pub fn check(&self, table: &str) -> Result<()> {
-        self.0.check(Privilege::Insert, &On::named("public", table))
+        self.rights.check(Privilege::Insert, &On::named("public", table))?;
+        match self.views.contains(table) {
+            true => Err(Error::Unsupported {
+                what: format!("\"{table}\" is a view: no rows can be written into it"),
+                position: None,
+                hint: None,
+            }),
+            false => Ok(()),
+        }
     }
 }
 

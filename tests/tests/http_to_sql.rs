@@ -114,6 +114,22 @@ async fn a_bad_line_is_named_and_the_good_ones_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_make_no_table_with_the_name_of_a_view() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = start(dir.path()).await;
+    let client = connect(&server).await;
+    client.batch_execute("CREATE VIEW busy AS SELECT 1 AS one").await.expect("made");
+    let (status, body) =
+        post(&server, "/write?db=d", "room c=21 1000000000\nbusy c=22 1000000000\nroom c=23 2000000000").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("\\\"busy\\\" is a view: no rows can be written into it"), "{body}");
+    assert!(body.contains("line 2"), "{body}");
+    assert_eq!(rows(&client, "SELECT c FROM room ORDER BY time").await, [["21"], ["23"]]);
+    assert_eq!(rows(&client, "SELECT one FROM busy").await, [["1"]]);
+    server.stop().await.expect("a graceful stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_sql_says_where_and_changes_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = start(dir.path()).await;

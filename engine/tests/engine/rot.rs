@@ -202,3 +202,23 @@ fn damage_is_named_or_harmless() {
         (0..DAMAGES).try_for_each(|at| closed.damage(random).map_err(|why| format!("damage {at}: {why}")))
     });
 }
+
+/// Records that no file has any more cannot be replayed, and those after them must not stand for all there were.
+#[test]
+fn a_log_file_that_is_missing_is_told() {
+    let fs = SimFileSystem::new();
+    let sizes = Sizes { wal_file_bytes: 1, ..Sizes::large() };
+    let mut driver = Driver::closed(&fs, sizes, Naive::default());
+    driver.open().expect("an empty directory opens");
+    let random = &mut Random::new(1);
+    let logs = || fs.files().into_iter().map(|(path, _)| path).filter(|path| is_log(path)).collect::<Vec<_>>();
+    while logs().len() < 4 {
+        driver.step(&Step::Write(points(random, World::Rough))).map_err(Stop::text).expect("written");
+    }
+    let fs = fs.kill();
+    let mut logs: Vec<PathBuf> = fs.files().into_iter().map(|(path, _)| path).filter(|path| is_log(path)).collect();
+    logs.sort();
+    plimsoll_engine::env::FileSystem::remove(&fs, &logs[1]).expect("removed");
+    let error = Engine::open(dir(), sizes.on(fs)).expect_err("a gap in the log");
+    assert!(matches!(&error, Error::Corrupt { path, .. } if *path == logs[0]), "{error}");
+}

@@ -25,8 +25,8 @@ pub(super) trait Report {
     fn point(&mut self);
     /// A line is no point.
     fn malformed(&mut self, error: &LineError);
-    /// A point may not be written by whoever brings it.
-    fn denied(&mut self, line: usize, error: &dyn Display);
+    /// A point may not be written by whoever brings it, or not under its name.
+    fn unfit(&mut self, line: usize, error: &plimsoll_query::Error);
     /// A point does not fit its table.
     fn misfit(&mut self, line: usize, error: &dyn Display);
 }
@@ -117,7 +117,7 @@ impl<'a, 'e, 'b> Lines<'a, 'e, 'b> {
         };
         report.point();
         if let Err(error) = self.writer.check(&point.table) {
-            return report.denied(line, &error);
+            return report.unfit(line, &error);
         }
         if self.guard.is_some_and(|guard| guard.watches(&point.table)) {
             return self.watched.push(Watched { line, point });

@@ -137,7 +137,7 @@ impl Store<'_> {
         for Watched { line, point } in points {
             refused.point();
             if let Err(error) = self.writer.check(&point.table) {
-                refused.denied(line, &error);
+                refused.unfit(line, &error);
             } else if self.guard.is_some_and(|guard| guard.watches(&point.table)) {
                 watched.push(Watched { line, point });
             } else if let Err(error) = write.add(&point) {
@@ -207,8 +207,8 @@ impl Report for Refused {
         self.list(|| RefusedLine { line, reason: format!("unable to parse '{text}': {reason}"), place });
     }
 
-    fn denied(&mut self, line: usize, error: &dyn Display) {
-        self.denied += 1;
+    fn unfit(&mut self, line: usize, error: &plimsoll_query::Error) {
+        self.denied += usize::from(matches!(error, plimsoll_query::Error::Denied { .. }));
         self.misfit(line, error);
     }
 
