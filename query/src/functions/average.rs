@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 
 use super::no_such_function;
+use super::sum::is_integer;
 
 type Result<T> = datafusion::common::Result<T>;
 
@@ -40,10 +41,7 @@ impl FunctionRewrite for ExactAverages {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _config: &ConfigOptions) -> Result<Transformed<Expr>> {
-        let is_integer = |args: &[Expr]| {
-            let [argument] = args else { return false };
-            matches!(argument.get_type(schema), Ok(DataType::Int64 | DataType::UInt64))
-        };
+        let is_integer = |args: &[Expr]| matches!(args, [argument] if is_integer(argument, schema));
         match expr {
             Expr::AggregateFunction(mut call)
                 if call.func.name() == "avg" && !call.params.distinct && is_integer(&call.params.args) =>

@@ -2,7 +2,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
@@ -39,9 +39,27 @@ impl FunctionRewrite for ExactSums {
     }
 }
 
+/// True for an expression of integers of 64 bits. A CASE has the type of its first branch until types are settled, whatever the
+/// others are: one that mixes integers with other numbers is none.
+pub(super) fn is_integer(argument: &Expr, schema: &DFSchema) -> bool {
+    let is_whole = |expr: &Expr| {
+        expr.get_type(schema).is_ok_and(|data_type| data_type.is_integer() || data_type == DataType::Null)
+    };
+    let mixes = |expr: &Expr| match expr {
+        Expr::Case(case) => {
+            let branches = case.when_then_expr.iter().map(|(_, then)| &**then).chain(case.else_expr.as_deref());
+            let (whole, others): (Vec<&Expr>, Vec<&Expr>) = branches.partition(|branch| is_whole(branch));
+            !whole.is_empty() && !others.is_empty()
+        }
+        _ => false,
+    };
+    matches!(argument.get_type(schema), Ok(DataType::Int64 | DataType::UInt64))
+        && !argument.exists(|expr| Ok(mixes(expr))).unwrap_or(true)
+}
+
 fn make_exact(args: &mut [Expr], schema: &DFSchema) -> bool {
     let [argument] = args else { return false };
-    if !matches!(argument.get_type(schema), Ok(DataType::Int64 | DataType::UInt64)) {
+    if !is_integer(argument, schema) {
         return false;
     }
     *argument = cast(argument.clone(), EXACT);
