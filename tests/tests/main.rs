@@ -3,6 +3,7 @@
 
 mod alerts;
 mod backup;
+mod bugs;
 mod corpus;
 mod demo_cli;
 mod harness;

@@ -2,7 +2,7 @@
 
 mod constants;
 mod symbols;
-mod tree;
+pub(crate) mod tree;
 
 use std::fs;
 use std::path::Path;
